@@ -1,0 +1,169 @@
+"""Bytes of any audio file to float32 mono at 16 kHz, as a stream of blocks.
+
+Owns PyAV. Never opens anything but the bytes it is given: containers that refer to other files
+or addresses (playlists, concat scripts) are not read at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from talkmill.engine.errors import AudioTooLong, InvalidAudio
+from talkmill.engine.types import Samples
+
+SAMPLE_RATE = 16_000
+BLOCK_SAMPLES = 4 * SAMPLE_RATE  # blocks are at least this long, but for the last
+
+# Self-contained formats. FFmpeg's others include some that open what the file names.
+_FORMATS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,webm,mov,mp4,"
+    "m4a,3gp,3g2,mp2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,shn,tak,tta,voc,w64,wav,wv"
+)
+# Where the header counts the samples, so that a short file shows. Elsewhere it is an estimate.
+_FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
+_LENGTH_TOLERANCE_S = 0.5
+_PEAK_LIMIT = 1e3  # a float file may overshoot 1.0; past this it holds no sound
+
+_log = logging.getLogger(__name__)
+
+
+def decode_audio(
+    source: BinaryIO, max_audio_s: float, warn: Callable[[str], None]
+) -> Iterator[Samples]:
+    """Yield the first audio stream of a file as mono samples at 16 kHz.
+
+    A file that is cut off or damaged midway yields what can be decoded, and `warn` is told.
+
+    Args:
+        source: The file, seekable, at its start.
+        max_audio_s: Most seconds to decode.
+        warn: Called with one sentence for each thing amiss.
+
+    Yields:
+        float32 of shape (num_samples,), about 4 s each.
+
+    Raises:
+        InvalidAudio: Nothing can be decoded.
+        AudioTooLong: There is more audio than `max_audio_s`.
+    """
+    max_samples = int(max_audio_s * SAMPLE_RATE)
+    num_samples = 0
+    with _open(source) as container:
+        stream = _audio_stream(container)
+        declared_s = _declared_s(container, stream)
+        for block in _blocks(_resample(_frames(container, stream, warn))):
+            num_samples += len(block)
+            if num_samples > max_samples:
+                raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s")
+            yield _finite(block, warn)
+    decoded_s = num_samples / SAMPLE_RATE
+    if num_samples == 0:
+        raise InvalidAudio("the audio stream holds no sound that can be decoded")
+    if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
+        warn(f"audio is cut off: {decoded_s:.1f} s of the {declared_s:.1f} s its header names")
+
+
+def declared_duration_s(source: BinaryIO) -> float | None:
+    """Return the length that a file's header names or lets one guess; for display only.
+
+    Raises:
+        InvalidAudio: It is not an audio file.
+    """
+    with _open(source) as container:
+        _audio_stream(container)
+        return None if container.duration is None else container.duration / av.time_base
+
+
+def _open(source: BinaryIO) -> InputContainer:
+    try:
+        return av.open(
+            source,
+            mode="r",
+            metadata_errors="ignore",
+            options={"format_whitelist": _FORMATS, "protocol_whitelist": ""},
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidAudio("not an audio file of a known format") from error
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        raise InvalidAudio(f"no audio stream in the {container.format.name} file")
+    return container.streams.audio[0]
+
+
+def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
+    if _FORMATS_WITH_LENGTH.isdisjoint(container.format.name.split(",")):
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * Fraction(stream.time_base))
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _frames(
+    container: InputContainer, stream: AudioStream, warn: Callable[[str], None]
+) -> Iterator[AudioFrame]:
+    # Packet by packet: a damaged one raises, and a generator over frames would end there.
+    num_damaged = 0
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError as error:
+                _log.debug("damaged packet: %s", error)
+                num_damaged += 1
+    except (av.FFmpegError, ValueError) as error:
+        _log.debug("unreadable container: %s", error)
+        num_damaged += 1
+    if num_damaged:
+        warn(f"audio is damaged: {num_damaged} of its packets could not be decoded")
+
+
+def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
+    resampler: AudioResampler | None = None
+    layout: tuple[str, str, int] | None = None
+    for frame in frames:
+        frame.pts = None  # gaps in the timestamps are not ours to fill
+        found = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or found != layout:  # streams may change midway
+            if resampler is not None:
+                yield from _to_samples(resampler, None)
+            resampler, layout = AudioResampler("flt", "mono", SAMPLE_RATE), found
+        yield from _to_samples(resampler, frame)
+    if resampler is not None:
+        yield from _to_samples(resampler, None)
+
+
+def _to_samples(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[Samples]:
+    for resampled in resampler.resample(frame):
+        yield resampled.to_ndarray()[0]
+
+
+def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
+    held: list[Samples] = []
+    num_samples = 0
+    for piece in pieces:
+        held.append(piece)
+        num_samples += len(piece)
+        if num_samples >= BLOCK_SAMPLES:
+            yield np.concatenate(held)
+            held, num_samples = [], 0
+    if num_samples:
+        yield np.concatenate(held)
+
+
+def _finite(block: Samples, warn: Callable[[str], None]) -> Samples:
+    if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN too
+        return block
+    warn("audio holds values that are not sound; they were silenced or clipped")
+    return np.clip(np.nan_to_num(block, nan=0.0), -1.0, 1.0)

@@ -1,0 +1,123 @@
+"""Which chunks go through the model together. A plain object: no thread, no clock, no model.
+
+The rules:
+1. A batch holds one key: what CTranslate2 takes once for a whole batch.
+2. Oldest first, as many as are there, up to `max_batch_size`.
+3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
+   turn, however many are put at once. So a three-hour file gives way to a two-second command,
+   whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
+4. A chunk whose request nobody waits for any more leaves before it costs anything.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+
+from talkmill.engine.request import Request
+from talkmill.engine.types import DecodeOptions, Features, Span
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """What the chunks of a batch share. Language and task may differ."""
+
+    decode: DecodeOptions
+    prompt_length: int
+
+
+@dataclass(frozen=True, eq=False)
+class PendingChunk:
+    """A chunk in the queue.
+
+    Attributes:
+        request: Whose it is.
+        index: Its place among the request's chunks.
+        spans: Where its audio comes from.
+        features: float32 (n_mels, 3000).
+        key: What it shares with its batch.
+        put_s: Instant of its arrival.
+    """
+
+    request: Request
+    index: int
+    spans: tuple[Span, ...]
+    features: Features
+    key: BatchKey
+    put_s: float
+
+
+@dataclass(frozen=True, order=True)
+class _Place:
+    turn: int
+    arrival: int
+
+
+class Batcher:
+    """The one queue. Not thread-safe: its owner holds the lock."""
+
+    def __init__(self, max_batch_size: int, max_per_request: int, max_wait_s: float = 0.0) -> None:
+        """Set the rules.
+
+        Args:
+            max_batch_size: Chunks in a batch at most.
+            max_per_request: Chunks of one request in a batch while others wait.
+            max_wait_s: How long the oldest chunk may wait for a fuller batch.
+        """
+        self._max_batch_size = max_batch_size
+        self._max_per_request = max_per_request
+        self._max_wait_s = max_wait_s
+        self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
+        self._num_arrived = 0
+        self._turn = 0  # of the next batch
+        self._credit: dict[int, tuple[int, int]] = {}  # request: turn, chunks in it
+
+    def __len__(self) -> int:
+        """Return the number of chunks that wait."""
+        return len(self._queue)
+
+    def put(self, item: PendingChunk) -> None:
+        """Queue a chunk."""
+        turn, used = self._credit.get(item.request.id, (0, 0))
+        if turn < self._turn:
+            turn, used = self._turn, 0
+        elif used == self._max_per_request:
+            turn, used = turn + 1, 0
+        self._credit[item.request.id] = (turn, used + 1)
+        self._num_arrived += 1
+        place = _Place(turn, self._num_arrived)
+        bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
+
+    def next_batch(self, now_s: float) -> list[PendingChunk]:
+        """Return the chunks to decode now, oldest first; empty if none is due."""
+        self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
+        if not self._queue or (self._due_s() > now_s and not self._is_full()):
+            return []
+        head_turn = self._queue[0][0].turn
+        taken = self._candidates()
+        places = {place for place, _ in taken}
+        self._queue = [entry for entry in self._queue if entry[0] not in places]
+        # Past the head's turn, or a file that had the machine to itself would owe its idle slots.
+        self._turn = max(self._turn, head_turn) + 1
+        self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
+        return [item for _, item in taken]
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Return the seconds until a batch is due; None if nothing waits."""
+        return max(0.0, self._due_s() - now_s) if self._queue else None
+
+    def drain(self) -> list[PendingChunk]:
+        """Return every chunk that waits, and forget them."""
+        items = [item for _, item in self._queue]
+        self._queue = []
+        return items
+
+    def _due_s(self) -> float:
+        return self._queue[0][1].put_s + self._max_wait_s
+
+    def _is_full(self) -> bool:
+        return len(self._candidates()) == self._max_batch_size
+
+    def _candidates(self) -> list[tuple[_Place, PendingChunk]]:
+        key = self._queue[0][1].key
+        return [entry for entry in self._queue if entry[1].key == key][: self._max_batch_size]

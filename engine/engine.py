@@ -1,0 +1,289 @@
+"""The engine: wires the stages, owns their life, and takes requests. No logic of its own."""
+
+from __future__ import annotations
+
+import enum
+import io
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from talkmill.engine import vad
+from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.config import EngineConfig
+from talkmill.engine.errors import (
+    AudioTooLong,
+    DeviceLost,
+    InvalidAudio,
+    InvalidOption,
+    ModelError,
+    NotReady,
+    Overloaded,
+    UnknownModel,
+)
+from talkmill.engine.feeder import Feeder
+from talkmill.engine.loading import LoadedModel, load_model
+from talkmill.engine.model import choose_device
+from talkmill.engine.prepare import Preparation
+from talkmill.engine.request import OnSegment, Request
+from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS
+from talkmill.engine.types import (
+    MAX_POSITIONS,
+    Chunk,
+    DecodeOptions,
+    Features,
+    TranscribeOptions,
+    Transcript,
+)
+from talkmill.engine.worker import WorkerPool, WorkerStats
+
+MAX_BEAMS = 16
+
+_log = logging.getLogger(__name__)
+
+
+class State(enum.Enum):
+    """Where an engine is in its life."""
+
+    LOADING = "loading"
+    READY = "ready"
+    CLOSED = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class _Stages:
+    """What runs between `start` and `close`."""
+
+    model: LoadedModel
+    feeder: Feeder
+    workers: WorkerPool
+
+
+class Engine:
+    """Turns audio into transcripts. Thread-safe.
+
+    with Engine(EngineConfig()) as engine:
+        print(engine.transcribe(Path("speech.flac").read_bytes()).text)
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig | None = None,
+        *,
+        model: LoadedModel | None = None,
+        on_failure: Callable[[DeviceLost], None] = lambda error: None,
+    ) -> None:
+        """Take the settings; `start` does the work.
+
+        Args:
+            config: The settings.
+            model: Used instead of loading the one that `config` names.
+            on_failure: Called once, from a worker's thread, when a device is lost: the process
+                should then report that it is not serving, and exit.
+        """
+        self.config = config or EngineConfig()
+        self._given_model = model
+        self._on_failure = on_failure
+        self._changed = threading.Condition()
+        self._state = State.LOADING
+        self._active: set[Request] = set()
+        self._stages: _Stages | None = None
+
+    def __enter__(self) -> Engine:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Finish what was taken, and stop."""
+        self.close()
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._state
+
+    @property
+    def stats(self) -> WorkerStats:
+        """What the workers have done so far."""
+        return self._stages.workers.stats if self._stages else WorkerStats()
+
+    def start(self) -> None:
+        """Load the model, warm it up, and start the threads.
+
+        Raises:
+            ConfigError: The settings cannot work on this machine.
+        """
+        config = self.config
+        device = choose_device(config)
+        model = self._given_model or load_model(config, device)
+        vad.preload()
+        model.warm_up()
+        num_workers = device.workers * len(model.replicas)
+        batcher = Batcher(
+            device.batch_size,
+            max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
+            max_wait_s=config.max_batch_wait_ms / 1000,
+        )
+        workers = WorkerPool(
+            batcher,
+            model.replicas,
+            model.tokenizer,
+            device.workers,
+            on_room=lambda: feeder.wake(),
+            on_chunk_done=lambda request: feeder.resume(request),
+            on_device_lost=self._device_lost,
+        )
+        feeder = Feeder(
+            config.prepare_threads or len(os.sched_getaffinity(0)),
+            max_ahead=device.batch_size * (num_workers + 1),
+            # About 1 MB a chunk: this bounds what waits, whatever the number of requests.
+            has_room=lambda: len(batcher) < max(256, 8 * device.batch_size * num_workers),
+            deliver=self._deliver,
+        )
+        self._stages = _Stages(model, feeder, workers)
+        workers.start()
+        feeder.start()
+        self._state = State.READY
+        _log.info("ready: %s on %s", model.name, device)
+
+    def submit(
+        self,
+        audio: bytes | BinaryIO,
+        options: TranscribeOptions | None = None,
+        *,
+        model: str = "",
+        timeout_s: float | None = None,
+        on_segment: OnSegment | None = None,
+    ) -> Request:
+        """Take a request and return at once; its `future` resolves to the transcript.
+
+        Args:
+            audio: A whole audio file, or a seekable file object, which the engine then closes.
+            options: What to do with it.
+            model: The model that the caller expects; empty for any.
+            timeout_s: After so long the answer is of no use.
+            on_segment: Called with each segment, in order, from a worker's thread; must not block.
+
+        Raises:
+            RequestError: Something that was asked for cannot be.
+            Refused: Not now.
+        """
+        options = options or TranscribeOptions()
+        stages = self._stages
+        if stages is None or self._state is not State.READY:
+            raise NotReady(f"the engine is {self._state.value}")
+        if model and model != stages.model.name:
+            raise UnknownModel(f"model {model!r} is not served here: {stages.model.name}", "model")
+        source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
+        self._check_size(source)
+        stages.model.check_task(options.task)
+        previous, warnings = _previous(stages.model, options.prompt)
+        request = Request(
+            options,
+            language=stages.model.check_language(options.language),
+            previous=previous,
+            deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
+            on_segment=on_segment,
+            warnings=warnings,
+        )
+        _check_decode(options.decode, self._prompt_length(stages.model, request))
+        self._admit(request)
+        n_mels = stages.model.replicas[0].n_mels
+        preparation = Preparation(source, options.vad, n_mels, self.config.max_audio_s)
+        stages.feeder.add(request, preparation)
+        return request
+
+    def transcribe(
+        self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
+    ) -> Transcript:
+        """Return the transcript of a whole audio file; see `submit`."""
+        return self.submit(audio, options).future.result()
+
+    def close(self, drain_s: float | None = None) -> None:
+        """Take nothing new, finish what was taken for at most `drain_s`, and stop."""
+        with self._changed:
+            if self._state is State.READY:
+                self._state = State.CLOSED
+            self._changed.wait_for(lambda: not self._active, drain_s)
+            stages, self._stages = self._stages, None
+        if stages is None:
+            return
+        self._fail_active(NotReady("the engine was closed before the answer"))
+        stages.feeder.close()
+        stages.workers.close()
+
+    def _check_size(self, source: BinaryIO) -> None:
+        num_bytes = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        if num_bytes == 0:
+            raise InvalidAudio("the audio is empty")
+        limit = self.config.max_audio_bytes
+        if num_bytes > limit:
+            raise AudioTooLong(f"audio of {num_bytes} bytes is over the limit of {limit} bytes")
+
+    def _admit(self, request: Request) -> None:
+        with self._changed:
+            if len(self._active) >= self.config.max_requests:
+                raise Overloaded(f"{self.config.max_requests} requests are in the works already")
+            self._active.add(request)
+        request.future.add_done_callback(lambda _: self._release(request))
+
+    def _release(self, request: Request) -> None:
+        with self._changed:
+            self._active.discard(request)
+            self._changed.notify_all()
+
+    def _deliver(self, request: Request, chunk: Chunk, features: Features) -> None:
+        stages = self._stages
+        if stages is None:
+            return
+        key = BatchKey(request.options.decode, self._prompt_length(stages.model, request))
+        item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
+        stages.workers.put(item)
+
+    @staticmethod
+    def _prompt_length(model: LoadedModel, request: Request) -> int:
+        any_language = next(iter(model.tokenizer.languages))
+        options = request.options
+        prompt = model.tokenizer.prompt(
+            any_language, options.task, options.decode.timestamps, request.previous
+        )
+        return len(prompt)
+
+    def _device_lost(self, error: DeviceLost) -> None:
+        with self._changed:
+            first = self._state is not State.FAILED
+            self._state = State.FAILED
+        if first:
+            self._fail_active(ModelError("the device failed"))
+            self._on_failure(error)
+
+    def _fail_active(self, error: ModelError | NotReady) -> None:
+        with self._changed:
+            active = list(self._active)
+        for request in active:
+            request.fail(error)
+
+
+def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    tokens = model.tokenizer.encode(prompt)
+    if len(tokens) <= MAX_PREVIOUS_TOKENS:
+        return tokens, ()
+    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
+    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+
+
+def _check_decode(decode: DecodeOptions, prompt_length: int) -> None:
+    room = MAX_POSITIONS - prompt_length
+    if decode.max_new_tokens is not None and not 1 <= decode.max_new_tokens <= room:
+        raise InvalidOption(
+            f"max_new_tokens {decode.max_new_tokens} is not in 1 to {room}", "max_new_tokens"
+        )
+    if not 1 <= decode.num_beams <= MAX_BEAMS:
+        raise InvalidOption(f"num_beams {decode.num_beams} is not in 1 to {MAX_BEAMS}", "num_beams")

@@ -1,0 +1,143 @@
+"""The threads of the CPU stage. Requests take turns, a chunk each, so that none waits for a file.
+
+A request that has enough chunks waiting for the model is set aside until one of them is done:
+memory stays bounded, however long the audio.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from talkmill.engine.errors import ModelError, TalkmillError
+from talkmill.engine.prepare import Preparation
+from talkmill.engine.request import Request
+from talkmill.engine.types import Chunk, Features
+
+Deliver = Callable[[Request, Chunk, Features], None]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    request: Request
+    preparation: Preparation
+
+
+class Feeder:
+    """Prepares the audio of many requests on a few threads."""
+
+    def __init__(
+        self,
+        num_threads: int,
+        *,
+        max_ahead: int,
+        has_room: Callable[[], bool],
+        deliver: Deliver,
+    ) -> None:
+        """Take the parts; `start` starts the threads.
+
+        Args:
+            num_threads: How many.
+            max_ahead: Prepared chunks of one request that may wait for the model.
+            has_room: Whether the model's queue takes more; `wake` tells that it may again.
+            deliver: Takes each chunk; must not block.
+        """
+        self._max_ahead = max_ahead
+        self._has_room = has_room
+        self._deliver = deliver
+        self._changed = threading.Condition()
+        self._ready: deque[_Entry] = deque()
+        self._parked: dict[int, _Entry] = {}
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"talkmill-prepare-{i}", daemon=True)
+            for i in range(num_threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, request: Request, preparation: Preparation) -> None:
+        """Take a request."""
+        # However it ends, the entry comes off the shelf and its source is closed.
+        request.future.add_done_callback(lambda _: self.resume(request))
+        with self._changed:
+            self._ready.append(_Entry(request, preparation))
+            self._changed.notify()
+
+    def resume(self, request: Request) -> None:
+        """Go on with a request whose chunk is done, if it was set aside."""
+        with self._changed:
+            entry = self._parked.get(request.id)
+            if entry is not None and self._is_due(request):
+                del self._parked[request.id]
+                self._ready.append(entry)
+                self._changed.notify()
+
+    def wake(self) -> None:
+        """Look again whether there is room."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop the threads. Requests that are not done stay so: their owner fails them."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for entry in [*self._ready, *self._parked.values()]:
+            entry.preparation.close()
+
+    def _run(self) -> None:
+        while (entry := self._take()) is not None:
+            if self._advance(entry):
+                self._put_back(entry)
+            else:
+                entry.preparation.close()
+
+    def _take(self) -> _Entry | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or (self._ready and self._has_room()))
+            return None if self._closed else self._ready.popleft()
+
+    def _put_back(self, entry: _Entry) -> None:
+        with self._changed:
+            if self._is_due(entry.request):
+                self._ready.append(entry)
+                self._changed.notify()
+            else:
+                self._parked[entry.request.id] = entry
+
+    def _is_due(self, request: Request) -> bool:
+        return request.is_done or request.wants_chunks(self._max_ahead)
+
+    def _advance(self, entry: _Entry) -> bool:
+        """Prepare and deliver one chunk; return whether there may be more."""
+        request = entry.request
+        if request.is_done:
+            return False
+        try:
+            prepared = entry.preparation.next()
+        except TalkmillError as error:
+            request.fail(error)
+            return False
+        except Exception as error:  # a fault of ours in one file must not end the thread
+            _log.exception("preparing request %d failed", request.id)
+            failure = ModelError("the audio could not be prepared")
+            failure.__cause__ = error
+            request.fail(failure)
+            return False
+        if prepared is None:
+            request.audio_done(entry.preparation.report)
+            return False
+        request.chunk_sent()
+        self._deliver(request, *prepared)
+        return True

@@ -1,0 +1,82 @@
+"""From settings to a model in memory, with its vocabulary and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkmill.engine.config import EngineConfig
+from talkmill.engine.errors import InvalidOption
+from talkmill.engine.features import CHUNK_FRAMES
+from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
+from talkmill.engine.model_files import ModelProperties, find_model
+from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.types import DecodeOptions, Task
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready for use.
+
+    Attributes:
+        name: What requests call it.
+        replicas: One for each device.
+        tokenizer: Its vocabulary.
+        properties: What it says of itself.
+    """
+
+    name: str
+    replicas: Sequence[SpeechModel]
+    tokenizer: WhisperTokenizer
+    properties: ModelProperties
+
+    def check_language(self, language: str | None) -> str | None:
+        """Return the language to decode in, or None where it must be detected.
+
+        Raises:
+            InvalidOption: The model does not know it.
+        """
+        known = self.tokenizer.languages
+        if language is None:
+            return next(iter(known)) if len(known) == 1 else None
+        if language not in known:
+            names = ", ".join(sorted(known))
+            raise InvalidOption(
+                f"language {language!r} is not one that {self.name} knows: {names}", "language"
+            )
+        return language
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that the model was not trained for.
+
+        Raises:
+            InvalidOption: It was not.
+        """
+        tasks = self.properties.tasks & self.tokenizer.tasks
+        if task not in tasks:
+            names = ", ".join(sorted(known.value for known in tasks))
+            raise InvalidOption(
+                f"task {task.value!r} is not one that {self.name} does: {names}", "task"
+            )
+
+    def warm_up(self) -> None:
+        """Run silence through every replica, so that the first request meets no cold start."""
+        language = next(iter(self.tokenizer.languages))
+        prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
+        for replica in self.replicas:
+            features = np.zeros((1, replica.n_mels, CHUNK_FRAMES), np.float32)
+            replica.generate(replica.encode(features), [prompt], DecodeOptions(max_new_tokens=2))
+
+
+def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
+    """Find the configured model and load it onto each device.
+
+    Raises:
+        ConfigError: It cannot be found or loaded.
+    """
+    files = find_model(config.model, config.revision)
+    replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
+    tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
+    return LoadedModel(files.name, replicas, tokenizer, files.properties)

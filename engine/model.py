@@ -1,0 +1,183 @@
+"""The model behind a small protocol, and CTranslate2's Whisper as the one that fills it.
+
+The only module that imports `ctranslate2`. Knows tokens and features, nothing of requests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from talkmill.engine.config import EngineConfig
+from talkmill.engine.errors import ConfigError, DeviceLost
+from talkmill.engine.types import MAX_POSITIONS, DecodeOptions
+
+EncoderOutput = Any
+"""What an encoder returns and its own decoder takes; nobody looks inside."""
+
+# A CUDA context is beyond repair after these; out of memory is not among them.
+_STICKY_CUDA = re.compile(
+    r"illegal memory access|unspecified launch failure|device-side assert|misaligned address"
+    r"|illegal instruction|uncorrectable|hardware stack|device.*(lost|unavailable|busy)",
+    re.IGNORECASE,
+)
+_BEST_ON_CPU = ("int8", "int8_float32", "float32")
+_BEST_ON_CUDA = ("float16", "int8_float16", "bfloat16", "int8_float32", "float32")
+
+
+class SpeechModel(Protocol):
+    """One replica on one device. Safe to call from several threads."""
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands of the features it takes."""
+
+    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        """Return the encoder's output for float32 features (batch, n_mels, num_frames)."""
+
+    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
+        """Return the likeliest language of each row and its probability."""
+
+    def generate(
+        self, encoded: EncoderOutput, prompts: list[list[int]], options: DecodeOptions
+    ) -> list[list[int]]:
+        """Return the tokens after each prompt, end of text left out.
+
+        Args:
+            encoded: What `encode` gave for the same rows.
+            prompts: One for each row, all of one length.
+            options: How to search.
+        """
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Where a model runs and how: the settings with every choice made.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        indexes: One replica on each of these; (0,) on a CPU.
+        compute_type: As CTranslate2 calls it.
+        workers: Batches in the works at once on each replica.
+        threads: CPU threads of each worker.
+        batch_size: Chunks in one batch at most.
+    """
+
+    device: str
+    indexes: tuple[int, ...]
+    compute_type: str
+    workers: int
+    threads: int
+    batch_size: int
+
+
+def choose_device(config: EngineConfig) -> DeviceConfig:
+    """Return the settings with what was left open filled in from this machine.
+
+    Raises:
+        ConfigError: The device or its compute type is not there; the message says what is.
+    """
+    num_gpus = ctranslate2.get_cuda_device_count()
+    device = config.device if config.device != "auto" else ("cuda" if num_gpus else "cpu")
+    indexes = config.device_index if device == "cuda" else (0,)
+    if device == "cuda" and not all(0 <= index < num_gpus for index in indexes):
+        raise ConfigError(f"device_index: {indexes} asked for, {num_gpus} CUDA devices found")
+    cores = len(os.sched_getaffinity(0))
+    # On few cores, workers of one thread beat one worker of many.
+    workers = config.workers_per_device or (2 if device == "cuda" else min(4, cores))
+    return DeviceConfig(
+        device=device,
+        indexes=indexes,
+        compute_type=_choose_compute_type(config.compute_type, device, indexes[0]),
+        workers=workers,
+        threads=config.threads_per_worker or max(1, cores // (workers * len(indexes))),
+        batch_size=config.max_batch_size or (16 if device == "cuda" else 8),
+    )
+
+
+def _choose_compute_type(wanted: str, device: str, index: int) -> str:
+    supported = ctranslate2.get_supported_compute_types(device, index)
+    if wanted == "auto":
+        best = _BEST_ON_CUDA if device == "cuda" else _BEST_ON_CPU
+        return next(name for name in best if name in supported)
+    if wanted not in supported:
+        names = ", ".join(sorted(supported))
+        raise ConfigError(f"compute_type: {wanted} does not run on this {device}; it has {names}")
+    return wanted
+
+
+class CTranslate2Model:
+    """Whisper on one device, through CTranslate2. Its calls release the GIL."""
+
+    def __init__(self, folder: Path, device: DeviceConfig, index: int) -> None:
+        """Load the weights in `folder` onto device number `index`.
+
+        Raises:
+            ConfigError: The folder holds no Whisper model that can be loaded.
+        """
+        try:
+            self._whisper = ctranslate2.models.Whisper(
+                str(folder),
+                device=device.device,
+                device_index=index,
+                compute_type=device.compute_type,
+                inter_threads=device.workers,
+                intra_threads=device.threads,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"model: {folder} cannot be loaded: {error}") from error
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands of the features it takes."""
+        return int(self._whisper.n_mels)
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether prompts carry a language and a task."""
+        return bool(self._whisper.is_multilingual)
+
+    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        """See `SpeechModel.encode`; the output stays on the device."""
+        storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
+        return self._call(self._whisper.encode, storage)
+
+    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
+        """See `SpeechModel.detect_language`."""
+        rows = self._call(self._whisper.detect_language, encoded)
+        return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
+
+    def generate(
+        self, encoded: EncoderOutput, prompts: list[list[int]], options: DecodeOptions
+    ) -> list[list[int]]:
+        """See `SpeechModel.generate`."""
+        results = self._call(
+            self._whisper.generate,
+            encoded,
+            prompts,
+            beam_size=options.num_beams,
+            max_length=_max_length(options, len(prompts[0])),
+        )
+        return [result.sequences_ids[0] for result in results]
+
+    @staticmethod
+    def _call(method: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except RuntimeError as error:
+            if _STICKY_CUDA.search(str(error)):
+                raise DeviceLost(str(error)) from error
+            raise
+
+
+def _max_length(options: DecodeOptions, prompt_length: int) -> int:
+    # CTranslate2 stops after min(max_length / 2, max_length - (prompt_length - 1)) new tokens.
+    num_tokens = options.max_new_tokens or MAX_POSITIONS - prompt_length
+    return max(2 * num_tokens, num_tokens + prompt_length - 1)

@@ -1,0 +1,100 @@
+"""The CPU stage of one request: audio bytes to chunks with their features, one at a time.
+
+Nothing is read before it is asked for, so a long file needs no more memory than its chunks in
+flight, and its first chunk is in the model's hands before the rest is decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from talkmill.engine.audio import SAMPLE_RATE, decode_audio
+from talkmill.engine.chunking import split_chunks
+from talkmill.engine.features import log_mel
+from talkmill.engine.types import Chunk, Features, Samples, VadMode
+
+
+@dataclass
+class AudioReport:
+    """What is known of one request's audio; complete when its last chunk is out.
+
+    Attributes:
+        num_samples: Decoded so far, at 16 kHz.
+        num_speech_samples: Of them in speech.
+        decode_s: CPU seconds spent decoding.
+        vad_s: CPU seconds spent looking for speech and cutting.
+        features_s: CPU seconds spent on features.
+        warnings: What was amiss.
+    """
+
+    num_samples: int = 0
+    num_speech_samples: int = 0
+    decode_s: float = 0.0
+    vad_s: float = 0.0
+    features_s: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds decoded."""
+        return self.num_samples / SAMPLE_RATE
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech."""
+        return self.num_speech_samples / SAMPLE_RATE
+
+
+class Preparation:
+    """Prepares one request's audio, a chunk for each `next`. Not thread-safe; closes its source."""
+
+    def __init__(self, source: BinaryIO, vad: VadMode, n_mels: int, max_audio_s: float) -> None:
+        """Take the audio; nothing is read yet.
+
+        Args:
+            source: The audio file, seekable.
+            vad: Where silence is cut out.
+            n_mels: Mel bands of the model.
+            max_audio_s: Most seconds to decode.
+        """
+        self.report = AudioReport()
+        self._source = source
+        self._n_mels = n_mels
+        blocks = decode_audio(source, max_audio_s, self.report.warnings.append)
+        self._chunks = split_chunks(self._decoded(blocks), vad, self._count_speech)
+
+    def next(self) -> tuple[Chunk, Features] | None:
+        """Return the next chunk and its features (n_mels, 3000), or None after the last.
+
+        Raises:
+            RequestError: The audio cannot be decoded, or is too long.
+        """
+        decoded_before_s, start_s = self.report.decode_s, time.thread_time()
+        chunk = next(self._chunks, None)
+        cut_s = time.thread_time()
+        self.report.vad_s += cut_s - start_s - (self.report.decode_s - decoded_before_s)
+        if chunk is None:
+            return None
+        features = log_mel(chunk.samples, self._n_mels)
+        self.report.features_s += time.thread_time() - cut_s
+        return chunk, features
+
+    def close(self) -> None:
+        """Release the source."""
+        self._source.close()
+
+    def _decoded(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        while True:
+            start_s = time.thread_time()
+            block = next(blocks, None)
+            self.report.decode_s += time.thread_time() - start_s
+            if block is None:
+                return
+            self.report.num_samples += len(block)
+            yield block
+
+    def _count_speech(self, num_samples: int) -> None:
+        self.report.num_speech_samples += num_samples

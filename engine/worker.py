@@ -1,0 +1,202 @@
+"""The threads that drive the model: ask the batcher, run the batch, hand each chunk its answer.
+
+Whatever happens to a batch, each of its requests hears of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkmill.engine.assembly import to_segments
+from talkmill.engine.batching import Batcher, PendingChunk
+from talkmill.engine.errors import DeviceLost, ModelError, NotReady
+from talkmill.engine.model import EncoderOutput, SpeechModel
+from talkmill.engine.request import ChunkCost, Request
+from talkmill.engine.tokenizer import WhisperTokenizer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class WorkerStats:
+    """What the workers have done so far.
+
+    Attributes:
+        num_chunks: Chunks decoded.
+        num_batches: Batches they came in.
+        num_failed_chunks: Chunks that the model failed on.
+    """
+
+    num_chunks: int = 0
+    num_batches: int = 0
+    num_failed_chunks: int = 0
+
+    @property
+    def mean_batch_size(self) -> float:
+        """Chunks in a batch, on average."""
+        return self.num_chunks / self.num_batches if self.num_batches else 0.0
+
+
+class WorkerPool:
+    """Runs what the batcher gives on every replica. Thread-safe."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        replicas: Sequence[SpeechModel],
+        tokenizer: WhisperTokenizer,
+        workers_per_replica: int,
+        *,
+        on_room: Callable[[], None],
+        on_chunk_done: Callable[[Request], None],
+        on_device_lost: Callable[[DeviceLost], None],
+    ) -> None:
+        """Take the parts; `start` starts the threads.
+
+        Args:
+            batcher: The queue; the pool owns it from here on.
+            replicas: The models, one for each device.
+            tokenizer: Their vocabulary.
+            workers_per_replica: Batches in the works at once on each.
+            on_room: Called when the queue may have become shorter; must not wait for the pool.
+            on_chunk_done: Called when a request may send more.
+            on_device_lost: Called when a device is beyond repair.
+        """
+        self.stats = WorkerStats()
+        self._batcher = batcher
+        self._tokenizer = tokenizer
+        self._on_room = on_room
+        self._on_chunk_done = on_chunk_done
+        self._on_device_lost = on_device_lost
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=(model,), name=f"talkmill-worker-{i}-{j}", daemon=True
+            )
+            for i, model in enumerate(replicas)
+            for j in range(workers_per_replica)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, item: PendingChunk) -> None:
+        """Queue a chunk."""
+        with self._changed:
+            self._batcher.put(item)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Finish the batches in the works, fail what still waits, and stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for item in self._batcher.drain():
+            item.request.fail(NotReady("the engine was closed before the answer"))
+
+    def _run(self, model: SpeechModel) -> None:
+        while batch := self._next_batch():
+            self._decode(model, batch)
+
+    def _next_batch(self) -> list[PendingChunk]:
+        """Return the next batch, waiting for it; empty once the pool is closed."""
+        with self._changed:
+            while not self._closed:
+                batch = self._batcher.next_batch(time.monotonic())
+                self._on_room()
+                if batch:
+                    return batch
+                self._changed.wait(self._batcher.wait_s(time.monotonic()))
+        return []
+
+    def _decode(self, model: SpeechModel, batch: list[PendingChunk]) -> None:
+        """Run a batch; if it fails, run its halves, until the chunk at fault stands alone."""
+        try:
+            answers, costs = self._infer(model, batch)
+        except DeviceLost as error:
+            _log.critical("device lost: %s", error)
+            self._fail(batch, "the device failed", error)
+            self._on_device_lost(error)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            if len(batch) == 1:
+                _log.exception("request %d: the model failed", batch[0].request.id)
+                self._fail(batch, "the model failed on this audio", error)
+                return
+            _log.warning("a batch of %d failed and is split: %s", len(batch), error)
+            middle = len(batch) // 2
+            self._decode(model, batch[:middle])
+            self._decode(model, batch[middle:])
+        else:
+            for item, tokens, cost in zip(batch, answers, costs, strict=True):
+                self._hand_over(item, tokens, cost)
+
+    def _fail(self, batch: list[PendingChunk], message: str, cause: Exception) -> None:
+        with self._changed:
+            self.stats.num_failed_chunks += len(batch)
+        for item in batch:
+            failure = ModelError(message)
+            failure.__cause__ = cause
+            item.request.fail(failure)
+
+    def _infer(
+        self, model: SpeechModel, batch: list[PendingChunk]
+    ) -> tuple[list[list[int]], list[ChunkCost]]:
+        start_s = time.monotonic()
+        encoded = model.encode(np.stack([item.features for item in batch]))
+        encoded_s = time.monotonic()
+        self._detect_languages(model, encoded, batch)
+        prompts = [self._prompt(item.request) for item in batch]
+        answers = model.generate(encoded, prompts, batch[0].key.decode)
+        generated_s = time.monotonic()
+        if len(answers) != len(batch):
+            raise RuntimeError(f"{len(batch)} chunks, {len(answers)} answers. This is a bug.")
+        with self._changed:
+            self.stats.num_batches += 1
+            self.stats.num_chunks += len(batch)
+        return answers, [
+            ChunkCost(
+                queue_s=start_s - item.put_s,
+                encode_s=(encoded_s - start_s) / len(batch),
+                generate_s=(generated_s - encoded_s) / len(batch),
+                batch_size=len(batch),
+            )
+            for item in batch
+        ]
+
+    def _hand_over(self, item: PendingChunk, tokens: list[int], cost: ChunkCost) -> None:
+        timestamps = item.key.decode.timestamps
+        try:
+            segments = to_segments(tokens, item.spans, self._tokenizer, timestamps=timestamps)
+            item.request.chunk_done(item.index, segments, cost)
+        except Exception as error:  # a listener of one request must not cost the others
+            _log.exception("request %d: its answer could not be delivered", item.request.id)
+            self._fail([item], "the answer could not be delivered", error)
+        self._on_chunk_done(item.request)
+
+    def _detect_languages(
+        self, model: SpeechModel, encoded: EncoderOutput, batch: list[PendingChunk]
+    ) -> None:
+        # Only a request's first chunk comes here without a language: the rest waits for it.
+        unknown = [(row, item) for row, item in enumerate(batch) if item.request.language is None]
+        if unknown:
+            detected = model.detect_language(encoded)
+            for row, item in unknown:
+                item.request.set_language(*detected[row])
+
+    def _prompt(self, request: Request) -> list[int]:
+        options = request.options
+        assert request.language is not None
+        return self._tokenizer.prompt(
+            request.language, options.task, options.decode.timestamps, request.previous
+        )

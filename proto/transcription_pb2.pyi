@@ -1,0 +1,200 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReturnTimestamps(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RETURN_TIMESTAMPS_UNSPECIFIED: _ClassVar[ReturnTimestamps]
+    RETURN_TIMESTAMPS_NONE: _ClassVar[ReturnTimestamps]
+    RETURN_TIMESTAMPS_SEGMENT: _ClassVar[ReturnTimestamps]
+    RETURN_TIMESTAMPS_WORD: _ClassVar[ReturnTimestamps]
+
+class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TASK_UNSPECIFIED: _ClassVar[Task]
+    TASK_TRANSCRIBE: _ClassVar[Task]
+    TASK_TRANSLATE: _ClassVar[Task]
+
+class VadMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VAD_MODE_UNSPECIFIED: _ClassVar[VadMode]
+    VAD_MODE_AUTO: _ClassVar[VadMode]
+    VAD_MODE_ON: _ClassVar[VadMode]
+    VAD_MODE_OFF: _ClassVar[VadMode]
+
+class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EARLY_STOPPING_UNSPECIFIED: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_TRUE: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_FALSE: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_NEVER: _ClassVar[EarlyStopping]
+RETURN_TIMESTAMPS_UNSPECIFIED: ReturnTimestamps
+RETURN_TIMESTAMPS_NONE: ReturnTimestamps
+RETURN_TIMESTAMPS_SEGMENT: ReturnTimestamps
+RETURN_TIMESTAMPS_WORD: ReturnTimestamps
+TASK_UNSPECIFIED: Task
+TASK_TRANSCRIBE: Task
+TASK_TRANSLATE: Task
+VAD_MODE_UNSPECIFIED: VadMode
+VAD_MODE_AUTO: VadMode
+VAD_MODE_ON: VadMode
+VAD_MODE_OFF: VadMode
+EARLY_STOPPING_UNSPECIFIED: EarlyStopping
+EARLY_STOPPING_TRUE: EarlyStopping
+EARLY_STOPPING_FALSE: EarlyStopping
+EARLY_STOPPING_NEVER: EarlyStopping
+
+class TranscribeRequest(_message.Message):
+    __slots__ = ("audio", "model", "options")
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    audio: bytes
+    model: str
+    options: TranscribeOptions
+    def __init__(self, audio: _Optional[bytes] = ..., model: _Optional[str] = ..., options: _Optional[_Union[TranscribeOptions, _Mapping]] = ...) -> None: ...
+
+class TranscribeStreamRequest(_message.Message):
+    __slots__ = ("config", "audio")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    config: TranscribeStreamConfig
+    audio: bytes
+    def __init__(self, config: _Optional[_Union[TranscribeStreamConfig, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
+
+class TranscribeStreamConfig(_message.Message):
+    __slots__ = ("model", "options")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    options: TranscribeOptions
+    def __init__(self, model: _Optional[str] = ..., options: _Optional[_Union[TranscribeOptions, _Mapping]] = ...) -> None: ...
+
+class TranscribeStreamResponse(_message.Message):
+    __slots__ = ("segment", "result")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    segment: Chunk
+    result: TranscribeResponse
+    def __init__(self, segment: _Optional[_Union[Chunk, _Mapping]] = ..., result: _Optional[_Union[TranscribeResponse, _Mapping]] = ...) -> None: ...
+
+class TranscribeOptions(_message.Message):
+    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters")
+    RETURN_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    VAD_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    return_timestamps: ReturnTimestamps
+    language: str
+    task: Task
+    prompt: str
+    vad: VadMode
+    generation_parameters: GenerationParameters
+    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ...) -> None: ...
+
+class GenerationParameters(_message.Message):
+    __slots__ = ("temperature", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "penalty_alpha", "use_cache", "seed", "length_penalty", "diversity_penalty", "patience", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens")
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    TYPICAL_P_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    ETA_CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MIN_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DO_SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOPPING_FIELD_NUMBER: _ClassVar[int]
+    NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_BEAM_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PENALTY_ALPHA_FIELD_NUMBER: _ClassVar[int]
+    USE_CACHE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    temperature: float
+    top_k: int
+    top_p: float
+    typical_p: float
+    epsilon_cutoff: float
+    eta_cutoff: float
+    max_length: int
+    max_new_tokens: int
+    min_length: int
+    min_new_tokens: int
+    do_sample: bool
+    early_stopping: EarlyStopping
+    num_beams: int
+    num_beam_groups: int
+    penalty_alpha: float
+    use_cache: bool
+    seed: int
+    length_penalty: float
+    diversity_penalty: float
+    patience: float
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+    suppress_tokens: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., max_length: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., min_length: _Optional[int] = ..., min_new_tokens: _Optional[int] = ..., do_sample: bool = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., num_beams: _Optional[int] = ..., num_beam_groups: _Optional[int] = ..., penalty_alpha: _Optional[float] = ..., use_cache: bool = ..., seed: _Optional[int] = ..., length_penalty: _Optional[float] = ..., diversity_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppress_tokens: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class TranscribeResponse(_message.Message):
+    __slots__ = ("text", "chunks", "language", "language_probability", "duration_s", "speech_s", "timings", "warnings")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_S_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
+    language: str
+    language_probability: float
+    duration_s: float
+    speech_s: float
+    timings: Timings
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., speech_s: _Optional[float] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Chunk(_message.Message):
+    __slots__ = ("text", "start_s", "end_s")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    start_s: float
+    end_s: float
+    def __init__(self, text: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
+
+class Timings(_message.Message):
+    __slots__ = ("decode_s", "vad_s", "features_s", "queue_s", "encode_s", "generate_s", "total_s", "mean_batch_size")
+    DECODE_S_FIELD_NUMBER: _ClassVar[int]
+    VAD_S_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_S_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_S_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_S_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_S_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_S_FIELD_NUMBER: _ClassVar[int]
+    MEAN_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    decode_s: float
+    vad_s: float
+    features_s: float
+    queue_s: float
+    encode_s: float
+    generate_s: float
+    total_s: float
+    mean_batch_size: float
+    def __init__(self, decode_s: _Optional[float] = ..., vad_s: _Optional[float] = ..., features_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., encode_s: _Optional[float] = ..., generate_s: _Optional[float] = ..., total_s: _Optional[float] = ..., mean_batch_size: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,78 @@
+"""A small client of the service, for the command line, the demo and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import BinaryIO
+
+import grpc
+
+from talkmill.engine import Segment, TranscribeOptions, Transcript
+from talkmill.proto import transcription_pb2 as pb
+from talkmill.proto import transcription_pb2_grpc as pb_grpc
+from talkmill.server.convert import from_options, to_segment, to_transcript
+
+PIECE_BYTES = 256 * 1024
+
+
+class Client:
+    """A connection to one server. Thread-safe.
+
+    with Client("127.0.0.1:50051") as client, open("speech.flac", "rb") as file:
+        print(client.transcribe(file).text)
+    """
+
+    def __init__(self, address: str) -> None:
+        """Connect to HOST:PORT, without encryption."""
+        self._channel = grpc.insecure_channel(address)
+        self._stub = pb_grpc.TranscriptionStub(self._channel)
+
+    def __enter__(self) -> Client:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def transcribe(
+        self,
+        audio: BinaryIO,
+        options: TranscribeOptions | None = None,
+        *,
+        model: str = "",
+        timeout_s: float | None = None,
+        on_segment: Callable[[Segment], None] = lambda segment: None,
+    ) -> Transcript:
+        """Send a file in pieces and return its transcript.
+
+        Args:
+            audio: The file, at its start.
+            options: What to do with it.
+            model: The model expected; empty for any.
+            timeout_s: Give up after so long.
+            on_segment: Called with each segment as it arrives.
+
+        Raises:
+            grpc.RpcError: The server refused, failed or is not there.
+        """
+        config = pb.TranscribeStreamConfig(
+            model=model, options=from_options(options or TranscribeOptions())
+        )
+
+        def requests() -> Iterator[pb.TranscribeStreamRequest]:
+            yield pb.TranscribeStreamRequest(config=config)
+            while piece := audio.read(PIECE_BYTES):
+                yield pb.TranscribeStreamRequest(audio=piece)
+
+        for response in self._stub.TranscribeStream(requests(), timeout=timeout_s):
+            if response.WhichOneof("payload") == "result":
+                return to_transcript(response.result)
+            on_segment(to_segment(response.segment))
+        raise RuntimeError("the stream ended without a result. This is a bug.")

@@ -1,0 +1,133 @@
+"""Wire messages to engine records and back. Pure functions."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from talkmill.engine import (
+    DecodeOptions,
+    InvalidOption,
+    Segment,
+    Task,
+    Timings,
+    TranscribeOptions,
+    Transcript,
+    UnsupportedOption,
+    VadMode,
+)
+from talkmill.proto import transcription_pb2 as pb
+
+T = TypeVar("T")
+
+_WIRED_PARAMETERS = {"num_beams", "max_new_tokens"}
+
+_TASKS: dict[int, Task] = {
+    pb.TASK_UNSPECIFIED: Task.TRANSCRIBE,
+    pb.TASK_TRANSCRIBE: Task.TRANSCRIBE,
+    pb.TASK_TRANSLATE: Task.TRANSLATE,
+}
+_VAD_MODES: dict[int, VadMode] = {
+    pb.VAD_MODE_UNSPECIFIED: VadMode.AUTO,
+    pb.VAD_MODE_AUTO: VadMode.AUTO,
+    pb.VAD_MODE_ON: VadMode.ON,
+    pb.VAD_MODE_OFF: VadMode.OFF,
+}
+_TIMESTAMPS: dict[int, bool] = {
+    pb.RETURN_TIMESTAMPS_UNSPECIFIED: False,
+    pb.RETURN_TIMESTAMPS_NONE: False,
+    pb.RETURN_TIMESTAMPS_SEGMENT: True,
+}
+
+
+def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
+    """Return what a request asks for.
+
+    Raises:
+        InvalidOption: An enum holds a number that has no name.
+        UnsupportedOption: A field is set that is not wired yet.
+    """
+    if message.return_timestamps == pb.RETURN_TIMESTAMPS_WORD:
+        raise UnsupportedOption("word timestamps are not supported yet", "return_timestamps")
+    timestamps = _known(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
+    return TranscribeOptions(
+        language=message.language if message.HasField("language") else None,
+        task=_known(_TASKS, message.task, "task"),
+        prompt=message.prompt,
+        vad=_known(_VAD_MODES, message.vad, "vad"),
+        decode=_to_decode_options(message.generation_parameters, timestamps=timestamps),
+    )
+
+
+def _to_decode_options(message: pb.GenerationParameters, *, timestamps: bool) -> DecodeOptions:
+    for descriptor, _ in message.ListFields():
+        if descriptor.name not in _WIRED_PARAMETERS:
+            raise UnsupportedOption(f"{descriptor.name} is not supported yet", descriptor.name)
+    return DecodeOptions(
+        num_beams=message.num_beams if message.HasField("num_beams") else 1,
+        max_new_tokens=message.max_new_tokens if message.HasField("max_new_tokens") else None,
+        timestamps=timestamps,
+    )
+
+
+def _known(names: dict[int, T], number: int, field: str) -> T:
+    if number not in names:
+        raise InvalidOption(f"{field} {number} has no meaning", field)
+    return names[number]
+
+
+def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
+    """Return the message that asks for `options`; the inverse of `to_options`."""
+    decode = options.decode
+    return pb.TranscribeOptions(
+        return_timestamps=pb.RETURN_TIMESTAMPS_SEGMENT
+        if decode.timestamps
+        else pb.RETURN_TIMESTAMPS_NONE,
+        language=options.language,
+        task=f"TASK_{options.task.name}",
+        prompt=options.prompt,
+        vad=f"VAD_MODE_{options.vad.name}",
+        generation_parameters=pb.GenerationParameters(
+            num_beams=decode.num_beams, max_new_tokens=decode.max_new_tokens
+        ),
+    )
+
+
+def from_segment(segment: Segment) -> pb.Chunk:
+    """Return the message for a segment."""
+    return pb.Chunk(text=segment.text, start_s=segment.start_s, end_s=segment.end_s)
+
+
+def to_segment(message: pb.Chunk) -> Segment:
+    """Return the segment of a message."""
+    end_s = message.end_s if message.HasField("end_s") else None
+    return Segment(message.text, message.start_s, end_s)
+
+
+def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.TranscribeResponse:
+    """Return the message for a transcript, with chunks only where timestamps were asked for."""
+    segments = transcript.segments if timestamps else ()
+    return pb.TranscribeResponse(
+        text=transcript.text,
+        chunks=[from_segment(segment) for segment in segments],
+        language=transcript.language,
+        language_probability=transcript.language_probability,
+        duration_s=transcript.duration_s,
+        speech_s=transcript.speech_s,
+        timings=pb.Timings(**vars(transcript.timings)),
+        warnings=transcript.warnings,
+    )
+
+
+def to_transcript(message: pb.TranscribeResponse) -> Transcript:
+    """Return the transcript of a message."""
+    timings = {field.name: value for field, value in message.timings.ListFields()}
+    return Transcript(
+        text=message.text,
+        segments=tuple(to_segment(chunk) for chunk in message.chunks),
+        language=message.language,
+        language_probability=message.language_probability,
+        duration_s=message.duration_s,
+        speech_s=message.speech_s,
+        timings=Timings(**timings),
+        warnings=tuple(message.warnings),
+    )

@@ -1,0 +1,176 @@
+"""The life of a server: listen, load, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from talkmill.engine import DeviceLost, Engine, LoadedModel
+from talkmill.proto import transcription_pb2 as pb
+from talkmill.proto import transcription_pb2_grpc as pb_grpc
+from talkmill.server.config import ServerConfig
+from talkmill.server.service import TranscriptionService
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """One engine behind one port. Belongs to the event loop that starts it."""
+
+    def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
+        """Take the settings; `start` listens and loads.
+
+        Args:
+            config: The settings.
+            model: Used instead of loading the one that `config` names.
+        """
+        self._config = config
+        self.engine = Engine(config, model=model, on_failure=self._failed)
+        self.port = 0
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._device_lost = False
+        self._health = health.aio.HealthServicer()
+        self._grpc = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),  # else two servers share a port and nobody is told
+                # Above our own limit, so that our error, which names the remedy, comes first.
+                ("grpc.max_receive_message_length", 2 * config.max_inline_bytes),
+                ("grpc.max_send_message_length", -1),
+            ]
+        )
+        service = TranscriptionService(self.engine, config)
+        pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+
+    async def start(self) -> None:
+        """Listen at once, load, and only then report SERVING.
+
+        Raises:
+            ConfigError: The settings cannot work on this machine.
+            OSError: The port is taken.
+        """
+        address = f"{self._config.host}:{self._config.port}"
+        try:
+            self.port = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+        await self._set_health(_NOT_SERVING)
+        await self._grpc.start()
+        await asyncio.to_thread(self.engine.start)
+        await self._set_health(_SERVING)
+
+    def request_stop(self) -> None:
+        """Ask `run_until_stopped` to drain; asked again, to stop waiting."""
+        if self._stopping.is_set():
+            _log.warning("asked twice: stopping now")
+            self._loop.create_task(self._grpc.stop(grace=0))
+        self._stopping.set()
+
+    async def run_until_stopped(self) -> int:
+        """Serve until a stop is asked for or a device is lost; return the exit code."""
+        await self._stopping.wait()
+        await self.drain()
+        return 1 if self._device_lost else 0
+
+    async def drain(self) -> None:
+        """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
+        await self._health.enter_graceful_shutdown()
+        await self._grpc.stop(0 if self._device_lost else self._config.drain_timeout_s)
+        stats = self.engine.stats
+        await asyncio.to_thread(self.engine.close, 0)
+        _log.info(
+            "stopped after %d chunks in %d batches (%.1f on average)",
+            stats.num_chunks,
+            stats.num_batches,
+            stats.mean_batch_size,
+        )
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+    def _failed(self, error: DeviceLost) -> None:
+        self._device_lost = True
+        self._loop.call_soon_threadsafe(self._stopping.set)
+
+
+async def serve(config: ServerConfig, on_ready: Callable[[int], None]) -> int:
+    """Serve until SIGTERM or SIGINT; return the process's exit code.
+
+    Args:
+        config: The settings.
+        on_ready: Called with the port once requests are taken.
+
+    Raises:
+        ConfigError: The settings cannot work on this machine.
+        OSError: The port is taken.
+    """
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.request_stop)
+    await server.start()
+    on_ready(server.port)
+    return await server.run_until_stopped()
+
+
+class BackgroundServer:
+    """A server on a thread of its own, for the demo and the tests: `with` gives its address."""
+
+    def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
+        """Take what `Server` takes."""
+        self._config = config
+        self._model = model
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="talkmill-server")
+        self.server: Server
+
+    def __enter__(self) -> BackgroundServer:
+        """Start, and wait until it serves."""
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        except BaseException:
+            self._end_loop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drain and stop."""
+        asyncio.run_coroutine_threadsafe(self.server.drain(), self._loop).result()
+        self._end_loop()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT to connect to."""
+        return f"{self._config.host}:{self.server.port}"
+
+    async def _start(self) -> None:
+        self.server = Server(self._config, model=self._model)
+        await self.server.start()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

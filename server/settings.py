@@ -1,0 +1,85 @@
+"""One definition of each setting: a config field becomes a flag and a `TALKMILL_*` variable.
+
+Click parses and shows them, pydantic checks them; an error names the flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Config = TypeVar("Config", bound=BaseModel)
+Command = Callable[..., Any]
+
+
+def flag(field: str) -> str:
+    """Return the flag of a config field."""
+    return "--" + field.replace("_", "-")
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a config field."""
+    return f"TALKMILL_{field.upper()}"
+
+
+def settings(config: type[BaseModel]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command one option for each field of `config`."""
+
+    def decorate(command: Command) -> Command:
+        for name, field in reversed(ordered_fields(config)):
+            option = click.option(
+                flag(name),
+                name,
+                default=None,  # the config has the default; here None is: not given
+                envvar=variable(name),
+                show_envvar=True,
+                show_default=show_default(field) or False,
+                help=field.description,
+                **_type(field),
+            )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def build(config: type[Config], given: dict[str, Any]) -> Config:
+    """Return the config with the options that were given.
+
+    Raises:
+        click.UsageError: One of them is not valid; the message names its flag.
+    """
+    try:
+        return config(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        raise click.UsageError(
+            f"{flag(field)} (or {variable(field)}) {first['input']!r}: {first['msg']}"
+        ) from error
+
+
+def ordered_fields(config: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Return the fields as they are shown: a config's own before those that it inherits."""
+    own = config.__annotations__
+    return sorted(config.model_fields.items(), key=lambda item: item[0] not in own)
+
+
+def show_default(field: FieldInfo) -> str:
+    """Return the default as one would type it; empty where there is none."""
+    value = field.default
+    if value is None:
+        return ""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _type(field: FieldInfo) -> dict[str, Any]:
+    if get_origin(field.annotation) is Literal:
+        return {"type": click.Choice(get_args(field.annotation))}
+    names = {int: "INTEGER", float: "NUMBER"}
+    kind = type(field.default)
+    return {"type": str, "metavar": names.get(kind, "TEXT")}
