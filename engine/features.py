@@ -43,7 +43,7 @@ def log_mel(samples: Samples, n_mels: int) -> Features:
     mel = _mel_filters(n_mels) @ power.T
     np.log10(np.maximum(mel, _POWER_FLOOR), out=log_power[:, :num_frames])
     np.maximum(log_power, log_power.max() - _DYNAMIC_RANGE, out=log_power)
-    return (log_power + np.float32(_SHIFT)) / np.float32(_SCALE)
+    return (log_power + _SHIFT) / _SCALE
 
 
 def _power_spectrum(samples: Samples, num_frames: int) -> NDArray[np.float32]:
@@ -61,7 +61,8 @@ def _power_spectrum(samples: Samples, num_frames: int) -> NDArray[np.float32]:
         padded[end:] = full[-2 : -2 - (len(padded) - end) : -1]
     frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
     spectrum = np.fft.rfft(frames * _window())
-    return spectrum.real**2 + spectrum.imag**2
+    power = spectrum.real**2 + spectrum.imag**2
+    return power.astype(np.float32, copy=False)  # it is; NumPy's types do not know
 
 
 @functools.cache
