@@ -6,6 +6,8 @@ or addresses (playlists, concat scripts) are not read at all.
 
 from __future__ import annotations
 
+import functools
+import io
 import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -32,6 +34,13 @@ _FORMATS = (
 # Where the header counts the samples, so that a short file shows. Elsewhere it is an estimate.
 _FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
 _LENGTH_TOLERANCE_S = 0.5
+# Hz. Outside these a damaged or hostile header speaks: FFmpeg cannot resample from far above, and
+# from 1 Hz a frame of a few bytes would become hours.
+_RATES = range(1_000, 1_000_001)
+_UNKNOWN_RIFF_SIZE = 0xFFFF_FFF0  # about so much is written where the length was not known yet
+_RIFF_SLACK = 16  # bytes by which careless writers are off
+_MAX_OGG_PAGE = 65_307  # bytes
+_OGG_END = 4  # the flag of a stream's last page
 _PEAK_LIMIT = 1e3  # a float file may overshoot 1.0; past this it holds no sound
 
 _log = logging.getLogger(__name__)
@@ -58,19 +67,38 @@ def decode_audio(
     """
     max_samples = int(max_audio_s * SAMPLE_RATE)
     num_samples = 0
+    if _is_cut_off(source):
+        warn("audio is cut off: the file is shorter than it says")
     with _open(source) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
-        for block in _blocks(_resample(_frames(container, stream, warn))):
+        for block in _finite(_blocks(_resample(_frames(container, stream, warn))), warn):
             num_samples += len(block)
             if num_samples > max_samples:
                 raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s")
-            yield _finite(block, warn)
+            yield block
     decoded_s = num_samples / SAMPLE_RATE
     if num_samples == 0:
         raise InvalidAudio("the audio stream holds no sound that can be decoded")
     if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
         warn(f"audio is cut off: {decoded_s:.1f} s of the {declared_s:.1f} s its header names")
+
+
+def _is_cut_off(source: BinaryIO) -> bool:
+    """Return whether a WAV or Ogg file lacks its end; FFmpeg takes these as they come."""
+    head = source.read(8)
+    num_bytes = source.seek(0, io.SEEK_END)
+    is_cut_off = False
+    if head[:4] == b"RIFF":
+        declared = int.from_bytes(head[4:], "little")
+        is_cut_off = declared < _UNKNOWN_RIFF_SIZE and declared + 8 > num_bytes + _RIFF_SLACK
+    elif head[:4] == b"OggS":
+        source.seek(max(0, num_bytes - _MAX_OGG_PAGE))
+        tail = source.read()
+        last = tail.rfind(b"OggS")
+        is_cut_off = last < 0 or not tail[last + 5 : last + 6] or not tail[last + 5] & _OGG_END
+    source.seek(0)
+    return is_cut_off
 
 
 def declared_duration_s(source: BinaryIO) -> float | None:
@@ -118,11 +146,16 @@ def _frames(
     try:
         for packet in container.demux(stream):
             try:
-                yield from packet.decode()
+                frames = packet.decode()
             except av.FFmpegError as error:
                 _log.debug("damaged packet: %s", error)
                 num_damaged += 1
-    except (av.FFmpegError, ValueError) as error:
+                continue
+            sound = [frame for frame in frames if frame.sample_rate in _RATES]
+            num_damaged += len(sound) < len(frames)
+            yield from sound
+    # PyAV's last packets are an IndexError where a damaged file gained a stream on the way.
+    except (av.FFmpegError, ValueError, IndexError) as error:
         _log.debug("unreadable container: %s", error)
         num_damaged += 1
     if num_damaged:
@@ -132,21 +165,39 @@ def _frames(
 def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
     resampler: AudioResampler | None = None
     layout: tuple[str, str, int] | None = None
+    gain = 1.0
     for frame in frames:
         frame.pts = None  # gaps in the timestamps are not ours to fill
         found = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or found != layout:  # streams may change midway
             if resampler is not None:
-                yield from _to_samples(resampler, None)
+                yield from _to_samples(resampler, None, gain)
             resampler, layout = AudioResampler("flt", "mono", SAMPLE_RATE), found
-        yield from _to_samples(resampler, frame)
+            gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
+        yield from _to_samples(resampler, frame, gain)
     if resampler is not None:
-        yield from _to_samples(resampler, None)
+        yield from _to_samples(resampler, None, gain)
 
 
-def _to_samples(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[Samples]:
-    for resampled in resampler.resample(frame):
-        yield resampled.to_ndarray()[0]
+@functools.cache
+def _mixing_gain(layout: str, num_channels: int) -> float:
+    """Return what keeps a mix to mono as loud as its channels; to floats FFmpeg does not scale."""
+    ones = np.ones((num_channels, SAMPLE_RATE // 10), np.float32)
+    frame = AudioFrame.from_ndarray(ones, format="fltp", layout=layout)
+    frame.sample_rate = SAMPLE_RATE
+    [mixed, *_] = AudioResampler("flt", "mono", SAMPLE_RATE).resample(frame)
+    return 1.0 / max(1.0, float(mixed.to_ndarray().max()))
+
+
+def _to_samples(
+    resampler: AudioResampler, frame: AudioFrame | None, gain: float
+) -> Iterator[Samples]:
+    try:
+        resampled = resampler.resample(frame)
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidAudio("the audio has a form that cannot be resampled") from error
+    for block in resampled:
+        yield block.to_ndarray()[0] * np.float32(gain)
 
 
 def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
@@ -162,8 +213,13 @@ def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
         yield np.concatenate(held)
 
 
-def _finite(block: Samples, warn: Callable[[str], None]) -> Samples:
-    if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN too
-        return block
-    warn("audio holds values that are not sound; they were silenced or clipped")
-    return np.clip(np.nan_to_num(block, nan=0.0), -1.0, 1.0)
+def _finite(blocks: Iterator[Samples], warn: Callable[[str], None]) -> Iterator[Samples]:
+    is_told = False
+    for block in blocks:
+        if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN too
+            yield block
+            continue
+        if not is_told:
+            warn("audio holds values that are not sound; they were silenced or clipped")
+            is_told = True
+        yield np.clip(np.nan_to_num(block, nan=0.0), -1.0, 1.0)

@@ -91,7 +91,10 @@ class Batcher:
     def next_batch(self, now_s: float) -> list[PendingChunk]:
         """Return the chunks to decode now, oldest first; empty if none is due."""
         self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
-        if not self._queue or (self._due_s() > now_s and not self._is_full()):
+        if not self._queue:
+            self._credit.clear()  # nobody waits, so nobody's turn is later than another's
+            return []
+        if self._due_s() > now_s and not self._is_full():
             return []
         head_turn = self._queue[0][0].turn
         taken = self._candidates()

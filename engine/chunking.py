@@ -1,6 +1,7 @@
 """An utterance to chunks of at most 30 s, cut at silences, each knowing where it came from.
 
 Works on a stream: a chunk is given out as soon as it is full, and its audio is then forgotten.
+Where a block of audio fills none, None is given out, so that hours of silence hold nobody up.
 Every span of speech that the detector finds is in exactly one chunk, in order.
 """
 
@@ -38,8 +39,8 @@ def split_chunks(
     mode: VadMode,
     on_speech: Callable[[int], None],
     new_detector: Callable[[], SpeechDetector] = lambda: SpeechDetector(MAX_SPAN_SAMPLES),
-) -> Iterator[Chunk]:
-    """Yield the chunks of one utterance.
+) -> Iterator[Chunk | None]:
+    """Yield the chunks of one utterance, and None now and then between them.
 
     Args:
         blocks: Its audio, float32 of shape (num_samples,) each.
@@ -94,8 +95,11 @@ def _whole(
 
 def _pieces(
     blocks: Iterable[Samples], detector: SpeechDetector, on_speech: Callable[[int], None]
-) -> Iterator[_Piece]:
-    """Yield each span of speech with up to `PAD_SAMPLES` of its surroundings, nothing twice."""
+) -> Iterator[_Piece | None]:
+    """Yield each span of speech with up to `PAD_SAMPLES` of its surroundings, nothing twice.
+
+    After each block comes a None.
+    """
     buffer: Samples = np.zeros(0, np.float32)
     buffer_start = taken = 0  # first sample in the buffer; first one not in a piece yet
     waiting: Span | None = None  # its right side is not known yet
@@ -119,18 +123,22 @@ def _pieces(
         if waiting is not None and quiet_until >= waiting.end + 2 * PAD_SAMPLES:
             yield piece(waiting, limit=quiet_until)
             waiting = None
-        if waiting is None:
-            keep = max(taken, quiet_until - PAD_SAMPLES)
-            buffer, buffer_start = buffer[keep - buffer_start :], keep
+        needed = quiet_until if waiting is None else waiting.start
+        keep = max(taken, needed - PAD_SAMPLES)
+        buffer, buffer_start = buffer[keep - buffer_start :], keep
+        yield None
     if waiting is not None:
         yield piece(waiting, limit=buffer_start + len(buffer))
 
 
-def _pack(pieces: Iterable[_Piece]) -> Iterator[Chunk]:
+def _pack(pieces: Iterable[_Piece | None]) -> Iterator[Chunk | None]:
     index = 0
     held: list[_Piece] = []
     num_samples = 0
     for piece in pieces:
+        if piece is None:
+            yield None
+            continue
         while num_samples + len(piece.samples) > CHUNK_SAMPLES:
             cut = _best_cut([*held, piece])
             yield _chunk(index, held[:cut])

@@ -164,7 +164,8 @@ class Engine:
         """Take a request and return at once; its `future` resolves to the transcript.
 
         Args:
-            audio: A whole audio file, or a seekable file object, which the engine then closes.
+            audio: A whole audio file, or a seekable file object, which the engine closes, also
+                where it refuses.
             options: What to do with it.
             model: The model that the caller expects; empty for any.
             timeout_s: After so long the answer is of no use.
@@ -174,13 +175,28 @@ class Engine:
             RequestError: Something that was asked for cannot be.
             Refused: Not now.
         """
-        options = options or TranscribeOptions()
+        source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
+        try:
+            return self._submit(
+                source, options or TranscribeOptions(), model, timeout_s, on_segment
+            )
+        except BaseException:
+            source.close()
+            raise
+
+    def _submit(
+        self,
+        source: BinaryIO,
+        options: TranscribeOptions,
+        model: str,
+        timeout_s: float | None,
+        on_segment: OnSegment | None,
+    ) -> Request:
         stages = self._stages
         if stages is None or self._state is not State.READY:
             raise NotReady(f"the engine is {self._state.value}")
         if model and model != stages.model.name:
             raise UnknownModel(f"model {model!r} is not served here: {stages.model.name}", "model")
-        source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
         self._check_size(source)
         stages.model.check_task(options.task)
         previous, warnings = _previous(stages.model, options.prompt)
@@ -229,6 +245,8 @@ class Engine:
 
     def _admit(self, request: Request) -> None:
         with self._changed:
+            if self._state is not State.READY:  # it was, a moment ago
+                raise NotReady(f"the engine is {self._state.value}")
             if len(self._active) >= self.config.max_requests:
                 raise Overloaded(f"{self.config.max_requests} requests are in the works already")
             self._active.add(request)

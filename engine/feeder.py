@@ -1,4 +1,4 @@
-"""The threads of the CPU stage. Requests take turns, a chunk each, so that none waits for a file.
+"""The threads of the CPU stage. Requests take turns, a step each, so that none waits for a file.
 
 A request that has enough chunks waiting for the model is set aside until one of them is done:
 memory stays bounded, however long the audio.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class Feeder:
         # However it ends, the entry comes off the shelf and its source is closed.
         request.future.add_done_callback(lambda _: self.resume(request))
         with self._changed:
+            if self._closed:  # its owner has failed it
+                preparation.close()
+                return
             self._ready.append(_Entry(request, preparation))
             self._changed.notify()
 
@@ -120,12 +124,15 @@ class Feeder:
         return request.is_done or request.wants_chunks(self._max_ahead)
 
     def _advance(self, entry: _Entry) -> bool:
-        """Prepare and deliver one chunk; return whether there may be more."""
+        """Take one step, and deliver what it gives; return whether there may be more."""
         request = entry.request
-        if request.is_done:
+        if request.expire(time.monotonic()):
             return False
         try:
-            prepared = entry.preparation.next()
+            prepared = next(entry.preparation)
+        except StopIteration:
+            request.audio_done(entry.preparation.report)
+            return False
         except TalkmillError as error:
             request.fail(error)
             return False
@@ -135,9 +142,7 @@ class Feeder:
             failure.__cause__ = error
             request.fail(failure)
             return False
-        if prepared is None:
-            request.audio_done(entry.preparation.report)
-            return False
-        request.chunk_sent()
-        self._deliver(request, *prepared)
+        if prepared is not None:
+            request.chunk_sent()
+            self._deliver(request, *prepared)
         return True

@@ -16,6 +16,8 @@ from talkmill.engine.chunking import split_chunks
 from talkmill.engine.features import log_mel
 from talkmill.engine.types import Chunk, Features, Samples, VadMode
 
+Prepared = tuple[Chunk, Features]
+
 
 @dataclass
 class AudioReport:
@@ -48,8 +50,12 @@ class AudioReport:
         return self.num_speech_samples / SAMPLE_RATE
 
 
-class Preparation:
-    """Prepares one request's audio, a chunk for each `next`. Not thread-safe; closes its source."""
+class Preparation(Iterator[Prepared | None]):
+    """Prepares one request's audio, step by step. Not thread-safe; closes its source.
+
+    Each step gives a chunk with its features (n_mels, 3000), or None where a stretch of audio gave
+    none. A step raises `RequestError` where the audio cannot be decoded, or is too long.
+    """
 
     def __init__(self, source: BinaryIO, vad: VadMode, n_mels: int, max_audio_s: float) -> None:
         """Take the audio; nothing is read yet.
@@ -66,16 +72,14 @@ class Preparation:
         blocks = decode_audio(source, max_audio_s, self.report.warnings.append)
         self._chunks = split_chunks(self._decoded(blocks), vad, self._count_speech)
 
-    def next(self) -> tuple[Chunk, Features] | None:
-        """Return the next chunk and its features (n_mels, 3000), or None after the last.
-
-        Raises:
-            RequestError: The audio cannot be decoded, or is too long.
-        """
+    def __next__(self) -> Prepared | None:
+        """Take a step."""
         decoded_before_s, start_s = self.report.decode_s, time.thread_time()
-        chunk = next(self._chunks, None)
-        cut_s = time.thread_time()
-        self.report.vad_s += cut_s - start_s - (self.report.decode_s - decoded_before_s)
+        try:
+            chunk = next(self._chunks)
+        finally:
+            cut_s = time.thread_time()
+            self.report.vad_s += cut_s - start_s - (self.report.decode_s - decoded_before_s)
         if chunk is None:
             return None
         features = log_mel(chunk.samples, self._n_mels)

@@ -37,7 +37,10 @@ class WhisperTokenizer:
         """
         if not path.is_file():
             raise ConfigError(f"model: {path.name} is missing in {path.parent}")
-        self._tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library has no class of its own
+            raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
         self.end_of_text = self._special("<|endoftext|>")
         self._start = self._special("<|startoftranscript|>")
         self._previous = self._special("<|startofprev|>")

@@ -122,6 +122,9 @@ class WorkerPool:
 
     def _decode(self, model: SpeechModel, batch: list[PendingChunk]) -> None:
         """Run a batch; if it fails, run its halves, until the chunk at fault stands alone."""
+        batch = [item for item in batch if not item.request.is_done]
+        if not batch:
+            return
         try:
             answers, costs = self._infer(model, batch)
         except DeviceLost as error:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes import DEMO_FOLDER, FakeModel, decode_file, demo_tokenizer, loaded, small_config
+from talkmill.engine import Engine
+from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.types import Samples
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def speech() -> Samples:
+    """11 s of real speech, 16 kHz mono: jfk.flac."""
+    samples = decode_file(DATA / "jfk.flac")
+    samples.flags.writeable = False
+    return samples
+
+
+@pytest.fixture(scope="session")
+def speech_file() -> bytes:
+    """The same as the file it is."""
+    return (DATA / "jfk.flac").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def sample() -> bytes:
+    """The recording that ships with the demo model."""
+    return (DEMO_FOLDER / "sample.flac").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> WhisperTokenizer:
+    """The demo model's vocabulary."""
+    return demo_tokenizer()
+
+
+@pytest.fixture
+def model(tokenizer: WhisperTokenizer) -> Iterator[FakeModel]:
+    """A model without weights; `engine` runs on it."""
+    fake = FakeModel(tokenizer)
+    yield fake
+    fake.release()
+
+
+@pytest.fixture
+def engine(model: FakeModel) -> Iterator[Engine]:
+    """A started engine on `model`: one worker, batches of up to 4."""
+    with Engine(small_config(), model=loaded(model)) as engine:
+        model.forget()  # the warm-up
+        yield engine
+        model.release()

@@ -1,0 +1,273 @@
+"""Stand-ins and material for the tests: a model without weights, and audio files of every kind."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+import talkmill.engine
+from talkmill.engine import DecodeOptions, DeviceLost, EngineConfig, LoadedModel
+from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.features import CHUNK_FRAMES, CHUNK_SAMPLES
+from talkmill.engine.model_files import ModelProperties
+from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.types import Features, Samples, Task
+
+DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
+N_MELS = 80
+PATIENCE_S = 30.0  # how long a test waits for what must come; never how long it takes
+
+
+def demo_tokenizer() -> WhisperTokenizer:
+    return WhisperTokenizer(DEMO_FOLDER / "tokenizer.json", is_multilingual=True)
+
+
+def tokenizer_file(folder: Path, *, languages: Iterable[str] = ()) -> Path:
+    """Write the demo's `tokenizer.json` with more languages, and return its path."""
+    content = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+    added = sorted(content["added_tokens"], key=lambda token: token["id"])
+    english = next(i for i, token in enumerate(added) if token["content"] == "<|en|>")
+    more = [{**added[english], "content": f"<|{language}|>"} for language in languages]
+    # CTranslate2 knows a language by its place before the tasks.
+    added[english + 1 : english + 1] = more
+    for number, token in enumerate(added, added[0]["id"]):
+        token["id"] = number
+    content["added_tokens"] = added
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def heard(features: Features) -> int:
+    """Return the loudest mel band of one chunk: what `FakeModel` understands of it."""
+    return int(np.argmax(features.mean(axis=1)))
+
+
+def features_of(band: int) -> Features:
+    """Return features that `FakeModel` hears as `band`."""
+    features = np.zeros((N_MELS, CHUNK_FRAMES), np.float32)
+    features[band] = 1.0
+    return features
+
+
+def words(band: int) -> str:
+    """Return what `FakeModel` says to a chunk that it hears as `band`."""
+    return f"heard {band}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One call of the model.
+
+    Attributes:
+        shape: Of its features.
+        bands: What was heard in each row.
+        prompts: Of each row; empty if the batch never came to its decoder.
+        options: How it was decoded; None if it was not.
+    """
+
+    shape: tuple[int, ...]
+    bands: tuple[int, ...]
+    prompts: tuple[tuple[int, ...], ...] = ()
+    options: DecodeOptions | None = None
+
+
+class FakeModel:
+    """Fills `SpeechModel`: answers each chunk with the loudest band that it hears in it.
+
+    Thread-safe. Attributes may be set at any time:
+        poisoned: Bands that make a batch fail.
+        max_rows: Larger batches fail, as when memory is short.
+        is_lost: Whether the device is lost.
+        language: What every chunk is detected as, and how surely.
+    """
+
+    def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
+        self.tokenizer = tokenizer or demo_tokenizer()
+        self.n_mels = n_mels
+        self.poisoned: frozenset[int] = frozenset()
+        self.max_rows: int | None = None
+        self.is_lost = False
+        self.language = ("en", 0.75)
+        self.encoded: list[Batch] = []
+        self.generated: list[Batch] = []
+        self.num_detections = 0
+        self._gate = threading.Event()
+        self._gate.set()
+        self._arrived = threading.Condition()
+        self._num_calls = 0
+
+    @property
+    def bands(self) -> list[int]:
+        """Return what was heard so far, in the order of the encoder's rows."""
+        with self._arrived:
+            return [band for batch in self.encoded for band in batch.bands]
+
+    def hold(self) -> None:
+        """Let every call from now on wait inside the model until `release`."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._gate.set()
+
+    def wait_for_calls(self, count: int) -> None:
+        """Wait until the model has been called so often, held calls included."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: self._num_calls >= count, PATIENCE_S)
+
+    def forget(self) -> None:
+        """Start counting anew, e.g. after the warm-up."""
+        with self._arrived:
+            self.encoded, self.generated, self._num_calls = [], [], 0
+
+    def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        bands = tuple(heard(row) for row in features)
+        with self._arrived:
+            self._num_calls += 1
+            self.encoded.append(Batch(features.shape, bands))
+            self._arrived.notify_all()
+        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+        if self.is_lost:
+            raise DeviceLost("CUDA failed with error an illegal memory access was encountered")
+        if self.max_rows is not None and len(features) > self.max_rows:
+            raise RuntimeError("CUDA failed with error out of memory")
+        if not self.poisoned.isdisjoint(bands):
+            raise RuntimeError("poisoned")
+        return features
+
+    def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
+        self.num_detections += 1
+        return [self.language] * len(encoded)
+
+    def generate(
+        self, encoded: NDArray[np.float32], prompts: list[list[int]], options: DecodeOptions
+    ) -> list[list[int]]:
+        assert len({len(prompt) for prompt in prompts}) == 1, "prompts of several lengths"
+        bands = tuple(heard(row) for row in encoded)
+        batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), options)
+        with self._arrived:
+            self.generated.append(batch)
+        return [self.answer(band, options) for band in bands]
+
+    def answer(self, band: int, options: DecodeOptions) -> list[int]:
+        """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
+        tokens = list(self.tokenizer.encode(words(band)))
+        if not options.timestamps:
+            return tokens
+        begin = self.tokenizer.timestamp_begin
+        return [begin + 50, *tokens, begin + 100]
+
+
+def loaded(
+    *replicas: FakeModel, name: str = "fake", tasks: Iterable[Task] = tuple(Task)
+) -> LoadedModel:
+    """Return a model ready for use, made of `replicas` (one by default)."""
+    replicas = replicas or (FakeModel(),)
+    properties = ModelProperties(tasks=frozenset(tasks))
+    return LoadedModel(name, replicas, replicas[0].tokenizer, properties)
+
+
+def small_config(**settings: object) -> EngineConfig:
+    """Return settings for a small machine: one worker, one thread, batches of up to 4."""
+    return EngineConfig.model_validate(
+        {
+            "device": "cpu",
+            "compute_type": "float32",
+            "workers_per_device": 1,
+            "threads_per_worker": 1,
+            "prepare_threads": 1,
+            "max_batch_size": 4,
+            **settings,
+        }
+    )
+
+
+def tone(hz: float, duration_s: float, rate: int = SAMPLE_RATE) -> Samples:
+    """Return a pure tone of half the full scale."""
+    time_s = np.arange(round(duration_s * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)
+
+
+def chunk_tone(band: int) -> Samples:
+    """Return 1 s of sound that `FakeModel` hears as `band`, found with its own ears."""
+    return tone(_BAND_HZ[band], 1.0)
+
+
+def chunk_tones(bands: Sequence[int]) -> Samples:
+    """Return audio that fixed windows of 30 s cut into chunks heard as `bands`."""
+    audio = np.zeros(len(bands) * CHUNK_SAMPLES, np.float32)
+    for index, band in enumerate(bands):
+        sound = chunk_tone(band)
+        start = index * CHUNK_SAMPLES
+        audio[start : start + len(sound)] = sound
+    return audio[: (len(bands) - 1) * CHUNK_SAMPLES + SAMPLE_RATE]
+
+
+def tones_file(*bands: int) -> bytes:
+    """Return a small FLAC file of `chunk_tones`; send it with `VadMode.OFF`."""
+    return encode_audio(chunk_tones(bands), "flac", "flac")
+
+
+def _centres_hz(n_mels: int = N_MELS) -> list[float]:
+    # Slaney's mel scale, as Whisper's filters: linear to 1 kHz, then 27 steps to each 6.4-fold.
+    top = 15 + 27 * np.log(8.0) / np.log(6.4)
+    mels = np.linspace(0, top, n_mels + 2)[1:-1]
+    hz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
+    return [float(centre) for centre in hz]
+
+
+_BAND_HZ = _centres_hz()
+
+
+def encode_audio(
+    samples: Samples,
+    container: str = "wav",
+    codec: str = "pcm_s16le",
+    *,
+    rate: int = SAMPLE_RATE,
+    channels: int = 1,
+    from_rate: int = SAMPLE_RATE,
+    bit_rate: int | None = None,
+) -> bytes:
+    """Return mono samples as a file of any format that PyAV writes, the same in each channel."""
+    target = io.BytesIO()
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    with av.open(target, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate)
+        stream.layout = layout
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
+        assert isinstance(stream, av.AudioStream)
+        formats = stream.codec_context.codec.audio_formats
+        sample_format = stream.format.name if stream.format else formats[0].name
+        resampler = av.AudioResampler(sample_format, layout, rate)
+        # A mono frame would lose 3 dB a channel on its way to stereo: give each its own copy.
+        planes = np.ascontiguousarray(np.repeat(samples[None], channels, 0), dtype=np.float32)
+        for start in range(0, planes.shape[1], 4096):
+            block = np.ascontiguousarray(planes[:, start : start + 4096])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate = from_rate
+            frame.pts = start
+            for resampled in resampler.resample(frame):
+                output.mux(stream.encode(resampled))
+        for resampled in resampler.resample(None):
+            output.mux(stream.encode(resampled))
+        output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def decode_file(path: Path) -> Samples:
+    """Return a mono 16 kHz FLAC file's samples, read by PyAV alone."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    samples = np.concatenate(frames)
+    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max) + 1
+    return (samples / scale).astype(np.float32)
