@@ -192,28 +192,31 @@ class Engine:
         timeout_s: float | None,
         on_segment: OnSegment | None,
     ) -> Request:
-        stages = self._stages
-        if stages is None or self._state is not State.READY:
-            raise NotReady(f"the engine is {self._state.value}")
-        if model and model != stages.model.name:
-            raise UnknownModel(f"model {model!r} is not served here: {stages.model.name}", "model")
+        stages = self._ready_stages()
         self._check_size(source)
-        stages.model.check_task(options.task)
-        previous, warnings = _previous(stages.model, options.prompt)
+        language, previous, warnings = _check(stages.model, options, model)
         request = Request(
             options,
-            language=stages.model.check_language(options.language),
+            language=language,
             previous=previous,
             deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
             on_segment=on_segment,
             warnings=warnings,
         )
-        _check_decode(options.decode, self._prompt_length(stages.model, request))
         self._admit(request)
         n_mels = stages.model.replicas[0].n_mels
         preparation = Preparation(source, options.vad, n_mels, self.config.max_audio_s)
         stages.feeder.add(request, preparation)
         return request
+
+    def check(self, options: TranscribeOptions, model: str = "") -> None:
+        """Refuse what `submit` would refuse, whatever the audio.
+
+        Raises:
+            RequestError: Something that was asked for cannot be.
+            Refused: Not now.
+        """
+        _check(self._ready_stages().model, options, model)
 
     def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
@@ -233,6 +236,12 @@ class Engine:
         self._fail_active(NotReady("the engine was closed before the answer"))
         stages.feeder.close()
         stages.workers.close()
+
+    def _ready_stages(self) -> _Stages:
+        stages = self._stages
+        if stages is None or self._state is not State.READY:
+            raise NotReady(f"the engine is {self._state.value}")
+        return stages
 
     def _check_size(self, source: BinaryIO) -> None:
         num_bytes = source.seek(0, io.SEEK_END)
@@ -261,18 +270,11 @@ class Engine:
         stages = self._stages
         if stages is None:
             return
-        key = BatchKey(request.options.decode, self._prompt_length(stages.model, request))
+        key = BatchKey(
+            request.options.decode, _prompt_length(stages.model, request.options, request.previous)
+        )
         item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
         stages.workers.put(item)
-
-    @staticmethod
-    def _prompt_length(model: LoadedModel, request: Request) -> int:
-        any_language = next(iter(model.tokenizer.languages))
-        options = request.options
-        prompt = model.tokenizer.prompt(
-            any_language, options.task, options.decode.timestamps, request.previous
-        )
-        return len(prompt)
 
     def _device_lost(self, error: DeviceLost) -> None:
         with self._changed:
@@ -287,6 +289,25 @@ class Engine:
             active = list(self._active)
         for request in active:
             request.fail(error)
+
+
+def _check(
+    model: LoadedModel, options: TranscribeOptions, name: str
+) -> tuple[str | None, tuple[int, ...], tuple[str, ...]]:
+    """Return the language if it is known, the prompt's tokens, and warnings."""
+    if name and name != model.name:
+        raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
+    model.check_task(options.task)
+    previous, warnings = _previous(model, options.prompt)
+    _check_decode(options.decode, _prompt_length(model, options, previous))
+    return model.check_language(options.language), previous, warnings
+
+
+def _prompt_length(
+    model: LoadedModel, options: TranscribeOptions, previous: tuple[int, ...]
+) -> int:
+    language = next(iter(model.tokenizer.languages))  # any: each is one token
+    return len(model.tokenizer.prompt(language, options.task, options.decode.timestamps, previous))
 
 
 def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:

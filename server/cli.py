@@ -132,6 +132,10 @@ def transcribe(
             raise click.UsageError(f"--output {output} needs timestamps")
         if len(files) > 1 and output_dir is None:
             raise click.UsageError(f"--output {output} of several files needs --output-dir")
+    if output_dir is not None and len({path.name for path in files}) < len(files):
+        names = [path.name for path in files]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise click.UsageError(f"--output-dir cannot hold the results of two files named {twin}")
     options = TranscribeOptions(
         language=language,
         task=Task(task),

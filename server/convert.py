@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from talkmill.engine import (
     DecodeOptions,
     InvalidOption,
@@ -46,6 +49,7 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
         InvalidOption: An enum holds a number that has no name.
         UnsupportedOption: A field is set that is not wired yet.
     """
+    _refuse_unknown_fields(message, "options")
     if message.return_timestamps == pb.RETURN_TIMESTAMPS_WORD:
         raise UnsupportedOption("word timestamps are not supported yet", "return_timestamps")
     timestamps = _known(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
@@ -59,6 +63,7 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
 
 
 def _to_decode_options(message: pb.GenerationParameters, *, timestamps: bool) -> DecodeOptions:
+    _refuse_unknown_fields(message, "generation_parameters")
     for descriptor, _ in message.ListFields():
         if descriptor.name not in _WIRED_PARAMETERS:
             raise UnsupportedOption(f"{descriptor.name} is not supported yet", descriptor.name)
@@ -67,6 +72,14 @@ def _to_decode_options(message: pb.GenerationParameters, *, timestamps: bool) ->
         max_new_tokens=message.max_new_tokens if message.HasField("max_new_tokens") else None,
         timestamps=timestamps,
     )
+
+
+def _refuse_unknown_fields(message: Message, field: str) -> None:
+    """Refuse what a newer client may ask for: to pass it over would be to ignore it."""
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        number = unknown[0].field_number
+        raise UnsupportedOption(f"{field}: field number {number} is not known here", field)
 
 
 def _known(names: dict[int, T], number: int, field: str) -> T:

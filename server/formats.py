@@ -57,8 +57,8 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 def _lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
     """Yield start, end and text; an end that the model left open lasts to what follows."""
     segments = transcript.segments
-    next_starts = [segment.start_s for segment in segments[1:]] + [transcript.duration_s]
-    for segment, next_start_s in zip(segments, next_starts, strict=True):
+    starts = [*(segment.start_s for segment in segments), transcript.duration_s]
+    for segment, next_start_s in zip(segments, starts[1:], strict=True):
         end_s = next_start_s if segment.end_s is None else segment.end_s
         yield segment.start_s, end_s, " ".join(segment.text.split())
 

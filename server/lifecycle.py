@@ -21,6 +21,9 @@ from talkmill.server.service import TranscriptionService
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
 
+FLUSH_S = 1.0  # for answers to reach their callers
+GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # what clients may send anywhere
+
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -43,17 +46,18 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._device_lost = False
+        self._hurry: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # else two servers share a port and nobody is told
                 # Above our own limit, so that our error, which names the remedy, comes first.
-                ("grpc.max_receive_message_length", 2 * config.max_inline_bytes),
+                ("grpc.max_receive_message_length", _max_message_bytes(config)),
                 ("grpc.max_send_message_length", -1),
             ]
         )
-        service = TranscriptionService(self.engine, config)
-        pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
+        self._service = TranscriptionService(self.engine, config)
+        pb_grpc.add_TranscriptionServicer_to_server(self._service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
@@ -72,14 +76,19 @@ class Server:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await self._set_health(_NOT_SERVING)
         await self._grpc.start()
-        await asyncio.to_thread(self.engine.start)
+        try:
+            await asyncio.to_thread(self.engine.start)
+        except BaseException:
+            # Left running, it can stop the process from ending.
+            await self._grpc.stop(0)
+            raise
         await self._set_health(_SERVING)
 
     def request_stop(self) -> None:
         """Ask `run_until_stopped` to drain; asked again, to stop waiting."""
         if self._stopping.is_set():
             _log.warning("asked twice: stopping now")
-            self._loop.create_task(self._grpc.stop(grace=0))
+            self._hurry = self._loop.create_task(self._grpc.stop(grace=0))
         self._stopping.set()
 
     async def run_until_stopped(self) -> int:
@@ -91,9 +100,16 @@ class Server:
     async def drain(self) -> None:
         """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
         await self._health.enter_graceful_shutdown()
-        await self._grpc.stop(0 if self._device_lost else self._config.drain_timeout_s)
+        stopping = asyncio.create_task(self._grpc.stop(self._config.drain_timeout_s))
+        await asyncio.wait(
+            [asyncio.create_task(self._service.wait_idle()), stopping],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        # What is open now is answered and on its way, or watches our health for as long as it can.
+        await self._grpc.stop(FLUSH_S)
         stats = self.engine.stats
-        await asyncio.to_thread(self.engine.close, 0)
+        if not self._device_lost:  # its threads may never come back
+            await asyncio.to_thread(self.engine.close, 0)
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,
@@ -108,6 +124,11 @@ class Server:
     def _failed(self, error: DeviceLost) -> None:
         self._device_lost = True
         self._loop.call_soon_threadsafe(self._stopping.set)
+
+
+def _max_message_bytes(config: ServerConfig) -> int:
+    # A small inline limit must not stop the pieces of a stream.
+    return max(2 * config.max_inline_bytes, GRPC_DEFAULT_MESSAGE_BYTES)
 
 
 async def serve(config: ServerConfig, on_ready: Callable[[int], None]) -> int:

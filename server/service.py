@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from talkmill.engine import AudioTooLong, Engine, InvalidOption, Segment
@@ -27,11 +28,24 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
         """Serve `engine` within the limits of `config`."""
         self._engine = engine
         self._config = config
+        self._num_open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no RPC is open."""
+        await self._idle.wait()
 
     async def Transcribe(
         self, request: pb.TranscribeRequest, context: Context
     ) -> pb.TranscribeResponse:
         """Answer one file that came inline."""
+        with self._open():
+            return await self._transcribe(request, context)
+
+    async def _transcribe(
+        self, request: pb.TranscribeRequest, context: Context
+    ) -> pb.TranscribeResponse:
         async with errors_as_status(context):
             if len(request.audio) > self._config.max_inline_bytes:
                 raise AudioTooLong(
@@ -51,10 +65,16 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
         self, request_iterator: StreamRequests, context: Context
     ) -> StreamResponses:
         """Take one file in pieces; give back segments as they are done, then the result."""
+        with self._open():
+            async for response in self._stream(request_iterator, context):
+                yield response
+
+    async def _stream(self, requests: StreamRequests, context: Context) -> StreamResponses:
         async with errors_as_status(context):
-            config = await self._read_config(request_iterator)
+            config = await self._read_config(requests)
             options = to_options(config.options)
-            audio = await self._read_audio(request_iterator)
+            self._engine.check(options, config.model)  # before the upload, not after
+            audio = await self._read_audio(requests)
             loop = asyncio.get_running_loop()
             segments: asyncio.Queue[Segment | None] = asyncio.Queue()
 
@@ -77,6 +97,17 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
             transcript = pending.future.result()
             result = from_transcript(transcript, timestamps=options.decode.timestamps)
             yield pb.TranscribeStreamResponse(result=result)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        self._num_open += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._num_open -= 1
+            if not self._num_open:
+                self._idle.set()
 
     @staticmethod
     async def _read_config(requests: StreamRequests) -> pb.TranscribeStreamConfig:

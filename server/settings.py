@@ -77,6 +77,16 @@ def show_default(field: FieldInfo) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def settings_table(config: type[BaseModel]) -> str:
+    """Return a Markdown table with a row for each field, as the README shows it."""
+    rows = ["| Setting | Variable | Default | Meaning |", "|---|---|---|---|"]
+    for name, field in ordered_fields(config):
+        default = show_default(field)
+        shown = f"`{default}`" if default else ""
+        rows.append(f"| `{flag(name)}` | `{variable(name)}` | {shown} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
 def _type(field: FieldInfo) -> dict[str, Any]:
     if get_origin(field.annotation) is Literal:
         return {"type": click.Choice(get_args(field.annotation))}

@@ -67,7 +67,9 @@ def transcribe_files(
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with (
-        Progress(*columns, console=console, transient=True) as progress,
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress,
         ThreadPoolExecutor(FILES_AT_ONCE) as pool,
     ):
 

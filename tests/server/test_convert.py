@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkmill.engine import (
+    DecodeOptions,
+    InvalidOption,
+    Segment,
+    Task,
+    Timings,
+    TranscribeOptions,
+    Transcript,
+    UnsupportedOption,
+    VadMode,
+)
+from talkmill.proto import transcription_pb2 as pb
+from talkmill.server.convert import (
+    from_options,
+    from_segment,
+    from_transcript,
+    to_options,
+    to_segment,
+    to_transcript,
+)
+
+WIRED = {"num_beams", "max_new_tokens"}
+NOT_WIRED = [
+    field for field in pb.GenerationParameters.DESCRIPTOR.fields if field.name not in WIRED
+]
+
+SAID = Transcript(
+    text="one two",
+    segments=(Segment(" one", 0.25, 1.5), Segment(" two", 2.0, None)),
+    language="en",
+    language_probability=0.75,
+    duration_s=3.0625,
+    speech_s=2.5,
+    timings=Timings(
+        decode_s=0.1,
+        vad_s=0.2,
+        features_s=0.3,
+        queue_s=0.4,
+        encode_s=0.5,
+        generate_s=0.6,
+        total_s=2.1,
+        mean_batch_size=3.5,
+    ),
+    warnings=("the audio is damaged",),
+)
+
+
+@given(
+    st.builds(
+        TranscribeOptions,
+        language=st.none() | st.text(),
+        task=st.sampled_from(Task),
+        prompt=st.text(),
+        vad=st.sampled_from(VadMode),
+        decode=st.builds(
+            DecodeOptions,
+            num_beams=st.integers(-(2**31), 2**31 - 1),
+            max_new_tokens=st.none() | st.integers(-(2**31), 2**31 - 1),
+            timestamps=st.booleans(),
+        ),
+    )
+)
+def test_options_survive_the_wire(options: TranscribeOptions) -> None:
+    message = pb.TranscribeOptions.FromString(from_options(options).SerializeToString())
+
+    assert to_options(message) == options
+
+
+def test_an_empty_message_asks_for_the_defaults() -> None:
+    assert to_options(pb.TranscribeOptions()) == TranscribeOptions()
+
+
+def test_zero_beams_are_not_taken_for_the_default() -> None:
+    message = pb.TranscribeOptions(generation_parameters=pb.GenerationParameters(num_beams=0))
+
+    assert to_options(message).decode.num_beams == 0
+
+
+def some_value(field: FieldDescriptor) -> object:
+    if field.is_repeated:
+        return [1]
+    return 0.5 if field.type == FieldDescriptor.TYPE_FLOAT else 1
+
+
+@pytest.mark.parametrize("field", NOT_WIRED, ids=lambda field: field.name)
+def test_a_parameter_that_is_not_wired_is_refused_by_name(field: FieldDescriptor) -> None:
+    parameters = pb.GenerationParameters(**{field.name: some_value(field)})
+
+    with pytest.raises(UnsupportedOption) as caught:
+        to_options(pb.TranscribeOptions(generation_parameters=parameters))
+
+    assert caught.value.field == field.name
+
+
+@pytest.mark.parametrize(
+    "field",
+    [field for field in NOT_WIRED if field.has_presence],
+    ids=lambda field: field.name,
+)
+def test_a_parameter_that_is_not_wired_is_refused_though_it_is_zero(field: FieldDescriptor) -> None:
+    parameters = pb.GenerationParameters(**{field.name: 0})
+
+    with pytest.raises(UnsupportedOption):
+        to_options(pb.TranscribeOptions(generation_parameters=parameters))
+
+
+def test_every_wired_parameter_has_its_own_place() -> None:
+    fields = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
+    parameters = pb.GenerationParameters(num_beams=3, max_new_tokens=7)
+
+    assert fields >= WIRED
+    assert to_options(
+        pb.TranscribeOptions(generation_parameters=parameters)
+    ).decode == DecodeOptions(num_beams=3, max_new_tokens=7)
+
+
+def test_word_timestamps_are_refused_as_not_wired() -> None:
+    message = pb.TranscribeOptions(return_timestamps=pb.RETURN_TIMESTAMPS_WORD)
+
+    with pytest.raises(UnsupportedOption) as caught:
+        to_options(message)
+
+    assert caught.value.field == "return_timestamps"
+
+
+@pytest.mark.parametrize("number", [99, -1])
+@pytest.mark.parametrize("field", ["return_timestamps", "task", "vad"])
+def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> None:
+    message = pb.TranscribeOptions(**{field: number})
+
+    with pytest.raises(InvalidOption) as caught:
+        to_options(message)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("field", "enum"),
+    [
+        pytest.param("return_timestamps", pb.ReturnTimestamps, id="return_timestamps"),
+        pytest.param("task", pb.Task, id="task"),
+        pytest.param("vad", pb.VadMode, id="vad"),
+    ],
+)
+def test_every_enum_number_with_a_name_is_known(field: str, enum: object) -> None:
+    for number in enum.values():  # type: ignore[attr-defined]
+        if number != pb.RETURN_TIMESTAMPS_WORD or field != "return_timestamps":
+            to_options(pb.TranscribeOptions(**{field: number}))
+
+
+@pytest.mark.parametrize(
+    "end_s", [pytest.param(None, id="open"), pytest.param(0.0, id="zero"), 1.5]
+)
+def test_a_segment_survives_the_wire_and_so_does_an_open_end(end_s: float | None) -> None:
+    segment = Segment(" one", 0.0, end_s)
+    message = pb.Chunk.FromString(from_segment(segment).SerializeToString())
+
+    assert message.HasField("end_s") == (end_s is not None)
+    assert to_segment(message) == segment
+
+
+def test_a_transcript_survives_the_wire() -> None:
+    message = from_transcript(SAID, timestamps=True)
+
+    assert to_transcript(pb.TranscribeResponse.FromString(message.SerializeToString())) == SAID
+
+
+def test_an_empty_transcript_survives_the_wire() -> None:
+    nothing = Transcript("", (), "", 0.0, 1.0, 0.0, Timings())
+
+    assert to_transcript(from_transcript(nothing, timestamps=True)) == nothing
+
+
+def test_there_are_chunks_only_where_timestamps_were_asked_for() -> None:
+    with_times = from_transcript(SAID, timestamps=True)
+    without = from_transcript(SAID, timestamps=False)
+
+    assert [chunk.text for chunk in with_times.chunks] == [" one", " two"]
+    assert not without.chunks
+    assert without.text == SAID.text
+
+
+def test_every_field_of_the_answer_is_filled() -> None:
+    message = from_transcript(SAID, timestamps=True)
+
+    set_fields = {descriptor.name for descriptor, _ in message.ListFields()}
+    set_timings = {descriptor.name for descriptor, _ in message.timings.ListFields()}
+    assert set_fields == {field.name for field in message.DESCRIPTOR.fields}
+    assert set_timings == {field.name for field in message.timings.DESCRIPTOR.fields}
+    assert all(math.isfinite(value) for _, value in message.timings.ListFields())

@@ -1,0 +1,110 @@
+"""The server as a process of its own, and what a signal does to it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from fakes import DEMO_FOLDER, PATIENCE_S, decode_file, encode_audio
+from talkmill.engine import TranscribeOptions, Transcript, VadMode
+from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.server import Client
+
+SERVE = (sys.executable, "-m", "talkmill.server", "serve", "--port", "0")
+NUM_CLIENTS = 4
+NUM_CHUNKS = 3
+
+
+@contextlib.contextmanager
+def server_process(log: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Give a process that serves the demo model, and its address; kill it if it is left over."""
+    outside = {name: value for name, value in os.environ.items() if "TALKMILL_" not in name}
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*SERVE, *args], stdout=subprocess.PIPE, stderr=errors, text=True, env=outside
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            announcement = process.stdout.readline()
+            assert announcement, log.read_text()
+            yield process, announcement.split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def long_audio() -> bytes:
+    """The sample again and again: several chunks, each with words."""
+    samples = decode_file(DEMO_FOLDER / "sample.flac")
+    num_samples = int((NUM_CHUNKS - 0.5) * 30 * SAMPLE_RATE)
+    return encode_audio(np.resize(samples, num_samples), "flac", "flac")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_to_an_idle_server_ends_it_with_code_0(tmp_path: Path, number: int) -> None:
+    with server_process(tmp_path / "log") as (process, _):
+        process.send_signal(number)
+
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_server_that_cannot_load_ends_with_code_1(tmp_path: Path) -> None:
+    command = [*SERVE, "--model", str(tmp_path)]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_sigterm_under_load_loses_nothing_that_was_accepted(
+    tmp_path: Path, long_audio: bytes
+) -> None:
+    accepted = threading.Semaphore(0)
+    options = TranscribeOptions(language="en", vad=VadMode.OFF)
+    one_at_a_time = ("--workers-per-device", "1", "--max-batch-size", "1")
+    with (
+        server_process(tmp_path / "log", *one_at_a_time) as (process, address),
+        Client(address) as client,
+        ThreadPoolExecutor(NUM_CLIENTS) as pool,
+    ):
+
+        def ask(_: int) -> tuple[Transcript, int]:
+            segments: list[object] = []
+
+            def on_segment(segment: object) -> None:
+                segments.append(segment)
+                if len(segments) == 1:
+                    accepted.release()
+
+            return client.transcribe(io.BytesIO(long_audio), options, on_segment=on_segment), len(
+                segments
+            )
+
+        answers = [pool.submit(ask, number) for number in range(NUM_CLIENTS)]
+        for _ in answers:
+            assert accepted.acquire(timeout=2 * PATIENCE_S)
+        process.send_signal(signal.SIGTERM)
+
+        for answer in answers:
+            transcript, num_segments = answer.result(2 * PATIENCE_S)
+            assert transcript.duration_s == pytest.approx((NUM_CHUNKS - 0.5) * 30)
+            assert num_segments == NUM_CHUNKS
+        assert process.wait(PATIENCE_S) == 0
+        with pytest.raises(grpc.RpcError) as caught:
+            client.transcribe(io.BytesIO(long_audio), options)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE

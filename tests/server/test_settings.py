@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from talkmill.engine import EngineConfig
+from talkmill.server import ServerConfig
+from talkmill.server.settings import (
+    build,
+    flag,
+    ordered_fields,
+    settings,
+    settings_table,
+    variable,
+)
+
+# What one may type for each setting, what that means, and what is no good.
+VALUES: dict[str, tuple[str, object, str | None]] = {
+    "host": ("0.0.0.0", "0.0.0.0", None),
+    "port": ("8080", 8080, "65536"),
+    "max_inline_bytes": ("1000", 1000, "0"),
+    "drain_timeout_s": ("2.5", 2.5, "-1"),
+    "log_level": ("debug", "debug", "loud"),
+    "model": ("tiny.en", "tiny.en", None),
+    "revision": ("main", "main", None),
+    "device": ("cpu", "cpu", "tpu"),
+    "device_index": ("0,2", (0, 2), "zero"),
+    "compute_type": ("float32", "float32", "float8"),
+    "workers_per_device": ("3", 3, "-1"),
+    "threads_per_worker": ("2", 2, "1.5"),
+    "max_batch_size": ("32", 32, "many"),
+    "max_batch_share": ("0.25", 0.25, "0"),
+    "max_batch_wait_ms": ("5", 5.0, "-0.5"),
+    "prepare_threads": ("4", 4, "-4"),
+    "max_audio_s": ("60", 60.0, "0"),
+    "max_audio_bytes": ("1024", 1024, "1 MB"),
+    "max_requests": ("7", 7, "0"),
+}
+BAD = [name for name, (_, _, bad) in VALUES.items() if bad is not None]
+
+
+@click.command()
+@settings(ServerConfig)
+def show(**given: object) -> None:
+    click.echo(build(ServerConfig, given).model_dump_json())
+
+
+def run(*args: str, **variables: str) -> Result:
+    return CliRunner().invoke(show, args, env=variables)
+
+
+def config_of(result: Result) -> ServerConfig:
+    assert result.exit_code == 0, result.output
+    return ServerConfig.model_validate_json(result.output)
+
+
+def test_the_values_above_are_for_every_setting() -> None:
+    assert set(VALUES) == set(ServerConfig.model_fields)
+
+
+def test_without_flags_and_variables_there_are_the_defaults() -> None:
+    assert config_of(run()) == ServerConfig()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_flag_sets_its_setting_and_no_other(name: str) -> None:
+    text, value, _ = VALUES[name]
+
+    assert config_of(run(flag(name), text)) == ServerConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
+    text, value, _ = VALUES[name]
+
+    assert config_of(run(**{variable(name): text})) == ServerConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_flag_wins_over_a_variable(name: str) -> None:
+    text, value, bad = VALUES[name]
+
+    result = run(flag(name), text, **{variable(name): bad or "another"})
+
+    assert config_of(result) == ServerConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("way", ["flag", "variable"])
+def test_a_bad_value_is_a_usage_error_that_names_the_flag(name: str, way: str) -> None:
+    bad = str(VALUES[name][2])
+
+    result = run(flag(name), bad) if way == "flag" else run(**{variable(name): bad})
+
+    assert result.exit_code == 2
+    assert flag(name) in result.output
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    assert config_of(run(TALKMILL_PORT="", TALKMILL_MODEL="")) == ServerConfig()
+
+
+def test_the_config_is_frozen_and_knows_no_strangers() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        ServerConfig().port = 1  # type: ignore[misc]
+    with pytest.raises(ValueError, match="prot"):
+        ServerConfig(prot=1)  # type: ignore[call-arg]
+
+
+def test_own_settings_are_shown_before_inherited_ones() -> None:
+    names = [name for name, _ in ordered_fields(ServerConfig)]
+    inherited = list(EngineConfig.model_fields)
+
+    assert names[-len(inherited) :] == inherited
+    assert set(names) == set(ServerConfig.model_fields)
+
+
+def test_the_table_has_a_row_of_four_cells_for_each_setting() -> None:
+    header, rule, *rows = settings_table(ServerConfig).splitlines()
+
+    assert header == "| Setting | Variable | Default | Meaning |"
+    assert re.fullmatch(r"\|(-+\|){4}", rule)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert {len(row) for row in cells} == {4}
+    for row, (name, field) in zip(cells, ordered_fields(ServerConfig), strict=True):
+        assert row[:2] == [f"`{flag(name)}`", f"`{variable(name)}`"]
+        assert row[3] == field.description

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.rpc import code_pb2, error_details_pb2
+
+from talkmill.engine import (
+    AudioTooLong,
+    DeviceLost,
+    InvalidAudio,
+    InvalidOption,
+    NotReady,
+    Overloaded,
+    RequestError,
+    TalkmillError,
+    UnknownModel,
+    UnsupportedOption,
+)
+from talkmill.server.status import STATUS_CODES, status_code, to_status
+
+
+def subclasses(error_type: type[TalkmillError]) -> Iterator[type[TalkmillError]]:
+    for subclass in error_type.__subclasses__():
+        # Tests may have made some of their own.
+        if subclass.__module__.startswith("talkmill."):
+            yield subclass
+        yield from subclasses(subclass)
+
+
+@pytest.mark.parametrize("error_type", list(subclasses(TalkmillError)))
+def test_every_error_has_a_code_that_is_not_ok_or_unknown(error_type: type[TalkmillError]) -> None:
+    assert status_code(error_type) in set(code_pb2.Code.values()) - {code_pb2.OK, code_pb2.UNKNOWN}
+
+
+def test_an_error_outside_the_table_is_called_a_bug() -> None:
+    with pytest.raises(LookupError):
+        status_code(TalkmillError)
+
+
+def test_the_table_holds_errors_of_the_tree_only() -> None:
+    assert set(STATUS_CODES) <= set(subclasses(TalkmillError))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(InvalidAudio("no stream"), code_pb2.INVALID_ARGUMENT, id="audio"),
+        pytest.param(AudioTooLong("9 s"), code_pb2.INVALID_ARGUMENT, id="too long"),
+        pytest.param(InvalidOption("xx", "language"), code_pb2.INVALID_ARGUMENT, id="option"),
+        pytest.param(UnsupportedOption("no", "top_k"), code_pb2.UNIMPLEMENTED, id="unsupported"),
+        pytest.param(UnknownModel("tiny", "model"), code_pb2.NOT_FOUND, id="model"),
+    ],
+)
+def test_a_request_error_names_its_field(error: RequestError, code: int) -> None:
+    status = to_status(error)
+
+    detail = error_details_pb2.BadRequest()
+    assert status.code == code
+    assert len(status.details) == 1
+    assert status.details[0].Unpack(detail)
+    assert [violation.field for violation in detail.field_violations] == [error.field]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(Overloaded("full"), code_pb2.RESOURCE_EXHAUSTED, id="overloaded"),
+        pytest.param(NotReady("loading"), code_pb2.UNAVAILABLE, id="not ready"),
+        pytest.param(DeviceLost("gone"), code_pb2.INTERNAL, id="a base's row"),
+    ],
+)
+def test_what_is_not_the_callers_fault_names_no_field(error: TalkmillError, code: int) -> None:
+    status = to_status(error)
+
+    assert status.code == code
+    assert not status.details

@@ -1,0 +1,116 @@
+"""What holds for the whole repository."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from talkmill.server import BackgroundServer, ServerConfig
+from talkmill.server.settings import settings_table
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted([*ROOT.glob("engine/*.py"), *ROOT.glob("server/*.py")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+MAX_FUNCTION_LINES = 60
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the top-level packages that a module imports."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def importers(package: str) -> set[str]:
+    paths = [*MODULES, *ROOT.glob("proto/*.py")]
+    return {name_of(path) for path in paths if package in imports(path)}
+
+
+@pytest.mark.parametrize("name", ["talkmill.engine", "talkmill.server"])
+def test_all_lists_what_is_exported(name: str) -> None:
+    module = importlib.import_module(name)
+    exported = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_") and not isinstance(value, ModuleType)
+    }
+
+    assert module.__all__ == sorted(exported)
+
+
+def test_one_module_imports_ctranslate2() -> None:
+    assert importers("ctranslate2") == {"engine/model.py"}
+
+
+@pytest.mark.parametrize("package", ["grpc", "google", "grpc_health", "grpc_status"])
+def test_only_the_server_and_the_stubs_import_grpc(package: str) -> None:
+    folders = {name.split("/")[0] for name in importers(package)}
+
+    assert folders
+    assert folders <= {"server", "proto"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_is_long(path: Path) -> None:
+    functions = (
+        node
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    long = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in functions
+        if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    }
+
+    assert long == {}
+
+
+def test_readme_shows_each_setting() -> None:
+    section = README.partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    table = "".join(re.findall(r"^\|.*\n", section, re.MULTILINE))
+
+    assert table == settings_table(ServerConfig)
+
+
+def test_readme_lists_each_module() -> None:
+    unnamed = {
+        name_of(path)
+        for path in MODULES
+        if path.stem not in {"__init__", "__main__"} and path.name not in README
+    }
+
+    assert unnamed == set()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with BackgroundServer(ServerConfig(port=0)) as server:
+        yield server.address
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_python_in_the_readme_runs(
+    number: int, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", address)
+
+    exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
