@@ -1,0 +1,1 @@
+"""The demo model's recipe: speech synthesis, training, export and evaluation."""
