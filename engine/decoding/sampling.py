@@ -1,0 +1,93 @@
+"""Drawing the next token: HF's warpers in HF's order, and draws that a seed decides.
+
+Every warper takes and gives scores of shape (vocabulary,), minus infinity where a token is out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.rules import Scores
+
+
+def warp(scores: Scores, plan: DecodePlan) -> Scores:
+    """Return the scores as sampling sees them: temperature, top k, top p, typical, epsilon, eta."""
+    scores = scores / np.float32(plan.temperature)
+    if 0 < plan.top_k < len(scores):
+        scores = keep_top_k(scores, plan.top_k)
+    if plan.top_p < 1:
+        scores = keep_top_p(scores, plan.top_p)
+    if plan.typical_p < 1:
+        scores = keep_typical(scores, plan.typical_p)
+    if plan.epsilon_cutoff > 0:
+        scores = keep_above(scores, plan.epsilon_cutoff)
+    if plan.eta_cutoff > 0:
+        scores = keep_above(scores, eta(scores, plan.eta_cutoff))
+    return scores
+
+
+def keep_top_k(scores: Scores, k: int) -> Scores:
+    """Keep the k best, and what ties with the last of them."""
+    return _keep(scores, scores >= np.partition(scores, -k)[-k])
+
+
+def keep_top_p(scores: Scores, p: float) -> Scores:
+    """Keep the fewest best tokens that have probability `p` together (Holtzman et al., 2020)."""
+    order = np.argsort(scores, kind="stable")  # worst first
+    below = np.cumsum(softmax(scores[order]))
+    kept = np.zeros(len(scores), bool)
+    kept[order] = below > np.float32(1 - p)
+    kept[order[-1]] = True
+    return _keep(scores, kept)
+
+
+def keep_typical(scores: Scores, mass: float) -> Scores:
+    """Keep the tokens whose surprise is nearest to the entropy (Meister et al., 2023)."""
+    probabilities = softmax(scores)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surprise = -np.log(probabilities)
+        entropy = np.nansum(probabilities * surprise)
+    distance = np.abs(surprise - entropy)
+    order = np.argsort(distance, kind="stable")
+    num_below = int((np.cumsum(probabilities[order]) < np.float32(mass)).sum())
+    last = distance[order[min(num_below, len(order) - 1)]]
+    kept = distance <= last
+    kept[order[0]] = True
+    return _keep(scores, kept)
+
+
+def keep_above(scores: Scores, probability: float) -> Scores:
+    """Keep tokens of at least this probability, or the best one (Hewitt et al., 2022)."""
+    return _keep(scores, (softmax(scores) >= np.float32(probability)) | (scores >= scores.max()))
+
+
+def eta(scores: Scores, epsilon: float) -> float:
+    """Return the cutoff of eta sampling: lower where the distribution is flat."""
+    probabilities = softmax(scores)
+    present = probabilities[probabilities > 0]
+    entropy = -float((present * np.log(present)).sum())
+    return min(epsilon, float(np.sqrt(epsilon) * np.exp(-entropy)))
+
+
+def draw(scores: Scores, seed: int, chunk: int, position: int) -> int:
+    """Return a token drawn by its probability; the same arguments give the same token.
+
+    The random number is a function of (seed, chunk, position) (Philox: Salmon et al., 2011), so
+    that neither the batch nor what was drawn before has a say.
+    """
+    bits = np.random.Philox(key=[seed, chunk], counter=[position, 0, 0, 0])
+    cumulative = np.cumsum(softmax(scores), dtype=np.float64)
+    point = np.random.Generator(bits).random() * cumulative[-1]
+    return int(np.searchsorted(cumulative, point, side="right"))
+
+
+def softmax(scores: Scores) -> Scores:
+    """Return probabilities; minus infinity gives 0."""
+    exponentials = np.exp(scores - scores.max())
+    probabilities: Scores = exponentials / exponentials.sum()
+    return probabilities
+
+
+def _keep(scores: Scores, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Scores:
+    return np.where(kept, scores, np.float32(-np.inf))
