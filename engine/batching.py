@@ -2,7 +2,8 @@
 
 The rules:
 1. A batch holds one key: what CTranslate2 takes once for a whole batch.
-2. Oldest first, as many as are there, up to `max_batch_size`.
+2. Oldest first, as many as are there, up to `max_batch_size`, and in the exact lane up to
+   `max_exact_rows` rows of its decoder; a chunk that needs more goes alone.
 3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
    turn, however many are put at once. So a three-hour file gives way to a two-second command,
    whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
@@ -12,18 +13,32 @@ The rules:
 from __future__ import annotations
 
 import bisect
+import itertools
 from dataclasses import dataclass
 
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.request import Request
-from talkmill.engine.types import DecodeOptions, Features, Span
+from talkmill.engine.types import Features, Span
+
+MAX_EXACT_ROWS = 64  # each holds its own cache, and may hold the worker up by its share of a step
 
 
 @dataclass(frozen=True)
 class BatchKey:
-    """What the chunks of a batch share. Language and task may differ."""
+    """What the chunks of a batch share. Language and task may differ.
 
-    decode: DecodeOptions
+    Attributes:
+        plan: How they are decoded; None in the exact lane, where each has its own.
+        prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
+    """
+
+    plan: DecodePlan | None
     prompt_length: int
+
+    @classmethod
+    def of(cls, plan: DecodePlan, prompt_length: int) -> BatchKey:
+        """Return the key of chunks with this plan."""
+        return cls(None, 0) if plan.is_exact else cls(plan, prompt_length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +71,22 @@ class _Place:
 class Batcher:
     """The one queue. Not thread-safe: its owner holds the lock."""
 
-    def __init__(self, max_batch_size: int, max_per_request: int, max_wait_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        max_batch_size: int,
+        max_per_request: int,
+        max_wait_s: float = 0.0,
+        max_exact_rows: int = MAX_EXACT_ROWS,
+    ) -> None:
         """Set the rules.
 
         Args:
             max_batch_size: Chunks in a batch at most.
             max_per_request: Chunks of one request in a batch while others wait.
             max_wait_s: How long the oldest chunk may wait for a fuller batch.
+            max_exact_rows: Rows of the exact lane's decoder in a batch.
         """
+        self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
         self._max_per_request = max_per_request
         self._max_wait_s = max_wait_s
@@ -123,4 +146,8 @@ class Batcher:
 
     def _candidates(self) -> list[tuple[_Place, PendingChunk]]:
         key = self._queue[0][1].key
-        return [entry for entry in self._queue if entry[1].key == key][: self._max_batch_size]
+        same = [entry for entry in self._queue if entry[1].key == key][: self._max_batch_size]
+        if key.plan is not None:
+            return same
+        rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
+        return same[: max(1, sum(num_rows <= self._max_exact_rows for num_rows in rows))]

@@ -15,11 +15,11 @@ from typing import BinaryIO
 from talkmill.engine import vad
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
 from talkmill.engine.config import EngineConfig
+from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.errors import (
     AudioTooLong,
     DeviceLost,
     InvalidAudio,
-    InvalidOption,
     ModelError,
     NotReady,
     Overloaded,
@@ -32,16 +32,12 @@ from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
 from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS
 from talkmill.engine.types import (
-    MAX_POSITIONS,
     Chunk,
-    DecodeOptions,
     Features,
     TranscribeOptions,
     Transcript,
 )
 from talkmill.engine.worker import WorkerPool, WorkerStats
-
-MAX_BEAMS = 16
 
 _log = logging.getLogger(__name__)
 
@@ -132,8 +128,7 @@ class Engine:
         )
         workers = WorkerPool(
             batcher,
-            model.replicas,
-            model.tokenizer,
+            model,
             device.workers,
             on_room=lambda: feeder.wake(),
             on_chunk_done=lambda request: feeder.resume(request),
@@ -194,14 +189,16 @@ class Engine:
     ) -> Request:
         stages = self._ready_stages()
         self._check_size(source)
-        language, previous, warnings = _check(stages.model, options, model)
+        checked = _check(stages.model, options, model)
         request = Request(
             options,
-            language=language,
-            previous=previous,
+            plan=checked.plan,
+            prompt_length=checked.prompt_length,
+            language=checked.language,
+            previous=checked.previous,
             deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
             on_segment=on_segment,
-            warnings=warnings,
+            warnings=checked.warnings,
         )
         self._admit(request)
         n_mels = stages.model.replicas[0].n_mels
@@ -270,9 +267,7 @@ class Engine:
         stages = self._stages
         if stages is None:
             return
-        key = BatchKey(
-            request.options.decode, _prompt_length(stages.model, request.options, request.previous)
-        )
+        key = BatchKey.of(request.plan, request.prompt_length)
         item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
         stages.workers.put(item)
 
@@ -291,23 +286,30 @@ class Engine:
             request.fail(error)
 
 
-def _check(
-    model: LoadedModel, options: TranscribeOptions, name: str
-) -> tuple[str | None, tuple[int, ...], tuple[str, ...]]:
-    """Return the language if it is known, the prompt's tokens, and warnings."""
+@dataclass(frozen=True)
+class _Checked:
+    """What a request's options come to on the model that is served."""
+
+    language: str | None
+    previous: tuple[int, ...]
+    prompt_length: int
+    plan: DecodePlan
+    warnings: tuple[str, ...]
+
+
+def _check(model: LoadedModel, options: TranscribeOptions, name: str) -> _Checked:
     if name and name != model.name:
         raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
     model.check_task(options.task)
-    previous, warnings = _previous(model, options.prompt)
-    _check_decode(options.decode, _prompt_length(model, options, previous))
-    return model.check_language(options.language), previous, warnings
-
-
-def _prompt_length(
-    model: LoadedModel, options: TranscribeOptions, previous: tuple[int, ...]
-) -> int:
-    language = next(iter(model.tokenizer.languages))  # any: each is one token
-    return len(model.tokenizer.prompt(language, options.task, options.decode.timestamps, previous))
+    previous, prompt_warnings = _previous(model, options.prompt)
+    any_language = next(iter(model.tokenizer.languages))  # each is one token
+    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
+    plan, plan_warnings = make_plan(
+        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
+    )
+    language = model.check_language(options.language)
+    warnings = (*prompt_warnings, *plan_warnings)
+    return _Checked(language, previous, len(prompt), plan, warnings)
 
 
 def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -316,13 +318,3 @@ def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[s
         return tokens, ()
     warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
     return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
-
-
-def _check_decode(decode: DecodeOptions, prompt_length: int) -> None:
-    room = MAX_POSITIONS - prompt_length
-    if decode.max_new_tokens is not None and not 1 <= decode.max_new_tokens <= room:
-        raise InvalidOption(
-            f"max_new_tokens {decode.max_new_tokens} is not in 1 to {room}", "max_new_tokens"
-        )
-    if not 1 <= decode.num_beams <= MAX_BEAMS:
-        raise InvalidOption(f"num_beams {decode.num_beams} is not in 1 to {MAX_BEAMS}", "num_beams")

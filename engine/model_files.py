@@ -81,3 +81,10 @@ def _read_properties(folder: Path) -> ModelProperties:
         return ModelProperties.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, ValueError) as error:
         raise ConfigError(f"model: {path} is not valid: {error}") from error
+
+
+def suppressed_tokens(folder: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens that the model's `config.json` forbids always, and at the start."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return tuple(config.get("suppress_ids", ())), tuple(config.get("suppress_ids_begin", ()))

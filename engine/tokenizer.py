@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from talkmill.engine.decoding.parameters import MAX_POSITIONS
 from talkmill.engine.errors import ConfigError
-from talkmill.engine.types import MAX_POSITIONS, Task
+from talkmill.engine.types import Task
 
 MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's own limit on text that came before
 TIMESTAMP_S = 0.02  # from one timestamp token to the next

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from talkmill.engine.assembly import to_segments
 from talkmill.engine.batching import Batcher, PendingChunk
+from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.errors import DeviceLost, ModelError, NotReady
+from talkmill.engine.loading import LoadedModel
 from talkmill.engine.model import EncoderOutput, SpeechModel
 from talkmill.engine.request import ChunkCost, Request
-from talkmill.engine.tokenizer import WhisperTokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ class WorkerPool:
     def __init__(
         self,
         batcher: Batcher,
-        replicas: Sequence[SpeechModel],
-        tokenizer: WhisperTokenizer,
+        model: LoadedModel,
         workers_per_replica: int,
         *,
         on_room: Callable[[], None],
@@ -61,8 +61,7 @@ class WorkerPool:
 
         Args:
             batcher: The queue; the pool owns it from here on.
-            replicas: The models, one for each device.
-            tokenizer: Their vocabulary.
+            model: Its replicas do the work.
             workers_per_replica: Batches in the works at once on each.
             on_room: Called when the queue may have become shorter; must not wait for the pool.
             on_chunk_done: Called when a request may send more.
@@ -70,7 +69,8 @@ class WorkerPool:
         """
         self.stats = WorkerStats()
         self._batcher = batcher
-        self._tokenizer = tokenizer
+        self._model = model
+        self._tokenizer = model.tokenizer
         self._on_room = on_room
         self._on_chunk_done = on_chunk_done
         self._on_device_lost = on_device_lost
@@ -78,9 +78,9 @@ class WorkerPool:
         self._closed = False
         self._threads = [
             threading.Thread(
-                target=self._run, args=(model,), name=f"talkmill-worker-{i}-{j}", daemon=True
+                target=self._run, args=(replica,), name=f"talkmill-worker-{i}-{j}", daemon=True
             )
-            for i, model in enumerate(replicas)
+            for i, replica in enumerate(model.replicas)
             for j in range(workers_per_replica)
         ]
 
@@ -105,9 +105,9 @@ class WorkerPool:
         for item in self._batcher.drain():
             item.request.fail(NotReady("the engine was closed before the answer"))
 
-    def _run(self, model: SpeechModel) -> None:
+    def _run(self, replica: SpeechModel) -> None:
         while batch := self._next_batch():
-            self._decode(model, batch)
+            self._decode(replica, batch)
 
     def _next_batch(self) -> list[PendingChunk]:
         """Return the next batch, waiting for it; empty once the pool is closed."""
@@ -120,13 +120,13 @@ class WorkerPool:
                 self._changed.wait(self._batcher.wait_s(time.monotonic()))
         return []
 
-    def _decode(self, model: SpeechModel, batch: list[PendingChunk]) -> None:
+    def _decode(self, replica: SpeechModel, batch: list[PendingChunk]) -> None:
         """Run a batch; if it fails, run its halves, until the chunk at fault stands alone."""
         batch = [item for item in batch if not item.request.is_done]
         if not batch:
             return
         try:
-            answers, costs = self._infer(model, batch)
+            answers, costs = self._infer(replica, batch)
         except DeviceLost as error:
             _log.critical("device lost: %s", error)
             self._fail(batch, "the device failed", error)
@@ -138,8 +138,8 @@ class WorkerPool:
                 return
             _log.warning("a batch of %d failed and is split: %s", len(batch), error)
             middle = len(batch) // 2
-            self._decode(model, batch[:middle])
-            self._decode(model, batch[middle:])
+            self._decode(replica, batch[:middle])
+            self._decode(replica, batch[middle:])
         else:
             for item, tokens, cost in zip(batch, answers, costs, strict=True):
                 self._hand_over(item, tokens, cost)
@@ -153,14 +153,18 @@ class WorkerPool:
             item.request.fail(failure)
 
     def _infer(
-        self, model: SpeechModel, batch: list[PendingChunk]
+        self, replica: SpeechModel, batch: list[PendingChunk]
     ) -> tuple[list[list[int]], list[ChunkCost]]:
         start_s = time.monotonic()
-        encoded = model.encode(np.stack([item.features for item in batch]))
+        encoded = replica.encode(np.stack([item.features for item in batch]))
         encoded_s = time.monotonic()
-        self._detect_languages(model, encoded, batch)
+        self._detect_languages(replica, encoded, batch)
         prompts = [self._prompt(item.request) for item in batch]
-        answers = model.generate(encoded, prompts, batch[0].key.decode)
+        if (plan := batch[0].key.plan) is not None:
+            answers = replica.generate(encoded, prompts, plan)
+        else:
+            tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
+            answers = replica.decode_exactly(encoded, self._model.vocabulary, tasks)
         generated_s = time.monotonic()
         if len(answers) != len(batch):
             raise RuntimeError(f"{len(batch)} chunks, {len(answers)} answers. This is a bug.")
@@ -178,7 +182,7 @@ class WorkerPool:
         ]
 
     def _hand_over(self, item: PendingChunk, tokens: list[int], cost: ChunkCost) -> None:
-        timestamps = item.key.decode.timestamps
+        timestamps = item.request.options.timestamps
         try:
             segments = to_segments(tokens, item.spans, self._tokenizer, timestamps=timestamps)
             item.request.chunk_done(item.index, segments, cost)
@@ -188,12 +192,12 @@ class WorkerPool:
         self._on_chunk_done(item.request)
 
     def _detect_languages(
-        self, model: SpeechModel, encoded: EncoderOutput, batch: list[PendingChunk]
+        self, replica: SpeechModel, encoded: EncoderOutput, batch: list[PendingChunk]
     ) -> None:
         # Only a request's first chunk comes here without a language: the rest waits for it.
         unknown = [(row, item) for row, item in enumerate(batch) if item.request.language is None]
         if unknown:
-            detected = model.detect_language(encoded)
+            detected = replica.detect_language(encoded)
             for row, item in unknown:
                 item.request.set_language(*detected[row])
 
@@ -201,5 +205,16 @@ class WorkerPool:
         options = request.options
         assert request.language is not None
         return self._tokenizer.prompt(
-            request.language, options.task, options.decode.timestamps, request.previous
+            request.language, options.task, options.timestamps, request.previous
         )
+
+
+def _exact_task(item: PendingChunk, prompt: list[int]) -> ExactTask:
+    request = item.request
+    return ExactTask(
+        prompt=prompt,
+        plan=request.plan,
+        seed=request.seed,
+        chunk=item.index,
+        is_wanted=lambda: not request.expire(time.monotonic()),
+    )

@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from talkmill.engine.errors import InvalidOption
-from talkmill.engine.types import MAX_POSITIONS
 
 EarlyStopping = Literal[True, False, "never"]
 Value = bool | int | float | str | tuple[int, ...]
 
+MAX_POSITIONS = 448  # of Whisper's decoder: prompt and answer together, for each chunk
 MAX_BEAMS = 16
 MAX_CANDIDATES = 64  # of contrastive search: each is a row of the decoder's batch
 DEFAULT_TOP_K = 50  # HF's, for sampling and for contrastive search

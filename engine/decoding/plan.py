@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from talkmill.engine.decoding.parameters import (
     DEFAULT_TOP_K,
     MAX_CANDIDATES,
+    MAX_POSITIONS,
     EarlyStopping,
     GenerationParameters,
     check_ranges,
 )
 from talkmill.engine.errors import InvalidOption
-from talkmill.engine.types import MAX_POSITIONS
 
 
 class Strategy(enum.Enum):
@@ -48,7 +48,7 @@ class DecodePlan:
     strategy: Strategy = Strategy.GREEDY
     is_exact: bool = False
     timestamps: bool = False
-    max_new_tokens: int = MAX_POSITIONS
+    max_new_tokens: int = MAX_POSITIONS - 4  # what Whisper's own prompt leaves
     min_new_tokens: int = 0
     temperature: float = 1.0
     top_k: int = DEFAULT_TOP_K

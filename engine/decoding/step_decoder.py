@@ -69,7 +69,7 @@ class StepDecoder:
             weights: Of the whole model.
             xp: The array library to compute with: numpy, or cupy.
         """
-        self._xp = xp
+        self.xp = xp
         self._erf = _erf_of(xp)
         self.num_heads = int(weights["decoder/num_heads"])
         embedding = dense(weights, "decoder/embeddings")
@@ -98,7 +98,7 @@ class StepDecoder:
         states, observations = [], []
         for row, prompt in enumerate(prompts):  # lengths differ, and a prompt is read once
             state = self._empty_state(encoded[row])
-            hidden = self._forward(state, self._xp.asarray([list(prompt)]))[0]
+            hidden = self._forward(state, self.xp.asarray([list(prompt)]))[0]
             states.append(state)
             logits = hidden[-1:] @ self._embedding.T
             observations.append((self._to_host(logits), self._to_host(hidden)))
@@ -113,7 +113,7 @@ class StepDecoder:
             The logits of what follows (num_rows, vocabulary), and the hidden states
             (num_rows, d_model).
         """
-        hidden = self._forward(state, self._xp.asarray(tokens)[:, None])[:, 0]
+        hidden = self._forward(state, self.xp.asarray(tokens)[:, None])[:, 0]
         return self._to_host(hidden @ self._embedding.T), self._to_host(hidden)
 
     def reorder(
@@ -127,7 +127,7 @@ class StepDecoder:
             chunks: For each run of new rows its chunk's place in `state.chunks`, and its length.
         """
         if list(rows) != list(range(len(state.lengths))):
-            index = self._xp.asarray(rows)
+            index = self.xp.asarray(rows)
             length = int(state.lengths.max())
             state.keys = [self._take(keys, index, length) for keys in state.keys]
             state.values = [self._take(values, index, length) for values in state.values]
@@ -142,8 +142,8 @@ class StepDecoder:
         offsets = np.cumsum([0, *(len(state.cross) for state in states)])
         layers = range(len(self._layers))
         return DecoderState(
-            keys=[self._xp.concatenate([state.keys[i] for state in states]) for i in layers],
-            values=[self._xp.concatenate([state.values[i] for state in states]) for i in layers],
+            keys=[self.xp.concatenate([state.keys[i] for state in states]) for i in layers],
+            values=[self.xp.concatenate([state.values[i] for state in states]) for i in layers],
             lengths=np.concatenate([state.lengths for state in states]),
             cross=[cross for state in states for cross in state.cross],
             chunks=[
@@ -155,9 +155,9 @@ class StepDecoder:
 
     def _forward(self, state: DecoderState, tokens: Array) -> Array:
         """Append `tokens` (num_rows, n); return their hidden states (num_rows, n, d_model)."""
-        num_rows, num_new = tokens.shape
+        num_new = tokens.shape[1]
         self._grow(state, int(state.lengths.max()) + num_new)
-        positions = self._xp.asarray(state.lengths[:, None] + np.arange(num_new))
+        positions = self.xp.asarray(state.lengths[:, None] + np.arange(num_new))
         x = self._embedding[tokens] + self._positions[positions]
         mask = self._mask(state.lengths, num_new)
         for i, layer in enumerate(self._layers):
@@ -175,17 +175,17 @@ class StepDecoder:
             return None
         last = lengths[:, None] + np.arange(num_new)  # the last position each may look at
         seen = np.arange(int(lengths.max()) + num_new)[None, None] <= last[:, :, None]
-        return self._xp.asarray(np.where(seen, 0, -np.inf).astype(np.float32)[:, None])
+        return self.xp.asarray(np.where(seen, 0, -np.inf).astype(np.float32)[:, None])
 
     def _attend_self(
         self, layer: _Layer, x: Array, state: DecoderState, i: int, mask: Array | None
     ) -> Array:
         query, key, value = (
-            self._split(part) for part in self._xp.split(_affine(layer.self_qkv, x), 3, -1)
+            self._split(part) for part in self.xp.split(_affine(layer.self_qkv, x), 3, -1)
         )
-        rows = self._xp.arange(len(x))
+        rows = self.xp.arange(len(x))
         for offset in range(x.shape[1]):
-            at = self._xp.asarray(state.lengths + offset)
+            at = self.xp.asarray(state.lengths + offset)
             state.keys[i][rows, :, at] = key[:, :, offset]
             state.values[i][rows, :, at] = value[:, :, offset]
         length = int(state.lengths.max()) + x.shape[1]
@@ -197,7 +197,7 @@ class StepDecoder:
 
     def _attend_cross(self, layer: _Layer, x: Array, state: DecoderState, i: int) -> Array:
         query = self._split(_affine(layer.cross_q, x))  # (rows, heads, n, head_size)
-        out = self._xp.empty_like(query)
+        out = self.xp.empty_like(query)
         row = 0
         for place, length in state.chunks:  # rows of one chunk share its keys and values
             keys, values = state.cross[place][i]
@@ -212,23 +212,23 @@ class StepDecoder:
     def _empty_state(self, encoded: Array) -> DecoderState:
         cross = []
         for layer in self._layers:
-            keys, values = self._xp.split(_affine(layer.cross_kv, encoded[None]), 2, -1)
+            keys, values = self.xp.split(_affine(layer.cross_kv, encoded[None]), 2, -1)
             keys = self._split(keys)[0].transpose(0, 2, 1)
-            cross.append(tuple(map(self._xp.ascontiguousarray, (keys, self._split(values)[0]))))
+            cross.append(tuple(map(self.xp.ascontiguousarray, (keys, self._split(values)[0]))))
         head_size = self._embedding.shape[1] // self.num_heads
         shape = (1, self.num_heads, 0, head_size)
-        empty = [self._xp.zeros(shape, np.float32) for _ in self._layers]
+        empty = [self.xp.zeros(shape, np.float32) for _ in self._layers]
         return DecoderState(empty, list(empty), np.zeros(1, np.int64), [cross], [(0, 1)])
 
     def _grow(self, state: DecoderState, capacity: int) -> None:
         missing = capacity - state.keys[0].shape[2]
         if missing > 0:
             width = ((0, 0), (0, 0), (0, missing + _CACHE_STEP), (0, 0))
-            state.keys = [self._xp.pad(keys, width) for keys in state.keys]
-            state.values = [self._xp.pad(values, width) for values in state.values]
+            state.keys = [self.xp.pad(keys, width) for keys in state.keys]
+            state.values = [self.xp.pad(values, width) for values in state.values]
 
     def _take(self, cache: Array, index: Array, length: int) -> Array:
-        taken = self._xp.empty((len(index), *cache.shape[1:]), np.float32)
+        taken = self.xp.empty((len(index), *cache.shape[1:]), np.float32)
         taken[:, :, :length] = cache[index, :, :length]
         return taken
 
@@ -239,7 +239,7 @@ class StepDecoder:
         return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
 
     def _softmax(self, scores: Array) -> Array:
-        scores = self._xp.exp(scores - scores.max(-1, keepdims=True))
+        scores = self.xp.exp(scores - scores.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)
         return scores
 
@@ -247,21 +247,22 @@ class StepDecoder:
         centred = x - x.mean(-1, keepdims=True)
         variance = (centred * centred).mean(-1, keepdims=True)
         return (
-            centred / self._xp.sqrt(variance + np.float32(_EPSILON)) * gamma_beta[0] + gamma_beta[1]
+            centred / self.xp.sqrt(variance + np.float32(_EPSILON)) * gamma_beta[0] + gamma_beta[1]
         )
 
     def _to_host(self, array: Array) -> NDArray[np.float32]:
-        return array if self._xp is np else self._xp.asnumpy(array)
+        host: NDArray[np.float32] = array if self.xp is np else self.xp.asnumpy(array)
+        return host
 
     def _gamma_beta(self, weights: Weights, name: str) -> tuple[Array, Array]:
         gamma, beta = weights[name + "/gamma"], weights[name + "/beta"]
-        return self._xp.asarray(gamma.astype(np.float32)), self._xp.asarray(beta.astype(np.float32))
+        return self.xp.asarray(gamma.astype(np.float32)), self.xp.asarray(beta.astype(np.float32))
 
     def _affine_of(self, weights: Weights, name: str) -> tuple[Array, Array]:
         bias = weights[name + "/bias"].astype(np.float32)
-        return self._xp.ascontiguousarray(
-            self._xp.asarray(dense(weights, name)).T
-        ), self._xp.asarray(bias)
+        return self.xp.ascontiguousarray(self.xp.asarray(dense(weights, name)).T), self.xp.asarray(
+            bias
+        )
 
     def _layer(self, weights: Weights, prefix: str) -> _Layer:
         def scaled_query(name: str, num_parts: int) -> tuple[Array, Array]:
