@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +37,12 @@ def read_weights(path: Path) -> Weights:
     Raises:
         ConfigError: The file is of another version.
     """
-    data = np.memmap(path, np.uint8, mode="r")
-    view = memoryview(data)
+    data: Any = np.memmap(path, np.uint8, mode="r")
     at = 0
 
     def number(form: str) -> int:
         nonlocal at
-        value: int = struct.unpack_from("<" + form, view, at)[0]
+        value: int = struct.unpack_from("<" + form, data, at)[0]
         at += struct.calcsize(form)
         return value
 
@@ -50,7 +50,7 @@ def read_weights(path: Path) -> Weights:
         nonlocal at
         length = number("H")  # with the closing NUL
         at += length
-        return bytes(view[at - length : at - 1]).decode()
+        return bytes(data[at - length : at - 1]).decode()
 
     if (version := number("I")) != _VERSION:
         raise ConfigError(f"model: {path} is of version {version}, this reads {_VERSION}")

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkmill.engine import DeadlineExceeded, DecodeOptions, Request, TranscribeOptions
+from talkmill.engine import DeadlineExceeded, Request, TranscribeOptions
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.types import Span
 
-KEY = BatchKey(DecodeOptions(), 4)
-OTHER_KEY = BatchKey(DecodeOptions(num_beams=5), 4)
+KEY = BatchKey(DecodePlan(), 4)
+OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
 _FEATURES = np.zeros((1, 1), np.float32)
 
 
@@ -66,10 +67,10 @@ def test_batch_is_never_larger_than_the_limit_and_the_oldest_go_first() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(BatchKey(DecodeOptions(num_beams=5), 4), id="beams"),
-        pytest.param(BatchKey(DecodeOptions(max_new_tokens=5), 4), id="length"),
-        pytest.param(BatchKey(DecodeOptions(timestamps=True), 4), id="timestamps"),
-        pytest.param(BatchKey(DecodeOptions(), 5), id="prompt length"),
+        pytest.param(BatchKey(DecodePlan(num_beams=5), 4), id="beams"),
+        pytest.param(BatchKey(DecodePlan(max_new_tokens=5), 4), id="length"),
+        pytest.param(BatchKey(DecodePlan(timestamps=True), 4), id="timestamps"),
+        pytest.param(BatchKey(DecodePlan(), 5), id="prompt length"),
     ],
 )
 def test_batch_holds_one_key(key: BatchKey) -> None:
@@ -83,7 +84,7 @@ def test_batch_holds_one_key(key: BatchKey) -> None:
 def test_equal_keys_made_apart_share_a_batch() -> None:
     batcher = Batcher(4, 2)
     for _ in range(2):
-        batcher.put(chunk(request(), key=BatchKey(DecodeOptions(num_beams=2), 7)))
+        batcher.put(chunk(request(), key=BatchKey(DecodePlan(num_beams=2), 7)))
     assert len(batcher.next_batch(0.0)) == 2
 
 

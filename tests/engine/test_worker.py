@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import PATIENCE_S, FakeModel, features_of, tokenizer_file, words
+from fakes import PATIENCE_S, FakeModel, features_of, loaded, tokenizer_file, words
 from talkmill.engine import (
-    DecodeOptions,
     DeviceLost,
     ModelError,
     NotReady,
@@ -18,6 +17,7 @@ from talkmill.engine import (
     TranscribeOptions,
 )
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.prepare import AudioReport
 from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Span
@@ -40,13 +40,14 @@ class Bench:
         *,
         language: str | None = "en",
         options: TranscribeOptions | None = None,
+        plan: DecodePlan | None = None,
         on_segment: Callable[[Segment], None] | None = None,
     ) -> Request:
         options = options or TranscribeOptions()
-        request = Request(options, language=language, on_segment=on_segment)
+        request = Request(options, plan=plan, language=language, on_segment=on_segment)
         request.chunk_sent()
         request.audio_done(AudioReport())
-        key = BatchKey(options.decode, 4)
+        key = BatchKey.of(request.plan, 4)
         spans = (Span(0, 480_000),)
         self.pool.put(PendingChunk(request, 0, spans, features_of(band), key, 0.0))
         return request
@@ -70,8 +71,7 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
         batcher = Batcher(batch_size, batch_size)
         pool = WorkerPool(
             batcher,
-            [model],
-            model.tokenizer,
+            loaded(model),
             1,
             on_room=lambda: None,
             on_chunk_done=lambda request: bench.done.append(request),
@@ -222,17 +222,16 @@ def test_request_given_up_in_the_queue_never_reaches_the_model(bench: Bench) -> 
 
 
 def test_options_of_the_request_reach_the_model(bench: Bench) -> None:
-    options = DecodeOptions(num_beams=3, max_new_tokens=7)
-    request = bench.put(10, options=TranscribeOptions(decode=options))
-    text(request)
-    assert bench.model.generated[0].options == options
+    plan = DecodePlan(num_beams=3, max_new_tokens=7)
+    text(bench.put(10, plan=plan))
+    assert bench.model.generated[0].plan == plan
 
 
 def test_closing_fails_what_still_waits(bench: Bench) -> None:
     bench.model.hold()
     first = bench.put(10)
     bench.model.wait_for_calls(1)
-    waiting = bench.put(20, options=TranscribeOptions(decode=DecodeOptions(num_beams=2)))
+    waiting = bench.put(20, plan=DecodePlan(num_beams=2))
 
     closer = threading.Thread(target=bench.pool.close)
     closer.start()

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from fakes import encode_audio, small_config, tokenizer_file
-from talkmill.engine import DecodeOptions, Engine, InvalidOption, Task, TranscribeOptions, VadMode
+from talkmill.engine import (
+    Engine,
+    GenerationParameters,
+    InvalidOption,
+    Task,
+    TranscribeOptions,
+    VadMode,
+)
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.features import log_mel
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import choose_device
@@ -120,7 +128,7 @@ def test_model_of_any_shape_loads_and_runs(
     folder_of: Callable[[int, bool], Path], speech: Samples, n_mels: int, is_multilingual: bool
 ) -> None:
     config = small_config(model=str(folder_of(n_mels, is_multilingual)))
-    options = TranscribeOptions(decode=DecodeOptions(max_new_tokens=8), vad=VadMode.OFF)
+    options = TranscribeOptions(parameters=GenerationParameters(max_new_tokens=8), vad=VadMode.OFF)
     with Engine(config) as engine:
         transcript = engine.transcribe(encode_audio(speech), options)
         known = {"en", "de", "sv"} if is_multilingual else {"en"}
@@ -144,10 +152,10 @@ def test_answer_has_exactly_as_many_tokens_as_asked_for(
     prompt = model.tokenizer.prompt("en", Task.TRANSCRIBE, False, previous)
     encoded = replica.encode(log_mel(speech, 80)[None])
     longest = 448 - len(prompt)
-    answer = replica.generate(encoded, [prompt], DecodeOptions(max_new_tokens=count))[0]
+    answer = replica.generate(encoded, [prompt], DecodePlan(max_new_tokens=count))[0]
     assert len(answer) == (count or longest)
     if count is None:
-        options = DecodeOptions(max_new_tokens=longest)
+        options = DecodePlan(max_new_tokens=longest)
         assert replica.generate(encoded, [prompt], options)[0] == answer
 
 
@@ -161,7 +169,7 @@ def test_batched_output_equals_one_by_one(
         model.tokenizer.prompt(language, Task.TRANSCRIBE, False)
         for language in ("en", "de", "sv", "en")
     ]
-    options = DecodeOptions(num_beams=num_beams, max_new_tokens=20)
+    options = DecodePlan(num_beams=num_beams, max_new_tokens=20)
     together = replica.generate(replica.encode(features), prompts, options)
     alone = [
         replica.generate(replica.encode(row[None]), [prompt], options)[0]
@@ -187,7 +195,7 @@ def test_engine_on_real_weights_is_the_same_alone_and_under_load(
 ) -> None:
     files = [encode_audio(speech[start:]) for start in range(0, 96_000, 16_000)]
     options = TranscribeOptions(
-        language="en", vad=VadMode.OFF, decode=DecodeOptions(max_new_tokens=12)
+        language="en", vad=VadMode.OFF, parameters=GenerationParameters(max_new_tokens=12)
     )
     with Engine(small_config(model=str(folder_of(80, True)))) as engine:
         alone = [engine.transcribe(file, options).text for file in files]

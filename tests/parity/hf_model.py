@@ -82,7 +82,7 @@ def _attention(state, to, weights, name, *parts):
         names = ["out_proj"] if part == "out" else [f"{letter}_proj" for letter in part]
         matrices = np.split(weights[f"{name}/linear_{i}/weight"], len(names))
         biases = np.split(weights[f"{name}/linear_{i}/bias"], len(names))
-        for target, matrix, bias in zip(names, matrices, biases):
+        for target, matrix, bias in zip(names, matrices, biases, strict=True):
             state[f"{to}.{target}.weight"] = matrix
             if target != "k_proj":
                 state[f"{to}.{target}.bias"] = bias
