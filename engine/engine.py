@@ -304,6 +304,7 @@ def _check(model: LoadedModel, options: TranscribeOptions, name: str) -> _Checke
     previous, prompt_warnings = _previous(model, options.prompt)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
+    model.check_tokens(options.parameters.suppress_tokens or ())
     plan, plan_warnings = make_plan(
         options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
     )

@@ -60,26 +60,28 @@ class Range:
         high: The greatest value.
         above_low: Whether `low` itself is left out.
         below_high: Whether `high` itself is left out.
+        also: A word that is taken besides.
     """
 
     kind: type[int] | type[float] | type[bool]
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = 0
+    high: float = 1
     above_low: bool = False
     below_high: bool = False
+    also: str = ""
 
     def __str__(self) -> str:
         """Return the range as one reads it: `0 < x <= 1`."""
         if self.kind is bool:
-            return "true or false"
-        left = f"{self.low:g} {'<' if self.above_low else '<='} " if self.low > -math.inf else ""
-        right = f" {'<' if self.below_high else '<='} {self.high:g}" if self.high < math.inf else ""
-        return f"{left}x{right}" if left or right else "any number"
+            return f"true, false or {self.also}" if self.also else "true or false"
+        above, below = "<" if self.above_low else "<=", "<" if self.below_high else "<="
+        return f"{self.low} {above} x {below} {self.high}"
 
     def holds(self, value: Value) -> bool:
         """Return whether `value` is of the kind and inside."""
         if isinstance(value, bool) or self.kind is bool:
-            return isinstance(value, bool) and self.kind is bool
+            is_word = bool(self.also) and value == self.also
+            return is_word or (isinstance(value, bool) and self.kind is bool)
         if not isinstance(value, int | float) or not math.isfinite(value):
             return False
         if self.kind is int and not isinstance(value, int):
@@ -175,8 +177,8 @@ PARAMETERS = (
         "Draws each token instead of taking the likeliest.", "both",
     ),
     Parameter(
-        "early_stopping", Range(bool), "CTranslate2's own rule",
-        "When beam search stops: true, false or \"never\", as in HF.", "exact", _BEAMS,
+        "early_stopping", Range(bool, also="never"), "CTranslate2's own rule",
+        "When beam search stops, as in HF.", "exact", _BEAMS,
     ),
     Parameter(
         "num_beams", Range(int, 1, MAX_BEAMS), "1", "Beams of beam search; 1 is greedy.", "both",
@@ -238,7 +240,7 @@ def check_ranges(parameters: GenerationParameters) -> None:
     """
     for field in fields(parameters):
         value = getattr(parameters, field.name)
-        if value is not None and not (field.name == "early_stopping" and value == "never"):
+        if value is not None:
             BY_NAME[field.name].check(value)
 
 
