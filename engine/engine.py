@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from talkmill.engine import vad
+from talkmill.engine.admission import check_options
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
 from talkmill.engine.config import EngineConfig
-from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.errors import (
     AudioTooLong,
     DeviceLost,
@@ -23,14 +23,12 @@ from talkmill.engine.errors import (
     ModelError,
     NotReady,
     Overloaded,
-    UnknownModel,
 )
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import choose_device
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
-from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS
 from talkmill.engine.types import (
     Chunk,
     Features,
@@ -189,7 +187,7 @@ class Engine:
     ) -> Request:
         stages = self._ready_stages()
         self._check_size(source)
-        checked = _check(stages.model, options, model)
+        checked = check_options(stages.model, options, model)
         request = Request(
             options,
             plan=checked.plan,
@@ -213,7 +211,7 @@ class Engine:
             RequestError: Something that was asked for cannot be.
             Refused: Not now.
         """
-        _check(self._ready_stages().model, options, model)
+        check_options(self._ready_stages().model, options, model)
 
     def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
@@ -284,38 +282,3 @@ class Engine:
             active = list(self._active)
         for request in active:
             request.fail(error)
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """What a request's options come to on the model that is served."""
-
-    language: str | None
-    previous: tuple[int, ...]
-    prompt_length: int
-    plan: DecodePlan
-    warnings: tuple[str, ...]
-
-
-def _check(model: LoadedModel, options: TranscribeOptions, name: str) -> _Checked:
-    if name and name != model.name:
-        raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
-    model.check_task(options.task)
-    previous, prompt_warnings = _previous(model, options.prompt)
-    any_language = next(iter(model.tokenizer.languages))  # each is one token
-    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
-    model.check_tokens(options.parameters.suppress_tokens or ())
-    plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
-    )
-    language = model.check_language(options.language)
-    warnings = (*prompt_warnings, *plan_warnings)
-    return _Checked(language, previous, len(prompt), plan, warnings)
-
-
-def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    tokens = model.tokenizer.encode(prompt)
-    if len(tokens) <= MAX_PREVIOUS_TOKENS:
-        return tokens, ()
-    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
-    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
