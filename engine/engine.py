@@ -199,8 +199,13 @@ class Engine:
             warnings=checked.warnings,
         )
         self._admit(request)
-        n_mels = stages.model.replicas[0].n_mels
-        preparation = Preparation(source, options.vad, n_mels, self.config.max_audio_s)
+        preparation = Preparation(
+            source,
+            options.vad,
+            stages.model.replicas[0].n_mels,
+            self.config.max_audio_s,
+            self.config.window_frames or stages.model.properties.window_frames,
+        )
         stages.feeder.add(request, preparation)
         return request
 
@@ -265,7 +270,7 @@ class Engine:
         stages = self._stages
         if stages is None:
             return
-        key = BatchKey.of(request.plan, request.prompt_length)
+        key = BatchKey.of(request.plan, request.prompt_length, features.shape[1])
         item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
         stages.workers.put(item)
 

@@ -82,7 +82,9 @@ class Range:
         if isinstance(value, bool) or self.kind is bool:
             is_word = bool(self.also) and value == self.also
             return is_word or (isinstance(value, bool) and self.kind is bool)
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float):
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         if self.kind is int and not isinstance(value, int):
             return False
@@ -101,6 +103,7 @@ class Parameter:
         meaning: One sentence.
         lane: Which lane honours it.
         idle_unless: What must hold for it to have an effect; empty if nothing.
+        is_list: Whether it takes any number of such values, as a tuple.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Parameter:
     meaning: str
     lane: Literal["native", "exact", "both"]
     idle_unless: str = ""
+    is_list: bool = False
 
     def check(self, value: Value) -> None:
         """Refuse a value that is out of range.
@@ -116,9 +120,10 @@ class Parameter:
         Raises:
             InvalidOption: It is; the message names field, value and range.
         """
-        values = value if isinstance(value, tuple) else (value,)
+        is_of_kind = isinstance(value, tuple) is self.is_list
+        values = value if isinstance(value, tuple) and is_of_kind else (value,)
         for number in values:
-            if not self.range.holds(number):
+            if not is_of_kind or not self.range.holds(number):
                 raise InvalidOption(f"{self.name} {number!r} is not in {self.range}", self.name)
 
 
@@ -225,7 +230,7 @@ PARAMETERS = (
     ),
     Parameter(
         "suppress_tokens", Range(int, 0, 1_000_000), "the model's own",
-        "Token ids never to say, besides the model's own.", "both",
+        "Token ids never to say, besides the model's own.", "both", is_list=True,
     ),
 )  # fmt: skip
 

@@ -156,7 +156,7 @@ class StepDecoder:
     def _forward(self, state: DecoderState, tokens: Array) -> Array:
         """Append `tokens` (num_rows, n); return their hidden states (num_rows, n, d_model)."""
         num_new = tokens.shape[1]
-        self._grow(state, int(state.lengths.max()) + num_new)
+        self._grow(state, int(state.lengths.max()) + num_new, _CACHE_STEP)
         positions = self.xp.asarray(state.lengths[:, None] + np.arange(num_new))
         x = self._embedding[tokens] + self._positions[positions]
         mask = self._mask(state.lengths, num_new)
@@ -220,16 +220,17 @@ class StepDecoder:
         empty = [self.xp.zeros(shape, np.float32) for _ in self._layers]
         return DecoderState(empty, list(empty), np.zeros(1, np.int64), [cross], [(0, 1)])
 
-    def _grow(self, state: DecoderState, capacity: int) -> None:
+    def _grow(self, state: DecoderState, capacity: int, spare: int = 0) -> None:
         missing = capacity - state.keys[0].shape[2]
         if missing > 0:
-            width = ((0, 0), (0, 0), (0, missing + _CACHE_STEP), (0, 0))
+            width = ((0, 0), (0, 0), (0, missing + spare), (0, 0))
             state.keys = [self.xp.pad(keys, width) for keys in state.keys]
             state.values = [self.xp.pad(values, width) for values in state.values]
 
     def _take(self, cache: Array, index: Array, length: int) -> Array:
         taken = self.xp.empty((len(index), *cache.shape[1:]), np.float32)
         taken[:, :, :length] = cache[index, :, :length]
+        taken[:, :, length:] = 0  # shorter rows look here, with weight 0: no NaN may lie around
         return taken
 
     def _split(self, x: Array) -> Array:
