@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.errors import UnknownModel
@@ -47,10 +47,12 @@ def check_options(model: LoadedModel, options: TranscribeOptions, name: str) -> 
     previous, prompt_warnings = _previous(model, options.prompt)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
-    model.check_tokens(options.parameters.suppress_tokens or ())
     plan, plan_warnings = make_plan(
         options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
     )
+    model.check_tokens(plan.suppress_tokens)
+    if plan.top_k > model.tokenizer.num_tokens:  # all of them; CTranslate2 takes no more
+        plan = replace(plan, top_k=0)
     language = model.check_language(options.language)
     warnings = (*prompt_warnings, *plan_warnings)
     return CheckedOptions(language, previous, len(prompt), plan, warnings)

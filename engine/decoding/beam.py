@@ -90,7 +90,9 @@ def _keep_best(
         _Hypothesis(answer, score, bool(is_finished))
         for answer, score, is_finished in zip(longer, final, joins, strict=True)
     ]
-    order = best(np.array([c.score for c in candidates], np.float32), plan.num_beams)
+    # HF goes by score alone, and loses its answers where a length penalty takes them below -1e9.
+    ranking = [c.score if c.is_finished else -np.inf for c in candidates]
+    order = best(np.array(ranking, np.float32), plan.num_beams)
     return [candidates[i] for i in order]
 
 
@@ -102,4 +104,4 @@ def _may_improve(
     best_length = plan.max_new_tokens if is_patient else length
     possible = best_running / np.float32(best_length**plan.length_penalty)
     worst = min(hypothesis.score for hypothesis in kept)
-    return any(possible > (worst if hypothesis.is_finished else _UNLIKELY) for hypothesis in kept)
+    return any(possible > (worst if hypothesis.is_finished else -np.inf) for hypothesis in kept)

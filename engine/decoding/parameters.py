@@ -221,7 +221,7 @@ PARAMETERS = (
         "native", "num_beams > 1 without `early_stopping`",
     ),
     Parameter(
-        "repetition_penalty", Range(float, 0, 100, above_low=True), "1",
+        "repetition_penalty", Range(float, 0.01, 100), "1",
         "Above 1, tokens already said become less likely.", "both",
     ),
     Parameter(

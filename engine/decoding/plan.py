@@ -91,7 +91,11 @@ def make_plan(
     strategy = _choose_strategy(parameters)
     most, fewest = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
+    if "patience" not in idle:
+        _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    if strategy is not Strategy.SAMPLE:
+        resolved.add("temperature")  # 0, or it would be idle: plans that do the same are equal
     effective = {
         name: value
         for name, value in vars(parameters).items()
@@ -166,6 +170,15 @@ def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
             f"{fewest_name} asks for {fewest} new tokens, {most_name} allows {most}", fewest_name
         )
     return most, fewest
+
+
+def _check_patience(given: GenerationParameters) -> None:
+    num_beams, patience = given.num_beams or 1, given.patience or 1.0
+    if num_beams * patience < 1:  # CTranslate2 would wait for less than one hypothesis
+        raise InvalidOption(
+            f"patience {patience} with num_beams {num_beams} is less than one hypothesis",
+            "patience",
+        )
 
 
 def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[str, str]:

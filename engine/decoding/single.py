@@ -48,7 +48,10 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         seen = yield Step([chosen] * plan.top_k, candidates.tolist())
         hidden = _unit(seen.hidden)
         likeness = (hidden @ context.T).max(-1)
-        chosen = int(((1 - alpha) * probabilities[candidates] - alpha * likeness).argmax())
+        worth = (1 - alpha) * probabilities[candidates] - alpha * likeness
+        # Where fewer are allowed than asked for, HF may say what the rules forbid.
+        worth[scores[candidates] == -np.inf] = -np.inf
+        chosen = int(worth.argmax())
         token = int(candidates[chosen])
         if token == end_of_text:
             return answer

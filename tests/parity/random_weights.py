@@ -6,6 +6,8 @@ would be vacuous. Here the output is scaled up, and the end of text is likely en
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 D_MODEL, NUM_HEADS, NUM_LAYERS, NUM_MELS, FRAMES = 64, 4, 2, 80, 3000
@@ -16,6 +18,10 @@ NO_TIMESTAMPS = NUM_TEXT + 8
 TIMESTAMP_BEGIN = NO_TIMESTAMPS + 1
 END_PULL = 3.0  # found by trial: answers of none to some dozens of tokens
 VOCABULARY = TIMESTAMP_BEGIN + NUM_TIMES
+TASK = [START, START + 1, START + 3]  # a language and a task; neither means anything here
+SUPPRESS_FIRST = [END_OF_TEXT, 7]
+SEEDS = (0, 1, 2)
+NUM_CHUNKS = 2
 
 
 def random_weights(seed: int) -> dict[str, np.ndarray]:
@@ -70,3 +76,17 @@ def random_weights(seed: int) -> dict[str, np.ndarray]:
     embedding[END_OF_TEXT] += np.float32(END_PULL) * common
     weights["decoder/embeddings/weight"] = embedding
     return weights
+
+
+def random_chunks(seed: int) -> np.ndarray:
+    """Return what an encoder might say of 2 s of audio each: float32 (NUM_CHUNKS, 100, D_MODEL)."""
+    shape = (NUM_CHUNKS, 100, D_MODEL)
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def fingerprint(weights: dict[str, np.ndarray]) -> str:
+    """Return a digest of weights: it tells a changed generator of NumPy's from a wrong answer."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode() + np.asarray(value).tobytes())
+    return digest.hexdigest()
