@@ -160,7 +160,10 @@ class StepDecoder:
         for state in states:
             self._grow(state, capacity)
         return DecoderState(
-            cache=[self.xp.concatenate(caches) for caches in zip(*(s.cache for s in states))],
+            cache=[
+                self.xp.concatenate(caches)
+                for caches in zip(*(s.cache for s in states), strict=True)
+            ],
             lengths=np.concatenate([state.lengths for state in states]),
             chunks=[chunk for state in states for chunk in state.chunks],
         )
