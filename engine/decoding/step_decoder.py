@@ -172,7 +172,7 @@ class StepDecoder:
         """Append `tokens` (num_rows, n); return their hidden states (num_rows * n, d_model)."""
         num_rows, num_new = tokens.shape
         at = state.lengths[:, None] + np.arange(num_new)  # the position of each token
-        self._grow(state, int(at.max()) + 1)
+        self._grow(state, int(at.max()) + 1, _CACHE_STEP)
         mask = self._mask(at)
         runs = _runs(state.chunks)
         x = self._embedding[self.xp.asarray(tokens)] + self._positions[self.xp.asarray(at)]
@@ -236,10 +236,10 @@ class StepDecoder:
         both += bias[:, None]
         return both.reshape(len(encoded), 2, self.num_heads, -1, encoded.shape[1])
 
-    def _grow(self, state: DecoderState, capacity: int) -> None:
+    def _grow(self, state: DecoderState, capacity: int, spare: int = 0) -> None:
         if capacity > state.cache[0].shape[1]:
             state.cache = [
-                self._copy(cache, slice(None), cache.shape[1], capacity + _CACHE_STEP)
+                self._copy(cache, slice(None), cache.shape[1], capacity + spare)
                 for cache in state.cache
             ]
 
