@@ -17,6 +17,7 @@ import itertools
 from dataclasses import dataclass
 
 from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.request import Request
 from talkmill.engine.types import Features, Span
 
@@ -30,15 +31,19 @@ class BatchKey:
     Attributes:
         plan: How they are decoded; None in the exact lane, where each has its own.
         prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
+        num_frames: Of the features: the encoder has no mask.
     """
 
     plan: DecodePlan | None
     prompt_length: int
+    num_frames: int = CHUNK_FRAMES
 
     @classmethod
-    def of(cls, plan: DecodePlan, prompt_length: int) -> BatchKey:
+    def of(cls, plan: DecodePlan, prompt_length: int, num_frames: int = CHUNK_FRAMES) -> BatchKey:
         """Return the key of chunks with this plan."""
-        return cls(None, 0) if plan.is_exact else cls(plan, prompt_length)
+        if plan.is_exact:
+            return cls(None, 0, num_frames)
+        return cls(plan, prompt_length, num_frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,7 @@ class PendingChunk:
         request: Whose it is.
         index: Its place among the request's chunks.
         spans: Where its audio comes from.
-        features: float32 (n_mels, 3000).
+        features: float32 (n_mels, num_frames).
         key: What it shares with its batch.
         put_s: Instant of its arrival.
     """

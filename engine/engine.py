@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from talkmill.engine import vad
+from talkmill.engine.admission import check_options
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
 from talkmill.engine.config import EngineConfig
-from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.errors import (
     AudioTooLong,
     DeviceLost,
@@ -23,14 +23,12 @@ from talkmill.engine.errors import (
     ModelError,
     NotReady,
     Overloaded,
-    UnknownModel,
 )
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import choose_device
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
-from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS
 from talkmill.engine.types import (
     Chunk,
     Features,
@@ -189,7 +187,7 @@ class Engine:
     ) -> Request:
         stages = self._ready_stages()
         self._check_size(source)
-        checked = _check(stages.model, options, model)
+        checked = check_options(stages.model, options, model)
         request = Request(
             options,
             plan=checked.plan,
@@ -201,8 +199,13 @@ class Engine:
             warnings=checked.warnings,
         )
         self._admit(request)
-        n_mels = stages.model.replicas[0].n_mels
-        preparation = Preparation(source, options.vad, n_mels, self.config.max_audio_s)
+        preparation = Preparation(
+            source,
+            options.vad,
+            stages.model.replicas[0].n_mels,
+            self.config.max_audio_s,
+            self.config.window_frames or stages.model.properties.window_frames,
+        )
         stages.feeder.add(request, preparation)
         return request
 
@@ -213,7 +216,7 @@ class Engine:
             RequestError: Something that was asked for cannot be.
             Refused: Not now.
         """
-        _check(self._ready_stages().model, options, model)
+        check_options(self._ready_stages().model, options, model)
 
     def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
@@ -267,7 +270,7 @@ class Engine:
         stages = self._stages
         if stages is None:
             return
-        key = BatchKey.of(request.plan, request.prompt_length)
+        key = BatchKey.of(request.plan, request.prompt_length, features.shape[1])
         item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
         stages.workers.put(item)
 
@@ -284,37 +287,3 @@ class Engine:
             active = list(self._active)
         for request in active:
             request.fail(error)
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """What a request's options come to on the model that is served."""
-
-    language: str | None
-    previous: tuple[int, ...]
-    prompt_length: int
-    plan: DecodePlan
-    warnings: tuple[str, ...]
-
-
-def _check(model: LoadedModel, options: TranscribeOptions, name: str) -> _Checked:
-    if name and name != model.name:
-        raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
-    model.check_task(options.task)
-    previous, prompt_warnings = _previous(model, options.prompt)
-    any_language = next(iter(model.tokenizer.languages))  # each is one token
-    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
-    plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
-    )
-    language = model.check_language(options.language)
-    warnings = (*prompt_warnings, *plan_warnings)
-    return _Checked(language, previous, len(prompt), plan, warnings)
-
-
-def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    tokens = model.tokenizer.encode(prompt)
-    if len(tokens) <= MAX_PREVIOUS_TOKENS:
-        return tokens, ()
-    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
-    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)

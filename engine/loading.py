@@ -65,6 +65,19 @@ class LoadedModel:
                 f"task {task.value!r} is not one that {self.name} does: {names}", "task"
             )
 
+    def check_tokens(self, tokens: Sequence[int]) -> None:
+        """Refuse tokens to suppress that the vocabulary does not have.
+
+        Raises:
+            InvalidOption: There is one.
+        """
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.num_tokens:
+                raise InvalidOption(
+                    f"suppress_tokens {token} is not in 0 <= x < {self.tokenizer.num_tokens}",
+                    "suppress_tokens",
+                )
+
     def warm_up(self) -> None:
         """Run silence through every replica, so that the first request meets no cold start."""
         language = next(iter(self.tokenizer.languages))

@@ -57,6 +57,11 @@ class WhisperTokenizer:
         self.languages = frozenset(self._languages or {"en"})
         self.tasks = frozenset(self._tasks or {Task.TRANSCRIBE})
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the vocabulary, special ones included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
     def prompt(
         self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()
     ) -> list[int]:

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from talkmill.engine.decoding.parameters import parameter_table
 from talkmill.server import BackgroundServer, ServerConfig
 from talkmill.server.settings import settings_table
 
@@ -114,3 +115,7 @@ def test_python_in_the_readme_runs(
     source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", address)
 
     exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
+
+
+def test_readme_shows_each_generation_parameter() -> None:
+    assert parameter_table() in README

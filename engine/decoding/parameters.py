@@ -60,27 +60,31 @@ class Range:
         high: The greatest value.
         above_low: Whether `low` itself is left out.
         below_high: Whether `high` itself is left out.
+        also: A word that is taken besides.
     """
 
     kind: type[int] | type[float] | type[bool]
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = 0
+    high: float = 1
     above_low: bool = False
     below_high: bool = False
+    also: str = ""
 
     def __str__(self) -> str:
         """Return the range as one reads it: `0 < x <= 1`."""
         if self.kind is bool:
-            return "true or false"
-        left = f"{self.low:g} {'<' if self.above_low else '<='} " if self.low > -math.inf else ""
-        right = f" {'<' if self.below_high else '<='} {self.high:g}" if self.high < math.inf else ""
-        return f"{left}x{right}" if left or right else "any number"
+            return f"true, false or {self.also}" if self.also else "true or false"
+        above, below = "<" if self.above_low else "<=", "<" if self.below_high else "<="
+        return f"{self.low} {above} x {below} {self.high}"
 
     def holds(self, value: Value) -> bool:
         """Return whether `value` is of the kind and inside."""
         if isinstance(value, bool) or self.kind is bool:
-            return isinstance(value, bool) and self.kind is bool
-        if not isinstance(value, int | float) or not math.isfinite(value):
+            is_word = bool(self.also) and value == self.also
+            return is_word or (isinstance(value, bool) and self.kind is bool)
+        if not isinstance(value, int | float):
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         if self.kind is int and not isinstance(value, int):
             return False
@@ -99,6 +103,7 @@ class Parameter:
         meaning: One sentence.
         lane: Which lane honours it.
         idle_unless: What must hold for it to have an effect; empty if nothing.
+        is_list: Whether it takes any number of such values, as a tuple.
     """
 
     name: str
@@ -107,6 +112,7 @@ class Parameter:
     meaning: str
     lane: Literal["native", "exact", "both"]
     idle_unless: str = ""
+    is_list: bool = False
 
     def check(self, value: Value) -> None:
         """Refuse a value that is out of range.
@@ -114,9 +120,10 @@ class Parameter:
         Raises:
             InvalidOption: It is; the message names field, value and range.
         """
-        values = value if isinstance(value, tuple) else (value,)
+        is_of_kind = isinstance(value, tuple) is self.is_list
+        values = value if isinstance(value, tuple) and is_of_kind else (value,)
         for number in values:
-            if not self.range.holds(number):
+            if not is_of_kind or not self.range.holds(number):
                 raise InvalidOption(f"{self.name} {number!r} is not in {self.range}", self.name)
 
 
@@ -175,8 +182,8 @@ PARAMETERS = (
         "Draws each token instead of taking the likeliest.", "both",
     ),
     Parameter(
-        "early_stopping", Range(bool), "CTranslate2's own rule",
-        "When beam search stops: true, false or \"never\", as in HF.", "exact", _BEAMS,
+        "early_stopping", Range(bool, also="never"), "CTranslate2's own rule",
+        "When beam search stops, as in HF.", "exact", _BEAMS,
     ),
     Parameter(
         "num_beams", Range(int, 1, MAX_BEAMS), "1", "Beams of beam search; 1 is greedy.", "both",
@@ -223,7 +230,7 @@ PARAMETERS = (
     ),
     Parameter(
         "suppress_tokens", Range(int, 0, 1_000_000), "the model's own",
-        "Token ids never to say, besides the model's own.", "both",
+        "Token ids never to say, besides the model's own.", "both", is_list=True,
     ),
 )  # fmt: skip
 
@@ -238,7 +245,7 @@ def check_ranges(parameters: GenerationParameters) -> None:
     """
     for field in fields(parameters):
         value = getattr(parameters, field.name)
-        if value is not None and not (field.name == "early_stopping" and value == "never"):
+        if value is not None:
             BY_NAME[field.name].check(value)
 
 

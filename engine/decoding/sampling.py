@@ -10,10 +10,13 @@ import numpy as np
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Scores
 
+_COLDEST = 1e-30  # below it float32 divides by zero
+
 
 def warp(scores: Scores, plan: DecodePlan) -> Scores:
     """Return the scores as sampling sees them: temperature, top k, top p, typical, epsilon, eta."""
-    scores = scores / np.float32(plan.temperature)
+    # From the best downwards, so that the least temperature takes none of them to infinity.
+    scores = (scores - scores.max()) / np.float32(max(plan.temperature, _COLDEST))
     if 0 < plan.top_k < len(scores):
         scores = keep_top_k(scores, plan.top_k)
     tokens = np.flatnonzero(scores > -np.inf)  # what is out need not be sorted
@@ -83,7 +86,8 @@ def draw(scores: Scores, seed: int, chunk: int, position: int) -> int:
     The random number is a function of (seed, chunk, position) (Philox: Salmon et al., 2011), so
     that neither the batch nor what was drawn before has a say.
     """
-    bits = np.random.Philox(key=[seed, chunk], counter=[position, 0, 0, 0])
+    key = np.array([seed, chunk], np.uint64)  # from a list a seed over 2**63 would lose digits
+    bits = np.random.Philox(key=key, counter=[position, 0, 0, 0])
     tokens = np.flatnonzero(scores > -np.inf)
     cumulative = np.cumsum(softmax(scores[tokens]), dtype=np.float64)
     point = np.random.Generator(bits).random() * cumulative[-1]

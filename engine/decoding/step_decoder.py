@@ -122,7 +122,8 @@ class StepDecoder:
         state = DecoderState([empty] * len(self._layers), np.zeros_like(lengths), chunks)
         hidden = self._forward(state, tokens).reshape(*tokens.shape, -1)
         state.lengths = lengths
-        logits = self._to_host(hidden[np.arange(len(prompts)), lengths - 1] @ self._output)
+        last = self.xp.arange(len(prompts)), self.xp.asarray(lengths - 1)
+        logits = self._to_host(hidden[last] @ self._output)
         hidden = self._to_host(hidden)
         return state, [(logits[i : i + 1], hidden[i, :n]) for i, n in enumerate(lengths)]
 
@@ -148,7 +149,7 @@ class StepDecoder:
             rows: For each new row the old one.
             chunks: For each run of new rows its chunk's place in `state.chunks`, and its length.
         """
-        index = np.array(rows)
+        index = np.asarray(rows)
         length = int(state.lengths.max())
         state.cache = [self._take(cache, index, length) for cache in state.cache]
         state.lengths = state.lengths[index]
@@ -172,13 +173,17 @@ class StepDecoder:
         """Append `tokens` (num_rows, n); return their hidden states (num_rows * n, d_model)."""
         num_rows, num_new = tokens.shape
         at = state.lengths[:, None] + np.arange(num_new)  # the position of each token
-        self._grow(state, int(at.max()) + 1, _CACHE_STEP)
+        length = int(at.max()) + 1
+        self._grow(state, length, _CACHE_STEP)
         mask = self._mask(at)
         runs = _runs(state.chunks)
-        x = self._embedding[self.xp.asarray(tokens)] + self._positions[self.xp.asarray(at)]
+        place = (self.xp.arange(num_rows)[:, None], self.xp.asarray(at))
+        x = self._embedding[self.xp.asarray(tokens)] + self._positions[place[1]]
         x = x.reshape(num_rows * num_new, -1)
         for i, layer in enumerate(self._layers):
-            x += self._attend_self(layer, self._standardize(x), state.cache[i], at, mask)
+            x += self._attend_self(
+                layer, self._standardize(x), state.cache[i][:, :length], place, mask
+            )
             x += self._attend_cross(layer, self._standardize(x), i, runs, num_new)
             x += _affine(layer.ffn_down, self._gelu(_affine(layer.ffn_up, self._standardize(x))))
         state.lengths = state.lengths + num_new
@@ -192,15 +197,13 @@ class StepDecoder:
         return self.xp.asarray(np.where(seen, 0, -np.inf).astype(np.float32)[:, None])
 
     def _attend_self(
-        self, layer: _Layer, x: Array, cache: Array, at: NDArray[np.int64], mask: Array | None
+        self, layer: _Layer, x: Array, past: Array, place: tuple[Array, Array], mask: Array | None
     ) -> Array:
-        (num_rows, num_new), width = at.shape, x.shape[1]
+        (num_rows, num_new), width = place[1].shape, x.shape[1]
         qkv = _affine(layer.self_qkv, x).reshape(num_rows, num_new, 3 * width)
-        cache[np.arange(num_rows)[:, None], at] = qkv[:, :, width:]
+        past[place] = qkv[:, :, width:]
         query = qkv[:, :, :width].reshape(num_rows, num_new, self.num_heads, -1)
-        past = cache[:, : int(at.max()) + 1].reshape(
-            num_rows, -1, 2, self.num_heads, query.shape[3]
-        )
+        past = past.reshape(num_rows, -1, 2, self.num_heads, query.shape[3])
         keys, values = past[:, :, 0].transpose(0, 2, 3, 1), past[:, :, 1].transpose(0, 2, 1, 3)
         mixed = self._attend(query.transpose(0, 2, 1, 3), keys, values, mask)
         return _affine(layer.self_out, mixed.transpose(0, 2, 1, 3).reshape(-1, width))
@@ -245,10 +248,11 @@ class StepDecoder:
 
     def _take(self, cache: Array, rows: NDArray[np.int64], length: int) -> Array:
         if len(rows) != len(cache):
-            return self._copy(cache, rows, length, cache.shape[1])
+            return self._copy(cache, self.xp.asarray(rows), length, cache.shape[1])
         changed = np.flatnonzero(rows != np.arange(len(rows)))
         if len(changed):
-            cache[changed, :length] = cache[rows[changed], :length]
+            taken = cache[self.xp.asarray(rows[changed]), :length]
+            cache[self.xp.asarray(changed), :length] = taken
         return cache
 
     def _copy(self, cache: Array, rows: Any, length: int, capacity: int) -> Array:
