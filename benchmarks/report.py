@@ -24,13 +24,14 @@ _ERRORS = Console(stderr=True)
 
 
 def stamp(**options: object) -> dict[str, object]:
-    """Return what a result depends on: source, machine, versions, and the benchmark's options."""
+    """Return what a result depends on: source, machine, its load, versions, and the benchmark's options."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "is_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
         "num_cores": len(os.sched_getaffinity(0)),
+        "load_1_min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "options": options,
