@@ -47,13 +47,20 @@ class _Live:
 class ExactLane:
     """The live chunks of one worker, step by step. Not thread-safe."""
 
-    def __init__(self, decoder: StepDecoder, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        decoder: StepDecoder,
+        vocabulary: Vocabulary,
+        to_array: Callable[[Any], Any] = lambda encoded: encoded,
+    ) -> None:
         """Start without chunks.
 
         Args:
             decoder: The step decoder; its weights may be shared.
             vocabulary: What the rules must know.
+            to_array: Makes what `add` is given an array of the decoder's library.
         """
+        self._to_array = to_array
         self._decoder = decoder
         self._vocabulary = vocabulary
         self._live: list[_Live] = []
@@ -68,11 +75,11 @@ class ExactLane:
         """Read the prompts of more chunks, which share the steps from here on.
 
         Args:
-            encoded: The encoder's output, (num_chunks, num_frames, d_model), in the decoder's
-                library.
+            encoded: The encoder's output, (num_chunks, num_frames, d_model).
             tasks: One for each chunk.
         """
-        state, observations = self._decoder.start(encoded, [task.prompt for task in tasks])
+        prompts = [task.prompt for task in tasks]
+        state, observations = self._decoder.start(self._to_array(encoded), prompts)
         self._state = self._decoder.join([self._state, state]) if self._state else state
         self._live += [
             _Live(task, self._search(task), Seen(*seen))
