@@ -90,11 +90,9 @@ def cases(num_tokens: int) -> dict[str, Case]:
     native = {
         GREEDY: given(),
         "temperature 0.7, top_k 50": given(temperature=0.7),
-        "temperature 0.7, top_k 10": given(temperature=0.7, top_k=10),
         "repetition_penalty 1.1": given(repetition_penalty=1.1),
         "no_repeat_ngram_size 3": given(no_repeat_ngram_size=3),
         BEAM: beam,
-        "num_beams 4, length_penalty 0.5": replace(beam, length_penalty=0.5),
     }
     samplers = {
         f"min_new_tokens {num_tokens}": given(min_new_tokens=num_tokens),
@@ -196,6 +194,8 @@ def measure(name: str, bench: Bench, repeats: int) -> dict[str, dict[str, float 
         if case.against.startswith("direct"):
             calls[case.against] = functools.partial(run_direct, bench, plan)
         calls[case_name] = functools.partial(run_plan, bench, plan)
+    for warm_up in (f"direct: {GREEDY}", GREEDY, f"min_new_tokens {bench.num_tokens}"):
+        calls[warm_up]()
     seconds = time_interleaved(calls, repeats, name)
     return {
         case_name: {

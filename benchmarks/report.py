@@ -24,7 +24,7 @@ _ERRORS = Console(stderr=True)
 
 
 def stamp(**options: object) -> dict[str, object]:
-    """Return what a result depends on: source, machine, its load, versions, and the benchmark's options."""
+    """Return what a result depends on: source, machine and its load, versions, options."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "is_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -41,20 +41,19 @@ def stamp(**options: object) -> dict[str, object]:
 def time_interleaved(
     cases: Mapping[str, Callable[[], object]], repeats: int, title: str
 ) -> dict[str, list[float]]:
-    """Return the seconds of each case in each round, after one that does not count.
+    """Return the seconds of each case in each round.
 
     Every round runs every case, so that noise meets all alike; every second round runs backwards.
     """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     with Progress(console=_ERRORS, transient=True) as progress:
-        bar = progress.add_task(title, total=(repeats + 1) * len(cases))
-        for round_ in range(repeats + 1):
+        bar = progress.add_task(title, total=repeats * len(cases))
+        for round_ in range(repeats):
             for name in sorted(cases, key=list(cases).index, reverse=bool(round_ % 2)):
                 progress.update(bar, description=f"{title}: {name}")
                 start_s = time.perf_counter()
                 cases[name]()
-                if round_:
-                    seconds[name].append(time.perf_counter() - start_s)
+                seconds[name].append(time.perf_counter() - start_s)
                 progress.advance(bar)
     return seconds
 
