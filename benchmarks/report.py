@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,20 @@ from rich.table import Table
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("talkmill", "ctranslate2", "numpy", "faster-whisper")
 _ERRORS = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one call took.
+
+    Attributes:
+        wall_s: Seconds on the clock.
+        cpu_s: Seconds of all the process's threads on a core. Other processes cannot take these
+            away, so with one thread it is what a quiet machine's clock would show.
+    """
+
+    wall_s: float
+    cpu_s: float
 
 
 def stamp(**options: object) -> dict[str, object]:
@@ -40,27 +55,29 @@ def stamp(**options: object) -> dict[str, object]:
 
 def time_interleaved(
     cases: Mapping[str, Callable[[], object]], repeats: int, title: str
-) -> dict[str, list[float]]:
-    """Return the seconds of each case in each round.
+) -> dict[str, list[Timing]]:
+    """Return the time of each case in each round.
 
     Every round runs every case, so that noise meets all alike; every second round runs backwards.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    timings: dict[str, list[Timing]] = {name: [] for name in cases}
     with Progress(console=_ERRORS, transient=True) as progress:
         bar = progress.add_task(title, total=repeats * len(cases))
         for round_ in range(repeats):
             for name in sorted(cases, key=list(cases).index, reverse=bool(round_ % 2)):
                 progress.update(bar, description=f"{title}: {name}")
-                start_s = time.perf_counter()
+                start_s, start_cpu_s = time.perf_counter(), time.process_time()
                 cases[name]()
-                seconds[name].append(time.perf_counter() - start_s)
+                cpu_s = time.process_time() - start_cpu_s
+                timings[name].append(Timing(time.perf_counter() - start_s, cpu_s))
                 progress.advance(bar)
-    return seconds
+    return timings
 
 
-def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
-    """Return the median over the rounds of one time divided by the other of the same round."""
-    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+def median_ratio(numerator: Sequence[Timing], denominator: Sequence[Timing]) -> float:
+    """Return the median over the rounds of one CPU time divided by the other of the same round."""
+    pairs = zip(numerator, denominator, strict=True)
+    return statistics.median(above.cpu_s / below.cpu_s for above, below in pairs)
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
