@@ -12,8 +12,8 @@ so four rows cost far less than four times one. Samplers add passes over the voc
 Times are those of decoding alone: the encoder ran before, and its output is the same for all. The
 end of text is suppressed, so that every answer has the same number of tokens; by that a search
 that could stop early does not. Tiny and base are true shapes with random weights, whose flat
-distributions are the worst case for samplers; the demo model is trained. Both sides have one thread,
-and ratios are those of CPU time, which other processes disturb less than the clock.
+distributions are the worst case for samplers; the demo model is trained. Both sides have one
+thread, and ratios are those of CPU time, which other processes disturb less than the clock.
 """
 
 from __future__ import annotations
