@@ -7,7 +7,9 @@ The rules:
 3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
    turn, however many are put at once. So a three-hour file gives way to a two-second command,
    whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
-4. A chunk whose request nobody waits for any more leaves before it costs anything.
+4. A worker with live chunks of the exact lane asks between their steps: what joins them must fit,
+   and none overtakes one that does not; a batch of the native lane runs in between.
+5. A chunk whose request nobody waits for any more leaves before it costs anything.
 """
 
 from __future__ import annotations
@@ -116,16 +118,23 @@ class Batcher:
         place = _Place(turn, self._num_arrived)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
-    def next_batch(self, now_s: float) -> list[PendingChunk]:
-        """Return the chunks to decode now, oldest first; empty if none is due."""
+    def next_batch(self, now_s: float, num_live_rows: int = 0) -> list[PendingChunk]:
+        """Return the chunks to decode now, oldest first; empty if none is due.
+
+        Args:
+            now_s: The instant.
+            num_live_rows: Rows that the worker's exact lane takes already.
+        """
         self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
         if self._due_s() > now_s and not self._is_full():
             return []
-        head_turn = self._queue[0][0].turn
-        taken = self._candidates()
+        taken = self._candidates(num_live_rows)
+        if not taken:
+            return []
+        head_turn = taken[0][0].turn
         places = {place for place, _ in taken}
         self._queue = [entry for entry in self._queue if entry[0] not in places]
         # Past the head's turn, or a file that had the machine to itself would owe its idle slots.
@@ -149,10 +158,17 @@ class Batcher:
     def _is_full(self) -> bool:
         return len(self._candidates()) == self._max_batch_size
 
-    def _candidates(self) -> list[tuple[_Place, PendingChunk]]:
-        key = self._queue[0][1].key
-        same = [entry for entry in self._queue if entry[1].key == key][: self._max_batch_size]
+    def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
+        room = self._max_exact_rows - num_live_rows
+        queue = self._queue
+        exact = next((item for _, item in queue if item.key.plan is None), None)
+        if num_live_rows and exact is not None and exact.request.plan.num_rows > room:
+            queue = [entry for entry in queue if entry[1].key.plan is not None]
+        if not queue:
+            return []
+        key = queue[0][1].key
+        same = [entry for entry in queue if entry[1].key == key][: self._max_batch_size]
         if key.plan is not None:
             return same
         rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
-        return same[: max(1, sum(num_rows <= self._max_exact_rows for num_rows in rows))]
+        return same[: max(1, sum(num_rows <= room for num_rows in rows))]

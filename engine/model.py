@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkmill.engine.config import EngineConfig
-from talkmill.engine.decoding.exact import ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane, ExactTask, decode_exactly
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.decoding.step_decoder import StepDecoder
@@ -71,6 +71,9 @@ class SpeechModel(Protocol):
         self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
     ) -> list[list[int]]:
         """Return the tokens after each prompt, found by HF's algorithms; one task for each row."""
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """Return one worker's lane, empty; it takes what `encode` gave."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,11 @@ class CTranslate2Model:
         """See `SpeechModel.decode_exactly`."""
         decoder = self._step_decoder
         return decode_exactly(decoder, vocabulary, self._to_array(encoded, decoder.xp), tasks)
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """See `SpeechModel.exact_lane`."""
+        decoder = self._step_decoder
+        return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
 
     @functools.cached_property
     def _step_decoder(self) -> StepDecoder:

@@ -15,7 +15,7 @@ import numpy as np
 
 from talkmill.engine.assembly import to_segments
 from talkmill.engine.batching import Batcher, PendingChunk
-from talkmill.engine.decoding.exact import ExactTask
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.errors import DeviceLost, ModelError, NotReady
 from talkmill.engine.loading import LoadedModel
 from talkmill.engine.model import EncoderOutput, SpeechModel
@@ -42,6 +42,15 @@ class WorkerStats:
     def mean_batch_size(self) -> float:
         """Chunks in a batch, on average."""
         return self.num_chunks / self.num_batches if self.num_batches else 0.0
+
+
+@dataclass(frozen=True)
+class _LiveChunk:
+    item: PendingChunk
+    queue_s: float
+    encode_s: float
+    joined_s: float
+    num_live: int  # as it joined
 
 
 class WorkerPool:
@@ -107,7 +116,10 @@ class WorkerPool:
 
     def _run(self, replica: SpeechModel) -> None:
         while batch := self._next_batch():
-            self._decode(replica, batch)
+            if batch[0].key.plan is None:
+                self._run_exact_lane(replica, batch)
+            else:
+                self._decode(replica, batch)
 
     def _next_batch(self) -> list[PendingChunk]:
         """Return the next batch, waiting for it; empty once the pool is closed."""
@@ -120,6 +132,66 @@ class WorkerPool:
                 self._changed.wait(self._batcher.wait_s(time.monotonic()))
         return []
 
+    def _batch_between_steps(self, num_live_rows: int) -> list[PendingChunk]:
+        """Return what is next while the exact lane has so many rows, without waiting for it."""
+        with self._changed:
+            if self._closed or not num_live_rows:
+                return []
+            batch = self._batcher.next_batch(time.monotonic(), num_live_rows)
+            self._on_room()
+        return batch
+
+    def _run_exact_lane(self, replica: SpeechModel, batch: list[PendingChunk]) -> None:
+        """Decode a batch of the exact lane, and what joins it on the way, until none is live.
+
+        Batches of the native lane run between two steps; the lanes take turns of equal time.
+        """
+        live: dict[ExactTask, _LiveChunk] = {}
+        turn_ends_s = 0.0
+        try:
+            lane = replica.exact_lane(self._model.vocabulary)
+            while batch or live:
+                if batch := [item for item in batch if not item.request.is_done]:
+                    if batch[0].key.plan is None:
+                        live |= self._join(replica, lane, batch, len(live))
+                    else:
+                        start_s = time.monotonic()
+                        self._decode(replica, batch)
+                        turn_ends_s = 2 * time.monotonic() - start_s
+                    batch = []
+                for task, tokens in lane.step():
+                    self._leave(live.pop(task), tokens)
+                if time.monotonic() >= turn_ends_s:
+                    batch = self._batch_between_steps(lane.num_rows)
+        except DeviceLost as error:
+            self._lose([*(one.item for one in live.values()), *batch], error)
+        except Exception as error:  # who is at fault is found as in any batch
+            _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
+            self._decode(replica, [*(one.item for one in live.values()), *batch])
+
+    def _join(
+        self, replica: SpeechModel, lane: ExactLane, batch: list[PendingChunk], num_live: int
+    ) -> dict[ExactTask, _LiveChunk]:
+        start_s = time.monotonic()
+        encoded, prompts = self._encode(replica, batch)
+        encoded_s = time.monotonic()
+        tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
+        lane.add(encoded, tasks)
+        with self._changed:
+            self.stats.num_batches += 1
+        encode_s = (encoded_s - start_s) / len(batch)
+        return {
+            task: _LiveChunk(item, start_s - item.put_s, encode_s, encoded_s, num_live + len(batch))
+            for task, item in zip(tasks, batch, strict=True)
+        }
+
+    def _leave(self, one: _LiveChunk, tokens: list[int]) -> None:
+        with self._changed:
+            self.stats.num_chunks += 1
+        generate_s = (time.monotonic() - one.joined_s) / one.num_live
+        cost = ChunkCost(one.queue_s, one.encode_s, generate_s, one.num_live)
+        self._hand_over(one.item, tokens, cost)
+
     def _decode(self, replica: SpeechModel, batch: list[PendingChunk]) -> None:
         """Run a batch; if it fails, run its halves, until the chunk at fault stands alone."""
         batch = [item for item in batch if not item.request.is_done]
@@ -128,9 +200,7 @@ class WorkerPool:
         try:
             answers, costs = self._infer(replica, batch)
         except DeviceLost as error:
-            _log.critical("device lost: %s", error)
-            self._fail(batch, "the device failed", error)
-            self._on_device_lost(error)
+            self._lose(batch, error)
         except Exception as error:  # whatever it is, nobody may wait for ever
             if len(batch) == 1:
                 _log.exception("request %d: the model failed", batch[0].request.id)
@@ -144,6 +214,11 @@ class WorkerPool:
             for item, tokens, cost in zip(batch, answers, costs, strict=True):
                 self._hand_over(item, tokens, cost)
 
+    def _lose(self, batch: list[PendingChunk], error: DeviceLost) -> None:
+        _log.critical("device lost: %s", error)
+        self._fail(batch, "the device failed", error)
+        self._on_device_lost(error)
+
     def _fail(self, batch: list[PendingChunk], message: str, cause: Exception) -> None:
         with self._changed:
             self.stats.num_failed_chunks += len(batch)
@@ -156,10 +231,8 @@ class WorkerPool:
         self, replica: SpeechModel, batch: list[PendingChunk]
     ) -> tuple[list[list[int]], list[ChunkCost]]:
         start_s = time.monotonic()
-        encoded = replica.encode(np.stack([item.features for item in batch]))
+        encoded, prompts = self._encode(replica, batch)
         encoded_s = time.monotonic()
-        self._detect_languages(replica, encoded, batch)
-        prompts = [self._prompt(item.request) for item in batch]
         if (plan := batch[0].key.plan) is not None:
             answers = replica.generate(encoded, prompts, plan)
         else:
@@ -180,6 +253,13 @@ class WorkerPool:
             )
             for item in batch
         ]
+
+    def _encode(
+        self, replica: SpeechModel, batch: list[PendingChunk]
+    ) -> tuple[EncoderOutput, list[list[int]]]:
+        encoded = replica.encode(np.stack([item.features for item in batch]))
+        self._detect_languages(replica, encoded, batch)
+        return encoded, [self._prompt(item.request) for item in batch]
 
     def _hand_over(self, item: PendingChunk, tokens: list[int], cost: ChunkCost) -> None:
         timestamps = item.request.options.timestamps

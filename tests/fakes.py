@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import talkmill.engine
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio import SAMPLE_RATE
-from talkmill.engine.decoding.exact import ExactTask
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.features import CHUNK_FRAMES, CHUNK_SAMPLES
@@ -126,6 +126,13 @@ class FakeModel:
         with self._arrived:
             assert self._arrived.wait_for(lambda: self._num_calls >= count, PATIENCE_S)
 
+    def wait(self) -> None:
+        """Count a call, and wait while the model is held."""
+        with self._arrived:
+            self._num_calls += 1
+            self._arrived.notify_all()
+        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+
     def forget(self) -> None:
         """Start counting anew, e.g. after the warm-up."""
         with self._arrived:
@@ -173,6 +180,9 @@ class FakeModel:
             for band, task in zip(bands, tasks, strict=True)
         ]
 
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        return FakeLane(self)
+
     def answer(self, band: int, plan: DecodePlan) -> list[int]:
         """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
         tokens = list(self.tokenizer.encode(words(band)))
@@ -180,6 +190,35 @@ class FakeModel:
             return tokens
         begin = self.tokenizer.timestamp_begin
         return [begin + 50, *tokens, begin + 100]
+
+
+class FakeLane(ExactLane):
+    """`FakeModel`'s exact lane: each chunk leaves after as many steps as its answer has tokens.
+
+    A step waits while the model is held.
+    """
+
+    def __init__(self, model: FakeModel) -> None:
+        self._model = model
+        self._left: dict[ExactTask, tuple[list[int], int]] = {}  # its answer, and steps to go
+
+    @property
+    def num_rows(self) -> int:
+        return sum(task.plan.num_rows for task in self._left)
+
+    def add(self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]) -> None:
+        vocabulary = Vocabulary(0, 0)
+        answers = self._model.decode_exactly(encoded, vocabulary, tasks)
+        for task, answer in zip(tasks, answers, strict=True):
+            self._left[task] = (answer, len(answer))
+
+    def step(self) -> list[tuple[ExactTask, list[int]]]:
+        self._model.wait()
+        self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
+        finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]
+        for task, _ in finished:
+            del self._left[task]
+        return finished
 
 
 def loaded(

@@ -249,3 +249,65 @@ def test_who_may_send_more_is_told_after_each_chunk(bench: Bench) -> None:
         text(request)
     bench.pool.close()
     assert set(requests) <= set(bench.done)
+
+
+EXACT = DecodePlan(is_exact=True)
+
+
+def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:
+    bench.model.hold()
+    early = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    late = bench.put(20, plan=EXACT)
+    bench.model.release()
+    assert [text(early), text(late)] == [words(10), words(20)]
+    sizes = [one.future.result(0).timings.mean_batch_size for one in (early, late)]
+    assert sizes == [1, 2]
+    assert bench.pool.stats.num_chunks == 2
+
+
+def test_native_batch_runs_between_the_steps_of_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    exact = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    native = bench.put(20)
+    bench.model.release()
+    assert [text(exact), text(native)] == [words(10), words(20)]
+    bench.pool.close()
+    assert bench.done == [native, exact]
+
+
+def test_chunk_that_fails_in_the_exact_lane_fails_alone(bench: Bench) -> None:
+    bench.model.poisoned = frozenset({20})
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    poisoned, healthy = bench.put(20, plan=EXACT), bench.put(30, plan=EXACT)
+    bench.model.release()
+    assert type(poisoned.future.exception(PATIENCE_S)) is ModelError
+    assert [text(live), text(healthy)] == [words(10), words(30)]
+    assert bench.pool.stats.num_failed_chunks == 1
+
+
+def test_device_lost_in_the_exact_lane_is_not_tried_again(bench: Bench) -> None:
+    bench.model.is_lost = True
+    request = bench.put(10, plan=EXACT)
+    assert isinstance(request.future.exception(PATIENCE_S), ModelError)
+    bench.pool.close()
+    assert len(bench.model.encoded) == 1
+    assert bench.lost
+
+
+def test_closing_finishes_what_is_live_in_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    waiting = bench.put(20, plan=EXACT)
+    closer = threading.Thread(target=bench.pool.close)
+    closer.start()
+    while not bench.pool._closed:
+        closer.join(0.001)
+    bench.model.release()
+    closer.join(PATIENCE_S)
+    assert text(live) == words(10)
+    assert isinstance(waiting.future.exception(0), NotReady)
