@@ -8,6 +8,7 @@ the answer together.
 
 from talkmill.engine.audio import declared_duration_s
 from talkmill.engine.config import EngineConfig
+from talkmill.engine.decoding.parameters import PARAMETERS, GenerationParameters
 from talkmill.engine.engine import Engine, State
 from talkmill.engine.errors import (
     AudioTooLong,
@@ -29,7 +30,6 @@ from talkmill.engine.errors import (
 from talkmill.engine.loading import LoadedModel
 from talkmill.engine.request import OnSegment, Request
 from talkmill.engine.types import (
-    DecodeOptions,
     Segment,
     Task,
     Timings,
@@ -40,14 +40,15 @@ from talkmill.engine.types import (
 from talkmill.engine.worker import WorkerStats
 
 __all__ = [
+    "PARAMETERS",
     "AudioTooLong",
     "Cancelled",
     "ConfigError",
     "DeadlineExceeded",
-    "DecodeOptions",
     "DeviceLost",
     "Engine",
     "EngineConfig",
+    "GenerationParameters",
     "InvalidAudio",
     "InvalidOption",
     "LoadedModel",

@@ -2,28 +2,50 @@
 
 The rules:
 1. A batch holds one key: what CTranslate2 takes once for a whole batch.
-2. Oldest first, as many as are there, up to `max_batch_size`.
+2. Oldest first, as many as are there, up to `max_batch_size`, and in the exact lane up to
+   `max_exact_rows` rows of its decoder; a chunk that needs more goes alone.
 3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
    turn, however many are put at once. So a three-hour file gives way to a two-second command,
    whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
-4. A chunk whose request nobody waits for any more leaves before it costs anything.
+4. A worker with live chunks of the exact lane asks between their steps: what joins them must fit,
+   and none overtakes one that does not; a batch of the native lane runs in between.
+5. A chunk whose request nobody waits for any more leaves before it costs anything.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 from dataclasses import dataclass
 
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.request import Request
-from talkmill.engine.types import DecodeOptions, Features, Span
+from talkmill.engine.types import Features, Span
+
+MAX_EXACT_ROWS = 64  # each holds its own cache, and may hold the worker up by its share of a step
 
 
 @dataclass(frozen=True)
 class BatchKey:
-    """What the chunks of a batch share. Language and task may differ."""
+    """What the chunks of a batch share. Language and task may differ.
 
-    decode: DecodeOptions
+    Attributes:
+        plan: How they are decoded; None in the exact lane, where each has its own.
+        prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
+        num_frames: Of the features: the encoder has no mask.
+    """
+
+    plan: DecodePlan | None
     prompt_length: int
+    num_frames: int = CHUNK_FRAMES
+
+    @classmethod
+    def of(cls, plan: DecodePlan, prompt_length: int, num_frames: int = CHUNK_FRAMES) -> BatchKey:
+        """Return the key of chunks with this plan."""
+        if plan.is_exact:
+            return cls(None, 0, num_frames)
+        return cls(plan, prompt_length, num_frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +56,7 @@ class PendingChunk:
         request: Whose it is.
         index: Its place among the request's chunks.
         spans: Where its audio comes from.
-        features: float32 (n_mels, 3000).
+        features: float32 (n_mels, num_frames).
         key: What it shares with its batch.
         put_s: Instant of its arrival.
     """
@@ -56,14 +78,22 @@ class _Place:
 class Batcher:
     """The one queue. Not thread-safe: its owner holds the lock."""
 
-    def __init__(self, max_batch_size: int, max_per_request: int, max_wait_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        max_batch_size: int,
+        max_per_request: int,
+        max_wait_s: float = 0.0,
+        max_exact_rows: int = MAX_EXACT_ROWS,
+    ) -> None:
         """Set the rules.
 
         Args:
             max_batch_size: Chunks in a batch at most.
             max_per_request: Chunks of one request in a batch while others wait.
             max_wait_s: How long the oldest chunk may wait for a fuller batch.
+            max_exact_rows: Rows of the exact lane's decoder in a batch.
         """
+        self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
         self._max_per_request = max_per_request
         self._max_wait_s = max_wait_s
@@ -88,16 +118,23 @@ class Batcher:
         place = _Place(turn, self._num_arrived)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
-    def next_batch(self, now_s: float) -> list[PendingChunk]:
-        """Return the chunks to decode now, oldest first; empty if none is due."""
+    def next_batch(self, now_s: float, num_live_rows: int = 0) -> list[PendingChunk]:
+        """Return the chunks to decode now, oldest first; empty if none is due.
+
+        Args:
+            now_s: The instant.
+            num_live_rows: Rows that the worker's exact lane takes already.
+        """
         self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
         if self._due_s() > now_s and not self._is_full():
             return []
-        head_turn = self._queue[0][0].turn
-        taken = self._candidates()
+        taken = self._candidates(num_live_rows)
+        if not taken:
+            return []
+        head_turn = taken[0][0].turn
         places = {place for place, _ in taken}
         self._queue = [entry for entry in self._queue if entry[0] not in places]
         # Past the head's turn, or a file that had the machine to itself would owe its idle slots.
@@ -121,6 +158,17 @@ class Batcher:
     def _is_full(self) -> bool:
         return len(self._candidates()) == self._max_batch_size
 
-    def _candidates(self) -> list[tuple[_Place, PendingChunk]]:
-        key = self._queue[0][1].key
-        return [entry for entry in self._queue if entry[1].key == key][: self._max_batch_size]
+    def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
+        room = self._max_exact_rows - num_live_rows
+        queue = self._queue
+        exact = next((item for _, item in queue if item.key.plan is None), None)
+        if num_live_rows and exact is not None and exact.request.plan.num_rows > room:
+            queue = [entry for entry in queue if entry[1].key.plan is not None]
+        if not queue:
+            return []
+        key = queue[0][1].key
+        same = [entry for entry in queue if entry[1].key == key][: self._max_batch_size]
+        if key.plan is not None:
+            return same
+        rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
+        return same[: max(1, sum(num_rows <= room for num_rows in rows))]

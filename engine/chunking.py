@@ -1,4 +1,4 @@
-"""An utterance to chunks of at most 30 s, cut at silences, each knowing where it came from.
+"""An utterance to chunks that the model's window holds, cut at silences; each knows its place.
 
 Works on a stream: a chunk is given out as soon as it is full, and its audio is then forgotten.
 Where a block of audio fills none, None is given out, so that hours of silence hold nobody up.
@@ -20,10 +20,9 @@ from talkmill.engine.types import Chunk, Samples, Span, VadMode
 from talkmill.engine.vad import SpeechDetector
 
 PAD_SAMPLES = SAMPLE_RATE // 5  # kept around speech: detection is late by about a window or two
-MAX_SPAN_SAMPLES = CHUNK_SAMPLES - 2 * PAD_SAMPLES
 # A full chunk is cut at the longest pause of its last fifth: a cut between sentences costs fewer
 # words than one inside a phrase, and the chunks stay at least 80 % full.
-_EARLIEST_CUT_SAMPLES = CHUNK_SAMPLES * 4 // 5
+_EARLIEST_CUT = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,8 @@ def split_chunks(
     blocks: Iterable[Samples],
     mode: VadMode,
     on_speech: Callable[[int], None],
-    new_detector: Callable[[], SpeechDetector] = lambda: SpeechDetector(MAX_SPAN_SAMPLES),
+    new_detector: Callable[[], SpeechDetector] | None = None,
+    max_samples: int = CHUNK_SAMPLES,
 ) -> Iterator[Chunk | None]:
     """Yield the chunks of one utterance, and None now and then between them.
 
@@ -47,28 +47,33 @@ def split_chunks(
         mode: Where silence is cut out; see `VadMode`.
         on_speech: Called with the number of samples of each stretch of speech found.
         new_detector: Makes the speech detector.
+        max_samples: The longest chunk that the model takes.
 
     Yields:
-        Chunks of 1 to `CHUNK_SAMPLES` samples.
+        Chunks of 1 to `max_samples` samples.
     """
     if mode is VadMode.OFF:
-        yield from _fixed_windows(blocks, on_speech)
+        yield from _fixed_windows(blocks, on_speech, max_samples)
         return
+    max_span_samples = max_samples - 2 * PAD_SAMPLES
+    detector = new_detector() if new_detector else SpeechDetector(max_span_samples)
     if mode is VadMode.AUTO:
-        head, blocks = _read_ahead(iter(blocks), CHUNK_SAMPLES + 1)
-        if len(head) <= CHUNK_SAMPLES:
-            yield from _whole(head, new_detector(), on_speech)
+        head, blocks = _read_ahead(iter(blocks), max_samples + 1)
+        if len(head) <= max_samples:
+            yield from _whole(head, detector, on_speech)
             return
-    yield from _pack(_pieces(blocks, new_detector(), on_speech))
+    yield from _pack(_pieces(blocks, detector, on_speech), max_samples)
 
 
-def _fixed_windows(blocks: Iterable[Samples], on_speech: Callable[[int], None]) -> Iterator[Chunk]:
+def _fixed_windows(
+    blocks: Iterable[Samples], on_speech: Callable[[int], None], max_samples: int
+) -> Iterator[Chunk]:
     audio: Samples = np.zeros(0, np.float32)
     index = start = 0
     for block in itertools.chain(blocks, [None]):
         audio = audio if block is None else np.concatenate([audio, block])
-        while len(audio) >= CHUNK_SAMPLES or (block is None and len(audio)):
-            window, audio = audio[:CHUNK_SAMPLES], audio[CHUNK_SAMPLES:]
+        while len(audio) >= max_samples or (block is None and len(audio)):
+            window, audio = audio[:max_samples], audio[max_samples:]
             on_speech(len(window))
             yield Chunk(index, window, (Span(start, start + len(window)),))
             index, start = index + 1, start + len(window)
@@ -131,7 +136,7 @@ def _pieces(
         yield piece(waiting, limit=buffer_start + len(buffer))
 
 
-def _pack(pieces: Iterable[_Piece | None]) -> Iterator[Chunk | None]:
+def _pack(pieces: Iterable[_Piece | None], max_samples: int) -> Iterator[Chunk | None]:
     index = 0
     held: list[_Piece] = []
     num_samples = 0
@@ -139,8 +144,8 @@ def _pack(pieces: Iterable[_Piece | None]) -> Iterator[Chunk | None]:
         if piece is None:
             yield None
             continue
-        while num_samples + len(piece.samples) > CHUNK_SAMPLES:
-            cut = _best_cut([*held, piece])
+        while num_samples + len(piece.samples) > max_samples:
+            cut = _best_cut([*held, piece], int(max_samples * _EARLIEST_CUT))
             yield _chunk(index, held[:cut])
             index, held = index + 1, held[cut:]
             num_samples = sum(len(kept.samples) for kept in held)
@@ -150,10 +155,10 @@ def _pack(pieces: Iterable[_Piece | None]) -> Iterator[Chunk | None]:
         yield _chunk(index, held)
 
 
-def _best_cut(pieces: list[_Piece]) -> int:
+def _best_cut(pieces: list[_Piece], earliest: int) -> int:
     """Return how many of the pieces to take: up to the longest late pause before the last one."""
     lengths = itertools.accumulate(len(piece.samples) for piece in pieces[:-1])
-    cuts = [i for i, length in enumerate(lengths, 1) if length >= _EARLIEST_CUT_SAMPLES]
+    cuts = [i for i, length in enumerate(lengths, 1) if length >= earliest]
     pauses = {i: pieces[i].span.start - pieces[i - 1].span.end for i in cuts}
     return max(cuts, key=lambda i: (pauses[i], i), default=len(pieces) - 1)
 

@@ -28,6 +28,17 @@ def _split_commas(value: object) -> object:
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
 
+WindowsS = Annotated[
+    tuple[Annotated[float, Field(ge=1, le=30)], ...], BeforeValidator(_split_commas)
+]
+"""Lengths that the encoder's window may have, in seconds."""
+
+
+def to_frames(windows_s: tuple[float, ...]) -> tuple[int, ...]:
+    """Return windows in frames of 10 ms, the longest last; even, as the encoder halves them."""
+    return tuple(sorted(2 * round(window_s * 50) for window_s in windows_s))
+
+
 class EngineConfig(BaseModel):
     """Settings of one engine. Zero means: chosen from the machine."""
 
@@ -61,6 +72,12 @@ class EngineConfig(BaseModel):
     )
     threads_per_worker: int = Field(
         0, ge=0, le=256, description="CPU threads of each worker. 0: the cores, shared out evenly."
+    )
+    encoder_windows_s: WindowsS = Field(
+        (),
+        description="Lengths that the encoder's window may have, in seconds, separated by commas: "
+        "a chunk takes the least that holds it, the longest is the longest chunk. "
+        "Default: what the model declares; 30 for stock Whisper.",
     )
     max_batch_size: int = Field(
         0,
@@ -97,3 +114,8 @@ class EngineConfig(BaseModel):
     max_requests: int = Field(
         1024, gt=0, description="Requests in the works at once; more are refused as overload."
     )
+
+    @property
+    def window_frames(self) -> tuple[int, ...]:
+        """The windows in frames, the longest last; empty for the model's own."""
+        return to_frames(self.encoder_windows_s)

@@ -13,35 +13,29 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from talkmill.engine import vad
+from talkmill.engine.admission import check_options
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
 from talkmill.engine.config import EngineConfig
 from talkmill.engine.errors import (
     AudioTooLong,
     DeviceLost,
     InvalidAudio,
-    InvalidOption,
     ModelError,
     NotReady,
     Overloaded,
-    UnknownModel,
 )
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import choose_device
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
-from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS
 from talkmill.engine.types import (
-    MAX_POSITIONS,
     Chunk,
-    DecodeOptions,
     Features,
     TranscribeOptions,
     Transcript,
 )
 from talkmill.engine.worker import WorkerPool, WorkerStats
-
-MAX_BEAMS = 16
 
 _log = logging.getLogger(__name__)
 
@@ -132,8 +126,7 @@ class Engine:
         )
         workers = WorkerPool(
             batcher,
-            model.replicas,
-            model.tokenizer,
+            model,
             device.workers,
             on_room=lambda: feeder.wake(),
             on_chunk_done=lambda request: feeder.resume(request),
@@ -194,18 +187,25 @@ class Engine:
     ) -> Request:
         stages = self._ready_stages()
         self._check_size(source)
-        language, previous, warnings = _check(stages.model, options, model)
+        checked = check_options(stages.model, options, model)
         request = Request(
             options,
-            language=language,
-            previous=previous,
+            plan=checked.plan,
+            prompt_length=checked.prompt_length,
+            language=checked.language,
+            previous=checked.previous,
             deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
             on_segment=on_segment,
-            warnings=warnings,
+            warnings=checked.warnings,
         )
         self._admit(request)
-        n_mels = stages.model.replicas[0].n_mels
-        preparation = Preparation(source, options.vad, n_mels, self.config.max_audio_s)
+        preparation = Preparation(
+            source,
+            options.vad,
+            stages.model.replicas[0].n_mels,
+            self.config.max_audio_s,
+            self.config.window_frames or stages.model.properties.window_frames,
+        )
         stages.feeder.add(request, preparation)
         return request
 
@@ -216,7 +216,7 @@ class Engine:
             RequestError: Something that was asked for cannot be.
             Refused: Not now.
         """
-        _check(self._ready_stages().model, options, model)
+        check_options(self._ready_stages().model, options, model)
 
     def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
@@ -270,9 +270,7 @@ class Engine:
         stages = self._stages
         if stages is None:
             return
-        key = BatchKey(
-            request.options.decode, _prompt_length(stages.model, request.options, request.previous)
-        )
+        key = BatchKey.of(request.plan, request.prompt_length, features.shape[1])
         item = PendingChunk(request, chunk.index, chunk.spans, features, key, time.monotonic())
         stages.workers.put(item)
 
@@ -289,40 +287,3 @@ class Engine:
             active = list(self._active)
         for request in active:
             request.fail(error)
-
-
-def _check(
-    model: LoadedModel, options: TranscribeOptions, name: str
-) -> tuple[str | None, tuple[int, ...], tuple[str, ...]]:
-    """Return the language if it is known, the prompt's tokens, and warnings."""
-    if name and name != model.name:
-        raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
-    model.check_task(options.task)
-    previous, warnings = _previous(model, options.prompt)
-    _check_decode(options.decode, _prompt_length(model, options, previous))
-    return model.check_language(options.language), previous, warnings
-
-
-def _prompt_length(
-    model: LoadedModel, options: TranscribeOptions, previous: tuple[int, ...]
-) -> int:
-    language = next(iter(model.tokenizer.languages))  # any: each is one token
-    return len(model.tokenizer.prompt(language, options.task, options.decode.timestamps, previous))
-
-
-def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    tokens = model.tokenizer.encode(prompt)
-    if len(tokens) <= MAX_PREVIOUS_TOKENS:
-        return tokens, ()
-    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
-    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
-
-
-def _check_decode(decode: DecodeOptions, prompt_length: int) -> None:
-    room = MAX_POSITIONS - prompt_length
-    if decode.max_new_tokens is not None and not 1 <= decode.max_new_tokens <= room:
-        raise InvalidOption(
-            f"max_new_tokens {decode.max_new_tokens} is not in 1 to {room}", "max_new_tokens"
-        )
-    if not 1 <= decode.num_beams <= MAX_BEAMS:
-        raise InvalidOption(f"num_beams {decode.num_beams} is not in 1 to {MAX_BEAMS}", "num_beams")

@@ -26,38 +26,41 @@ _DYNAMIC_RANGE = 8.0  # then to so much below the loudest,
 _SHIFT = _SCALE = 4.0  # then shifted and scaled to about -1 to 1
 
 
-def log_mel(samples: Samples, n_mels: int) -> Features:
-    """Return the log-mel features of one chunk, padded with silence to 30 s.
+def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) -> Features:
+    """Return the log-mel features of one chunk, padded with silence to the encoder's window.
 
     Args:
-        samples: Mono float32 audio at 16 kHz, shape (num_samples,), 1 sample to 30 s.
+        samples: Mono float32 audio at 16 kHz, shape (num_samples,), 1 sample to the whole window.
         n_mels: Mel bands of the model: 80, or 128 for large-v3.
+        window_frames: Frames of the window, 10 ms each.
 
     Returns:
-        float32 of shape (n_mels, 3000).
+        float32 of shape (n_mels, window_frames).
     """
     # Only frames that touch sound are computed; the rest are the floor, as silence gives.
-    num_frames = min(CHUNK_FRAMES, (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES + 1)
-    power = _power_spectrum(samples, num_frames)  # (num_frames, FFT_SAMPLES // 2 + 1)
-    log_power: Features = np.full((n_mels, CHUNK_FRAMES), math.log10(_POWER_FLOOR), np.float32)
+    num_frames = min(window_frames, (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES + 1)
+    power = _power_spectrum(
+        samples, num_frames, window_frames * HOP_SAMPLES
+    )  # (num_frames, FFT_SAMPLES // 2 + 1)
+    log_power: Features = np.full((n_mels, window_frames), math.log10(_POWER_FLOOR), np.float32)
     mel = _mel_filters(n_mels) @ power.T
     np.log10(np.maximum(mel, _POWER_FLOOR), out=log_power[:, :num_frames])
     np.maximum(log_power, log_power.max() - _DYNAMIC_RANGE, out=log_power)
     return (log_power + _SHIFT) / _SCALE
 
 
-def _power_spectrum(samples: Samples, num_frames: int) -> NDArray[np.float32]:
-    # Frames are centred: the front is mirrored. At 30 s so is the end, else silence follows.
+def _power_spectrum(samples: Samples, num_frames: int, window_samples: int) -> NDArray[np.float32]:
+    # Frames are centred: the front is mirrored. So is the window's end, before it is silence.
     half = FFT_SAMPLES // 2
     padded = np.zeros((num_frames - 1) * HOP_SAMPLES + FFT_SAMPLES, np.float32)
     sound = samples[: len(padded) - half]
     padded[half : half + len(sound)] = sound
     mirrored = padded[half + 1 : 2 * half + 1]
     padded[:half] = mirrored[::-1]
-    if len(samples) > CHUNK_SAMPLES - half:
-        full = np.zeros(CHUNK_SAMPLES, np.float32)
+    if len(samples) > window_samples - half:
+        full = np.zeros(window_samples, np.float32)
         full[: len(samples)] = samples
-        end = half + CHUNK_SAMPLES
+        end = half + window_samples
         padded[end:] = full[-2 : -2 - (len(padded) - end) : -1]
     frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
     spectrum = np.fft.rfft(frames * _window())

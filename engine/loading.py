@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkmill.engine.config import EngineConfig
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.errors import InvalidOption
 from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
-from talkmill.engine.model_files import ModelProperties, find_model
+from talkmill.engine.model_files import ModelProperties, find_model, suppressed_tokens
 from talkmill.engine.tokenizer import WhisperTokenizer
-from talkmill.engine.types import DecodeOptions, Task
+from talkmill.engine.types import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +26,14 @@ class LoadedModel:
         name: What requests call it.
         replicas: One for each device.
         tokenizer: Its vocabulary.
+        vocabulary: What its tokens mean to the rules of decoding.
         properties: What it says of itself.
     """
 
     name: str
     replicas: Sequence[SpeechModel]
     tokenizer: WhisperTokenizer
+    vocabulary: Vocabulary
     properties: ModelProperties
 
     def check_language(self, language: str | None) -> str | None:
@@ -61,13 +65,26 @@ class LoadedModel:
                 f"task {task.value!r} is not one that {self.name} does: {names}", "task"
             )
 
+    def check_tokens(self, tokens: Sequence[int]) -> None:
+        """Refuse tokens to suppress that the vocabulary does not have.
+
+        Raises:
+            InvalidOption: There is one.
+        """
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.num_tokens:
+                raise InvalidOption(
+                    f"suppress_tokens {token} is not in 0 <= x < {self.tokenizer.num_tokens}",
+                    "suppress_tokens",
+                )
+
     def warm_up(self) -> None:
         """Run silence through every replica, so that the first request meets no cold start."""
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
         for replica in self.replicas:
             features = np.zeros((1, replica.n_mels, CHUNK_FRAMES), np.float32)
-            replica.generate(replica.encode(features), [prompt], DecodeOptions(max_new_tokens=2))
+            replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
 
 
 def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
@@ -79,4 +96,7 @@ def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
     files = find_model(config.model, config.revision)
     replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
-    return LoadedModel(files.name, replicas, tokenizer, files.properties)
+    vocabulary = Vocabulary(
+        tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
+    )
+    return LoadedModel(files.name, replicas, tokenizer, vocabulary, files.properties)

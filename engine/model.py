@@ -5,8 +5,12 @@ The only module that imports `ctranslate2`. Knows tokens and features, nothing o
 
 from __future__ import annotations
 
+import functools
+import importlib
+import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkmill.engine.config import EngineConfig
+from talkmill.engine.decoding.exact import ExactLane, ExactTask, decode_exactly
+from talkmill.engine.decoding.plan import DecodePlan, Strategy
+from talkmill.engine.decoding.rules import Vocabulary
+from talkmill.engine.decoding.step_decoder import StepDecoder
+from talkmill.engine.decoding.weights import read_weights
 from talkmill.engine.errors import ConfigError, DeviceLost
-from talkmill.engine.types import MAX_POSITIONS, DecodeOptions
 
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; nobody looks inside."""
@@ -28,8 +36,11 @@ _STICKY_CUDA = re.compile(
     r"|illegal instruction|uncorrectable|hardware stack|device.*(lost|unavailable|busy)",
     re.IGNORECASE,
 )
+_MODEL_S_OWN = -1  # stands for the tokens that config.json suppresses
 _BEST_ON_CPU = ("int8", "int8_float32", "float32")
 _BEST_ON_CUDA = ("float16", "int8_float16", "bfloat16", "int8_float32", "float32")
+
+_log = logging.getLogger(__name__)
 
 
 class SpeechModel(Protocol):
@@ -46,15 +57,23 @@ class SpeechModel(Protocol):
         """Return the likeliest language of each row and its probability."""
 
     def generate(
-        self, encoded: EncoderOutput, prompts: list[list[int]], options: DecodeOptions
+        self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
     ) -> list[list[int]]:
         """Return the tokens after each prompt, end of text left out.
 
         Args:
             encoded: What `encode` gave for the same rows.
             prompts: One for each row, all of one length.
-            options: How to search.
+            plan: How to search; one of the native lane.
         """
+
+    def decode_exactly(
+        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
+    ) -> list[list[int]]:
+        """Return the tokens after each prompt, found by HF's algorithms; one task for each row."""
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """Return one worker's lane, empty; it takes what `encode` gave."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,8 @@ class CTranslate2Model:
         Raises:
             ConfigError: The folder holds no Whisper model that can be loaded.
         """
+        self._folder = folder
+        self._device = device.device
         try:
             self._whisper = ctranslate2.models.Whisper(
                 str(folder),
@@ -155,17 +176,48 @@ class CTranslate2Model:
         return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
 
     def generate(
-        self, encoded: EncoderOutput, prompts: list[list[int]], options: DecodeOptions
+        self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
     ) -> list[list[int]]:
         """See `SpeechModel.generate`."""
         results = self._call(
             self._whisper.generate,
             encoded,
             prompts,
-            beam_size=options.num_beams,
-            max_length=_max_length(options, len(prompts[0])),
+            beam_size=plan.num_beams,
+            patience=plan.patience,
+            length_penalty=plan.length_penalty,
+            repetition_penalty=plan.repetition_penalty,
+            no_repeat_ngram_size=plan.no_repeat_ngram_size,
+            suppress_tokens=[_MODEL_S_OWN, *plan.suppress_tokens],
+            # CTranslate2 takes the best of one candidate, whatever the temperature.
+            sampling_topk=plan.top_k if plan.strategy is Strategy.SAMPLE else 1,
+            sampling_temperature=plan.temperature,
+            max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
         )
         return [result.sequences_ids[0] for result in results]
+
+    def decode_exactly(
+        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
+    ) -> list[list[int]]:
+        """See `SpeechModel.decode_exactly`."""
+        decoder = self._step_decoder
+        return decode_exactly(decoder, vocabulary, self._to_array(encoded, decoder.xp), tasks)
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """See `SpeechModel.exact_lane`."""
+        decoder = self._step_decoder
+        return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
+
+    @functools.cached_property
+    def _step_decoder(self) -> StepDecoder:
+        # Made at the first request that needs it: a large model's takes gigabytes.
+        return StepDecoder(read_weights(self._folder / "model.bin"), _array_library(self._device))
+
+    @staticmethod
+    def _to_array(encoded: EncoderOutput, xp: Any) -> Any:
+        if xp is np:
+            encoded = encoded.to_device(ctranslate2.Device.cpu)
+        return xp.asarray(encoded.to(ctranslate2.DataType.float32)).astype(np.float32)
 
     @staticmethod
     def _call(method: Any, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +229,17 @@ class CTranslate2Model:
             raise
 
 
-def _max_length(options: DecodeOptions, prompt_length: int) -> int:
+def _max_length(num_tokens: int, prompt_length: int) -> int:
     # CTranslate2 stops after min(max_length / 2, max_length - (prompt_length - 1)) new tokens.
-    num_tokens = options.max_new_tokens or MAX_POSITIONS - prompt_length
     return max(2 * num_tokens, num_tokens + prompt_length - 1)
+
+
+def _array_library(device: str) -> Any:
+    """Return what the step decoder computes with: CuPy on a GPU, if it is there."""
+    if device == "cpu":
+        return np
+    try:
+        return importlib.import_module("cupy")
+    except ImportError:
+        _log.warning("CuPy is not installed: the exact lane runs on the CPU; see talkmill[cuda]")
+        return np

@@ -9,8 +9,9 @@ from pathlib import Path
 from faster_whisper.utils import download_model
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from talkmill.engine.config import DEMO_MODEL
+from talkmill.engine.config import DEMO_MODEL, WindowsS, to_frames
 from talkmill.engine.errors import ConfigError
+from talkmill.engine.features import CHUNK_S
 from talkmill.engine.types import Task
 
 _DEMO_FOLDER = Path(__file__).parent / "demo_model"
@@ -22,11 +23,18 @@ class ModelProperties(BaseModel):
 
     Attributes:
         tasks: What it was trained for. A vocabulary may hold tokens of tasks that it was not.
+        windows_s: Lengths of the encoder's window that it was trained for, in seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: frozenset[Task] = frozenset(Task)
+    windows_s: WindowsS = (float(CHUNK_S),)
+
+    @property
+    def window_frames(self) -> tuple[int, ...]:
+        """The windows in frames, the longest last."""
+        return to_frames(self.windows_s)
 
 
 @dataclass(frozen=True)
@@ -81,3 +89,10 @@ def _read_properties(folder: Path) -> ModelProperties:
         return ModelProperties.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, ValueError) as error:
         raise ConfigError(f"model: {path} is not valid: {error}") from error
+
+
+def suppressed_tokens(folder: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens that the model's `config.json` forbids always, and at the start."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return tuple(config.get("suppress_ids", ())), tuple(config.get("suppress_ids_begin", ()))

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from talkmill.engine.audio import SAMPLE_RATE, decode_audio
 from talkmill.engine.chunking import split_chunks
-from talkmill.engine.features import log_mel
+from talkmill.engine.features import CHUNK_FRAMES, HOP_SAMPLES, log_mel
 from talkmill.engine.types import Chunk, Features, Samples, VadMode
 
 Prepared = tuple[Chunk, Features]
@@ -53,11 +53,19 @@ class AudioReport:
 class Preparation(Iterator[Prepared | None]):
     """Prepares one request's audio, step by step. Not thread-safe; closes its source.
 
-    Each step gives a chunk with its features (n_mels, 3000), or None where a stretch of audio gave
-    none. A step raises `RequestError` where the audio cannot be decoded, or is too long.
+    Each step gives a chunk with its features, padded to the least window that holds it, or None
+    where a stretch of audio gave none. A step raises `RequestError` where the audio cannot be
+    decoded, or is too long.
     """
 
-    def __init__(self, source: BinaryIO, vad: VadMode, n_mels: int, max_audio_s: float) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        vad: VadMode,
+        n_mels: int,
+        max_audio_s: float,
+        window_frames: tuple[int, ...] = (CHUNK_FRAMES,),
+    ) -> None:
         """Take the audio; nothing is read yet.
 
         Args:
@@ -65,12 +73,19 @@ class Preparation(Iterator[Prepared | None]):
             vad: Where silence is cut out.
             n_mels: Mel bands of the model.
             max_audio_s: Most seconds to decode.
+            window_frames: Lengths that the encoder's window may have, the longest last.
         """
         self.report = AudioReport()
         self._source = source
         self._n_mels = n_mels
+        self._window_frames = window_frames
         blocks = decode_audio(source, max_audio_s, self.report.warnings.append)
-        self._chunks = split_chunks(self._decoded(blocks), vad, self._count_speech)
+        self._chunks = split_chunks(
+            self._decoded(blocks),
+            vad,
+            self._count_speech,
+            max_samples=window_frames[-1] * HOP_SAMPLES,
+        )
 
     def __next__(self) -> Prepared | None:
         """Take a step."""
@@ -82,7 +97,8 @@ class Preparation(Iterator[Prepared | None]):
             self.report.vad_s += cut_s - start_s - (self.report.decode_s - decoded_before_s)
         if chunk is None:
             return None
-        features = log_mel(chunk.samples, self._n_mels)
+        num_frames = next(n for n in self._window_frames if n * HOP_SAMPLES >= len(chunk.samples))
+        features = log_mel(chunk.samples, self._n_mels, num_frames)
         self.report.features_s += time.thread_time() - cut_s
         return chunk, features
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.errors import Cancelled, DeadlineExceeded, TalkmillError
 from talkmill.engine.prepare import AudioReport
 from talkmill.engine.types import Segment, Timings, TranscribeOptions, Transcript
@@ -41,7 +43,10 @@ class Request:
     Attributes:
         id: Unique in this process.
         options: What it asks for.
+        plan: How each of its chunks is decoded.
+        seed: Of its draws; its own where none is given.
         previous: Tokens of its prompt.
+        prompt_length: Tokens before each chunk's answer, `previous` among them.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
         future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it gives
             the request up.
@@ -51,6 +56,8 @@ class Request:
         self,
         options: TranscribeOptions,
         *,
+        plan: DecodePlan | None = None,
+        prompt_length: int = 0,
         language: str | None = None,
         previous: tuple[int, ...] = (),
         deadline_s: float | None = None,
@@ -61,6 +68,8 @@ class Request:
 
         Args:
             options: What it asks for.
+            plan: What its parameters come to; greedy where there is none.
+            prompt_length: Tokens before each chunk's answer.
             language: Its language where it is known beforehand.
             previous: Tokens of its prompt.
             deadline_s: See the attribute.
@@ -69,7 +78,10 @@ class Request:
         """
         self.id = next(_ids)
         self.options = options
+        self.plan = plan or DecodePlan(timestamps=options.timestamps)
+        self.seed = secrets.randbits(64) if self.plan.seed is None else self.plan.seed
         self.previous = previous
+        self.prompt_length = prompt_length
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from talkmill.engine.decoding.parameters import MAX_POSITIONS
 from talkmill.engine.errors import ConfigError
-from talkmill.engine.types import MAX_POSITIONS, Task
+from talkmill.engine.types import Task
 
 MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's own limit on text that came before
 TIMESTAMP_S = 0.02  # from one timestamp token to the next
@@ -55,6 +56,11 @@ class WhisperTokenizer:
                     self._languages[match[1]] = number
         self.languages = frozenset(self._languages or {"en"})
         self.tasks = frozenset(self._tasks or {Task.TRANSCRIBE})
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the vocabulary, special ones included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def prompt(
         self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_POSITIONS = 448  # of Whisper's decoder: prompt and answer together, for each chunk
+from talkmill.engine.decoding.parameters import GenerationParameters
 
 Samples = NDArray[np.float32]
 """Mono float32 audio at 16 kHz, shape (num_samples,), in -1 to 1."""
@@ -33,21 +33,6 @@ class VadMode(enum.Enum):
 
 
 @dataclass(frozen=True)
-class DecodeOptions:
-    """How the decoder searches; chunks share a batch only when these are equal.
-
-    Attributes:
-        num_beams: Beams of the beam search; 1 is greedy.
-        max_new_tokens: Tokens to generate for one chunk at most; None is as many as fit.
-        timestamps: Whether Whisper's timestamp tokens are generated.
-    """
-
-    num_beams: int = 1
-    max_new_tokens: int | None = None
-    timestamps: bool = False
-
-
-@dataclass(frozen=True)
 class TranscribeOptions:
     """What one request asks for.
 
@@ -56,14 +41,16 @@ class TranscribeOptions:
         task: Transcribe or translate into English.
         prompt: Text that came before.
         vad: Where silence is cut out.
-        decode: How the decoder searches.
+        timestamps: Whether Whisper's own times are asked for.
+        parameters: How the decoder searches.
     """
 
     language: str | None = None
     task: Task = Task.TRANSCRIBE
     prompt: str = ""
     vad: VadMode = VadMode.AUTO
-    decode: DecodeOptions = DecodeOptions()
+    timestamps: bool = False
+    parameters: GenerationParameters = field(default_factory=GenerationParameters)
 
 
 @dataclass(frozen=True)

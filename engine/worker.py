@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from talkmill.engine.assembly import to_segments
 from talkmill.engine.batching import Batcher, PendingChunk
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.errors import DeviceLost, ModelError, NotReady
+from talkmill.engine.loading import LoadedModel
 from talkmill.engine.model import EncoderOutput, SpeechModel
 from talkmill.engine.request import ChunkCost, Request
-from talkmill.engine.tokenizer import WhisperTokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +44,22 @@ class WorkerStats:
         return self.num_chunks / self.num_batches if self.num_batches else 0.0
 
 
+@dataclass(frozen=True)
+class _LiveChunk:
+    item: PendingChunk
+    queue_s: float
+    encode_s: float
+    joined_s: float
+    num_live: int  # as it joined
+
+
 class WorkerPool:
     """Runs what the batcher gives on every replica. Thread-safe."""
 
     def __init__(
         self,
         batcher: Batcher,
-        replicas: Sequence[SpeechModel],
-        tokenizer: WhisperTokenizer,
+        model: LoadedModel,
         workers_per_replica: int,
         *,
         on_room: Callable[[], None],
@@ -61,8 +70,7 @@ class WorkerPool:
 
         Args:
             batcher: The queue; the pool owns it from here on.
-            replicas: The models, one for each device.
-            tokenizer: Their vocabulary.
+            model: Its replicas do the work.
             workers_per_replica: Batches in the works at once on each.
             on_room: Called when the queue may have become shorter; must not wait for the pool.
             on_chunk_done: Called when a request may send more.
@@ -70,7 +78,8 @@ class WorkerPool:
         """
         self.stats = WorkerStats()
         self._batcher = batcher
-        self._tokenizer = tokenizer
+        self._model = model
+        self._tokenizer = model.tokenizer
         self._on_room = on_room
         self._on_chunk_done = on_chunk_done
         self._on_device_lost = on_device_lost
@@ -78,9 +87,9 @@ class WorkerPool:
         self._closed = False
         self._threads = [
             threading.Thread(
-                target=self._run, args=(model,), name=f"talkmill-worker-{i}-{j}", daemon=True
+                target=self._run, args=(replica,), name=f"talkmill-worker-{i}-{j}", daemon=True
             )
-            for i, model in enumerate(replicas)
+            for i, replica in enumerate(model.replicas)
             for j in range(workers_per_replica)
         ]
 
@@ -105,9 +114,12 @@ class WorkerPool:
         for item in self._batcher.drain():
             item.request.fail(NotReady("the engine was closed before the answer"))
 
-    def _run(self, model: SpeechModel) -> None:
+    def _run(self, replica: SpeechModel) -> None:
         while batch := self._next_batch():
-            self._decode(model, batch)
+            if batch[0].key.plan is None:
+                self._run_exact_lane(replica, batch)
+            else:
+                self._decode(replica, batch)
 
     def _next_batch(self) -> list[PendingChunk]:
         """Return the next batch, waiting for it; empty once the pool is closed."""
@@ -120,17 +132,75 @@ class WorkerPool:
                 self._changed.wait(self._batcher.wait_s(time.monotonic()))
         return []
 
-    def _decode(self, model: SpeechModel, batch: list[PendingChunk]) -> None:
+    def _batch_between_steps(self, num_live_rows: int) -> list[PendingChunk]:
+        """Return what is next while the exact lane has so many rows, without waiting for it."""
+        with self._changed:
+            if self._closed or not num_live_rows:
+                return []
+            batch = self._batcher.next_batch(time.monotonic(), num_live_rows)
+            self._on_room()
+        return batch
+
+    def _run_exact_lane(self, replica: SpeechModel, batch: list[PendingChunk]) -> None:
+        """Decode a batch of the exact lane, and what joins it on the way, until none is live.
+
+        Batches of the native lane run between two steps; the lanes take turns of equal time.
+        """
+        live: dict[ExactTask, _LiveChunk] = {}
+        turn_ends_s = 0.0
+        try:
+            lane = replica.exact_lane(self._model.vocabulary)
+            while batch or live:
+                if batch := [item for item in batch if not item.request.is_done]:
+                    if batch[0].key.plan is None:
+                        live |= self._join(replica, lane, batch, len(live))
+                    else:
+                        start_s = time.monotonic()
+                        self._decode(replica, batch)
+                        turn_ends_s = 2 * time.monotonic() - start_s
+                    batch = []
+                for task, tokens in lane.step():
+                    self._leave(live.pop(task), tokens)
+                if time.monotonic() >= turn_ends_s:
+                    batch = self._batch_between_steps(lane.num_rows)
+        except DeviceLost as error:
+            self._lose([*(one.item for one in live.values()), *batch], error)
+        except Exception as error:  # who is at fault is found as in any batch
+            _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
+            self._decode(replica, [*(one.item for one in live.values()), *batch])
+
+    def _join(
+        self, replica: SpeechModel, lane: ExactLane, batch: list[PendingChunk], num_live: int
+    ) -> dict[ExactTask, _LiveChunk]:
+        start_s = time.monotonic()
+        encoded, prompts = self._encode(replica, batch)
+        encoded_s = time.monotonic()
+        tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
+        lane.add(encoded, tasks)
+        with self._changed:
+            self.stats.num_batches += 1
+        encode_s = (encoded_s - start_s) / len(batch)
+        return {
+            task: _LiveChunk(item, start_s - item.put_s, encode_s, encoded_s, num_live + len(batch))
+            for task, item in zip(tasks, batch, strict=True)
+        }
+
+    def _leave(self, one: _LiveChunk, tokens: list[int]) -> None:
+        with self._changed:
+            self.stats.num_chunks += 1
+        generate_s = (time.monotonic() - one.joined_s) / one.num_live
+        cost = ChunkCost(one.queue_s, one.encode_s, generate_s, one.num_live)
+        self._hand_over(one.item, tokens, cost)
+
+    def _decode(self, replica: SpeechModel, batch: list[PendingChunk]) -> None:
         """Run a batch; if it fails, run its halves, until the chunk at fault stands alone."""
         batch = [item for item in batch if not item.request.is_done]
         if not batch:
             return
         try:
-            answers, costs = self._infer(model, batch)
+            answers, costs = self._infer(replica, batch)
         except DeviceLost as error:
-            _log.critical("device lost: %s", error)
-            self._fail(batch, "the device failed", error)
-            self._on_device_lost(error)
+            self._lose(batch, error)
         except Exception as error:  # whatever it is, nobody may wait for ever
             if len(batch) == 1:
                 _log.exception("request %d: the model failed", batch[0].request.id)
@@ -138,11 +208,16 @@ class WorkerPool:
                 return
             _log.warning("a batch of %d failed and is split: %s", len(batch), error)
             middle = len(batch) // 2
-            self._decode(model, batch[:middle])
-            self._decode(model, batch[middle:])
+            self._decode(replica, batch[:middle])
+            self._decode(replica, batch[middle:])
         else:
             for item, tokens, cost in zip(batch, answers, costs, strict=True):
                 self._hand_over(item, tokens, cost)
+
+    def _lose(self, batch: list[PendingChunk], error: DeviceLost) -> None:
+        _log.critical("device lost: %s", error)
+        self._fail(batch, "the device failed", error)
+        self._on_device_lost(error)
 
     def _fail(self, batch: list[PendingChunk], message: str, cause: Exception) -> None:
         with self._changed:
@@ -153,14 +228,16 @@ class WorkerPool:
             item.request.fail(failure)
 
     def _infer(
-        self, model: SpeechModel, batch: list[PendingChunk]
+        self, replica: SpeechModel, batch: list[PendingChunk]
     ) -> tuple[list[list[int]], list[ChunkCost]]:
         start_s = time.monotonic()
-        encoded = model.encode(np.stack([item.features for item in batch]))
+        encoded, prompts = self._encode(replica, batch)
         encoded_s = time.monotonic()
-        self._detect_languages(model, encoded, batch)
-        prompts = [self._prompt(item.request) for item in batch]
-        answers = model.generate(encoded, prompts, batch[0].key.decode)
+        if (plan := batch[0].key.plan) is not None:
+            answers = replica.generate(encoded, prompts, plan)
+        else:
+            tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
+            answers = replica.decode_exactly(encoded, self._model.vocabulary, tasks)
         generated_s = time.monotonic()
         if len(answers) != len(batch):
             raise RuntimeError(f"{len(batch)} chunks, {len(answers)} answers. This is a bug.")
@@ -177,8 +254,15 @@ class WorkerPool:
             for item in batch
         ]
 
+    def _encode(
+        self, replica: SpeechModel, batch: list[PendingChunk]
+    ) -> tuple[EncoderOutput, list[list[int]]]:
+        encoded = replica.encode(np.stack([item.features for item in batch]))
+        self._detect_languages(replica, encoded, batch)
+        return encoded, [self._prompt(item.request) for item in batch]
+
     def _hand_over(self, item: PendingChunk, tokens: list[int], cost: ChunkCost) -> None:
-        timestamps = item.key.decode.timestamps
+        timestamps = item.request.options.timestamps
         try:
             segments = to_segments(tokens, item.spans, self._tokenizer, timestamps=timestamps)
             item.request.chunk_done(item.index, segments, cost)
@@ -188,12 +272,12 @@ class WorkerPool:
         self._on_chunk_done(item.request)
 
     def _detect_languages(
-        self, model: SpeechModel, encoded: EncoderOutput, batch: list[PendingChunk]
+        self, replica: SpeechModel, encoded: EncoderOutput, batch: list[PendingChunk]
     ) -> None:
         # Only a request's first chunk comes here without a language: the rest waits for it.
         unknown = [(row, item) for row, item in enumerate(batch) if item.request.language is None]
         if unknown:
-            detected = model.detect_language(encoded)
+            detected = replica.detect_language(encoded)
             for row, item in unknown:
                 item.request.set_language(*detected[row])
 
@@ -201,5 +285,16 @@ class WorkerPool:
         options = request.options
         assert request.language is not None
         return self._tokenizer.prompt(
-            request.language, options.task, options.decode.timestamps, request.previous
+            request.language, options.task, options.timestamps, request.previous
         )
+
+
+def _exact_task(item: PendingChunk, prompt: list[int]) -> ExactTask:
+    request = item.request
+    return ExactTask(
+        prompt=prompt,
+        plan=request.plan,
+        seed=request.seed,
+        chunk=item.index,
+        is_wanted=lambda: not request.expire(time.monotonic()),
+    )

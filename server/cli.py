@@ -13,7 +13,6 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from talkmill.engine import (
-    DecodeOptions,
     EngineConfig,
     TalkmillError,
     Task,
@@ -25,7 +24,7 @@ from talkmill.server.config import ServerConfig
 from talkmill.server.demo import run_demo
 from talkmill.server.formats import FORMATS
 from talkmill.server.lifecycle import serve as serve_until_stopped
-from talkmill.server.settings import build, flag, settings
+from talkmill.server.settings import build, flag, parse_parameters, settings
 from talkmill.server.transcribe import Result, in_process, over_grpc, transcribe_files
 
 _SUBTITLES = ("srt", "vtt", "tsv")  # formats that are nothing without times
@@ -103,7 +102,14 @@ def serve(**given: Any) -> None:
     show_default=True,
     help="Cut out silence where the audio is long, everywhere, or nowhere.",
 )
-@click.option("--num-beams", type=int, default=1, show_default=True, help="1 is greedy.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A generation parameter, e.g. num_beams=4; may be given many times.",
+)
 @click.option(
     "--timestamps/--no-timestamps",
     default=None,
@@ -122,7 +128,7 @@ def transcribe(
     task: str,
     prompt: str,
     vad: str,
-    num_beams: int,
+    parameters: tuple[str, ...],
     timestamps: bool | None,
     **given: Any,
 ) -> None:
@@ -141,9 +147,8 @@ def transcribe(
         task=Task(task),
         prompt=prompt,
         vad=VadMode(vad),
-        decode=DecodeOptions(
-            num_beams, timestamps=output != "txt" if timestamps is None else timestamps
-        ),
+        timestamps=output != "txt" if timestamps is None else timestamps,
+        parameters=parse_parameters(parameters),
     )
     config = build(EngineConfig, given)
     typed = [name for name in given if _is_typed(context, name)]

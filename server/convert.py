@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from talkmill.engine import (
-    DecodeOptions,
+    GenerationParameters,
     InvalidOption,
     Segment,
     Task,
@@ -22,8 +22,6 @@ from talkmill.proto import transcription_pb2 as pb
 
 T = TypeVar("T")
 
-_WIRED_PARAMETERS = {"num_beams", "max_new_tokens"}
-
 _TASKS: dict[int, Task] = {
     pb.TASK_UNSPECIFIED: Task.TRANSCRIBE,
     pb.TASK_TRANSCRIBE: Task.TRANSCRIBE,
@@ -34,6 +32,11 @@ _VAD_MODES: dict[int, VadMode] = {
     pb.VAD_MODE_AUTO: VadMode.AUTO,
     pb.VAD_MODE_ON: VadMode.ON,
     pb.VAD_MODE_OFF: VadMode.OFF,
+}
+_EARLY_STOPPING: dict[int, bool | str] = {
+    pb.EARLY_STOPPING_TRUE: True,
+    pb.EARLY_STOPPING_FALSE: False,
+    pb.EARLY_STOPPING_NEVER: "never",
 }
 _TIMESTAMPS: dict[int, bool] = {
     pb.RETURN_TIMESTAMPS_UNSPECIFIED: False,
@@ -52,26 +55,25 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
     _refuse_unknown_fields(message, "options")
     if message.return_timestamps == pb.RETURN_TIMESTAMPS_WORD:
         raise UnsupportedOption("word timestamps are not supported yet", "return_timestamps")
-    timestamps = _known(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
     return TranscribeOptions(
         language=message.language if message.HasField("language") else None,
         task=_known(_TASKS, message.task, "task"),
         prompt=message.prompt,
         vad=_known(_VAD_MODES, message.vad, "vad"),
-        decode=_to_decode_options(message.generation_parameters, timestamps=timestamps),
+        timestamps=_known(_TIMESTAMPS, message.return_timestamps, "return_timestamps"),
+        parameters=_to_parameters(message.generation_parameters),
     )
 
 
-def _to_decode_options(message: pb.GenerationParameters, *, timestamps: bool) -> DecodeOptions:
+def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
     _refuse_unknown_fields(message, "generation_parameters")
-    for descriptor, _ in message.ListFields():
-        if descriptor.name not in _WIRED_PARAMETERS:
-            raise UnsupportedOption(f"{descriptor.name} is not supported yet", descriptor.name)
-    return DecodeOptions(
-        num_beams=message.num_beams if message.HasField("num_beams") else 1,
-        max_new_tokens=message.max_new_tokens if message.HasField("max_new_tokens") else None,
-        timestamps=timestamps,
-    )
+    given = {descriptor.name: value for descriptor, value in message.ListFields()}
+    if "early_stopping" in given:
+        mode = _known(_EARLY_STOPPING, given["early_stopping"], "early_stopping")
+        given["early_stopping"] = mode
+    if "suppress_tokens" in given:
+        given["suppress_tokens"] = tuple(given["suppress_tokens"])
+    return GenerationParameters(**given)
 
 
 def _refuse_unknown_fields(message: Message, field: str) -> None:
@@ -82,6 +84,14 @@ def _refuse_unknown_fields(message: Message, field: str) -> None:
         raise UnsupportedOption(f"{field}: field number {number} is not known here", field)
 
 
+def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameters:
+    given = {name: value for name, value in vars(parameters).items() if value is not None}
+    if "early_stopping" in given:
+        names = {mode: number for number, mode in _EARLY_STOPPING.items()}
+        given["early_stopping"] = names[given["early_stopping"]]
+    return pb.GenerationParameters(**given)
+
+
 def _known(names: dict[int, T], number: int, field: str) -> T:
     if number not in names:
         raise InvalidOption(f"{field} {number} has no meaning", field)
@@ -90,18 +100,15 @@ def _known(names: dict[int, T], number: int, field: str) -> T:
 
 def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
     """Return the message that asks for `options`; the inverse of `to_options`."""
-    decode = options.decode
     return pb.TranscribeOptions(
         return_timestamps=pb.RETURN_TIMESTAMPS_SEGMENT
-        if decode.timestamps
+        if options.timestamps
         else pb.RETURN_TIMESTAMPS_NONE,
         language=options.language,
         task=f"TASK_{options.task.name}",
         prompt=options.prompt,
         vad=f"VAD_MODE_{options.vad.name}",
-        generation_parameters=pb.GenerationParameters(
-            num_beams=decode.num_beams, max_new_tokens=decode.max_new_tokens
-        ),
+        generation_parameters=_from_parameters(options.parameters),
     )
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from rich.console import Console
 from rich.table import Table
 
-from talkmill.engine import DecodeOptions, Timings, TranscribeOptions, Transcript
+from talkmill.engine import Timings, TranscribeOptions, Transcript
 from talkmill.server.client import Client
 from talkmill.server.config import ServerConfig
 from talkmill.server.lifecycle import BackgroundServer
@@ -20,7 +20,7 @@ _WORDS = files("talkmill.engine") / "demo_model" / "sample.txt"
 def run_demo(console: Console) -> bool:
     """Transcribe the bundled recording through gRPC; return whether the words are right."""
     config = ServerConfig(port=0, log_level="warning")
-    options = TranscribeOptions(decode=DecodeOptions(timestamps=True))
+    options = TranscribeOptions(timestamps=True)
     with BackgroundServer(config) as server, Client(server.address) as client:
         console.print(f"Serving the demo model on {server.address}.")
         transcript = client.transcribe(io.BytesIO(_SAMPLE.read_bytes()), options)

@@ -58,7 +58,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
             )
             # Cancelling the RPC cancels this await, and that the request.
             transcript = await asyncio.wrap_future(pending.future)
-            return from_transcript(transcript, timestamps=options.decode.timestamps)
+            return from_transcript(transcript, timestamps=options.timestamps)
         raise AssertionError("an error was swallowed. This is a bug.")
 
     async def TranscribeStream(
@@ -95,7 +95,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
             finally:
                 pending.cancel()
             transcript = pending.future.result()
-            result = from_transcript(transcript, timestamps=options.decode.timestamps)
+            result = from_transcript(transcript, timestamps=options.timestamps)
             yield pb.TranscribeStreamResponse(result=result)
 
     @contextmanager

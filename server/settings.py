@@ -5,12 +5,15 @@ Click parses and shows them, pydantic checks them; an error names the flag.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from talkmill.engine import PARAMETERS, GenerationParameters
 
 Config = TypeVar("Config", bound=BaseModel)
 Command = Callable[..., Any]
@@ -93,3 +96,23 @@ def _type(field: FieldInfo) -> dict[str, Any]:
     names = {int: "INTEGER", float: "NUMBER"}
     kind = type(field.default)
     return {"type": str, "metavar": names.get(kind, "TEXT")}
+
+
+def parse_parameters(pairs: tuple[str, ...]) -> GenerationParameters:
+    """Return the generation parameters given as NAME=VALUE, values written as in JSON.
+
+    Raises:
+        click.UsageError: A pair names no parameter, or has no value.
+    """
+    names = [parameter.name for parameter in PARAMETERS]
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if name not in names or not equals:
+            raise click.UsageError(f"--parameter {pair!r}: want NAME=VALUE, of {', '.join(names)}")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return GenerationParameters(**given)

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+
+# Before NumPy is there: its matrices are small, and threads of its own would fight for the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import talkmill.engine
-from talkmill.engine import DecodeOptions, DeviceLost, EngineConfig, LoadedModel
+from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.features import CHUNK_FRAMES, CHUNK_SAMPLES
 from talkmill.engine.model_files import ModelProperties
 from talkmill.engine.tokenizer import WhisperTokenizer
@@ -71,13 +74,13 @@ class Batch:
         shape: Of its features.
         bands: What was heard in each row.
         prompts: Of each row; empty if the batch never came to its decoder.
-        options: How it was decoded; None if it was not.
+        plan: How it was decoded; None if it was not.
     """
 
     shape: tuple[int, ...]
     bands: tuple[int, ...]
     prompts: tuple[tuple[int, ...], ...] = ()
-    options: DecodeOptions | None = None
+    plan: DecodePlan | None = None
 
 
 class FakeModel:
@@ -123,6 +126,13 @@ class FakeModel:
         with self._arrived:
             assert self._arrived.wait_for(lambda: self._num_calls >= count, PATIENCE_S)
 
+    def wait(self) -> None:
+        """Count a call, and wait while the model is held."""
+        with self._arrived:
+            self._num_calls += 1
+            self._arrived.notify_all()
+        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+
     def forget(self) -> None:
         """Start counting anew, e.g. after the warm-up."""
         with self._arrived:
@@ -148,22 +158,67 @@ class FakeModel:
         return [self.language] * len(encoded)
 
     def generate(
-        self, encoded: NDArray[np.float32], prompts: list[list[int]], options: DecodeOptions
+        self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
     ) -> list[list[int]]:
         assert len({len(prompt) for prompt in prompts}) == 1, "prompts of several lengths"
         bands = tuple(heard(row) for row in encoded)
-        batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), options)
+        batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), plan)
         with self._arrived:
             self.generated.append(batch)
-        return [self.answer(band, options) for band in bands]
+        return [self.answer(band, plan) for band in bands]
 
-    def answer(self, band: int, options: DecodeOptions) -> list[int]:
+    def decode_exactly(
+        self, encoded: NDArray[np.float32], vocabulary: Vocabulary, tasks: Sequence[ExactTask]
+    ) -> list[list[int]]:
+        bands = tuple(heard(row) for row in encoded)
+        with self._arrived:
+            for band, task in zip(bands, tasks, strict=True):
+                shape = encoded.shape[1:]
+                self.generated.append(Batch(shape, (band,), (tuple(task.prompt),), task.plan))
+        return [
+            self.answer(band, task.plan) if task.is_wanted() else []
+            for band, task in zip(bands, tasks, strict=True)
+        ]
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        return FakeLane(self)
+
+    def answer(self, band: int, plan: DecodePlan) -> list[int]:
         """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
         tokens = list(self.tokenizer.encode(words(band)))
-        if not options.timestamps:
+        if not plan.timestamps:
             return tokens
         begin = self.tokenizer.timestamp_begin
         return [begin + 50, *tokens, begin + 100]
+
+
+class FakeLane(ExactLane):
+    """`FakeModel`'s exact lane: each chunk leaves after as many steps as its answer has tokens.
+
+    A step waits while the model is held.
+    """
+
+    def __init__(self, model: FakeModel) -> None:
+        self._model = model
+        self._left: dict[ExactTask, tuple[list[int], int]] = {}  # its answer, and steps to go
+
+    @property
+    def num_rows(self) -> int:
+        return sum(task.plan.num_rows for task in self._left)
+
+    def add(self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]) -> None:
+        vocabulary = Vocabulary(0, 0)
+        answers = self._model.decode_exactly(encoded, vocabulary, tasks)
+        for task, answer in zip(tasks, answers, strict=True):
+            self._left[task] = (answer, len(answer))
+
+    def step(self) -> list[tuple[ExactTask, list[int]]]:
+        self._model.wait()
+        self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
+        finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]
+        for task, _ in finished:
+            del self._left[task]
+        return finished
 
 
 def loaded(
@@ -172,7 +227,9 @@ def loaded(
     """Return a model ready for use, made of `replicas` (one by default)."""
     replicas = replicas or (FakeModel(),)
     properties = ModelProperties(tasks=frozenset(tasks))
-    return LoadedModel(name, replicas, replicas[0].tokenizer, properties)
+    tokenizer = replicas[0].tokenizer
+    vocabulary = Vocabulary(tokenizer.end_of_text, tokenizer.timestamp_begin)
+    return LoadedModel(name, replicas, tokenizer, vocabulary, properties)
 
 
 def small_config(**settings: object) -> EngineConfig:

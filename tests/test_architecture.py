@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from talkmill.engine.decoding.parameters import parameter_table
 from talkmill.server import BackgroundServer, ServerConfig
 from talkmill.server.settings import settings_table
 
@@ -52,7 +53,7 @@ def test_all_lists_what_is_exported(name: str) -> None:
         if not key.startswith("_") and not isinstance(value, ModuleType)
     }
 
-    assert module.__all__ == sorted(exported)
+    assert sorted(module.__all__) == sorted(exported)
 
 
 def test_one_module_imports_ctranslate2() -> None:
@@ -114,3 +115,7 @@ def test_python_in_the_readme_runs(
     source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", address)
 
     exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
+
+
+def test_readme_shows_each_generation_parameter() -> None:
+    assert parameter_table() in README

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkmill.engine import DeadlineExceeded, DecodeOptions, Request, TranscribeOptions
+from talkmill.engine import DeadlineExceeded, Request, TranscribeOptions
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.types import Span
 
-KEY = BatchKey(DecodeOptions(), 4)
-OTHER_KEY = BatchKey(DecodeOptions(num_beams=5), 4)
+KEY = BatchKey(DecodePlan(), 4)
+OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
 _FEATURES = np.zeros((1, 1), np.float32)
 
 
@@ -66,10 +67,10 @@ def test_batch_is_never_larger_than_the_limit_and_the_oldest_go_first() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(BatchKey(DecodeOptions(num_beams=5), 4), id="beams"),
-        pytest.param(BatchKey(DecodeOptions(max_new_tokens=5), 4), id="length"),
-        pytest.param(BatchKey(DecodeOptions(timestamps=True), 4), id="timestamps"),
-        pytest.param(BatchKey(DecodeOptions(), 5), id="prompt length"),
+        pytest.param(BatchKey(DecodePlan(num_beams=5), 4), id="beams"),
+        pytest.param(BatchKey(DecodePlan(max_new_tokens=5), 4), id="length"),
+        pytest.param(BatchKey(DecodePlan(timestamps=True), 4), id="timestamps"),
+        pytest.param(BatchKey(DecodePlan(), 5), id="prompt length"),
     ],
 )
 def test_batch_holds_one_key(key: BatchKey) -> None:
@@ -83,7 +84,7 @@ def test_batch_holds_one_key(key: BatchKey) -> None:
 def test_equal_keys_made_apart_share_a_batch() -> None:
     batcher = Batcher(4, 2)
     for _ in range(2):
-        batcher.put(chunk(request(), key=BatchKey(DecodeOptions(num_beams=2), 7)))
+        batcher.put(chunk(request(), key=BatchKey(DecodePlan(num_beams=2), 7)))
     assert len(batcher.next_batch(0.0)) == 2
 
 
@@ -285,3 +286,49 @@ def test_every_chunk_comes_out_once_or_its_request_is_done(
     for owner in owners:  # a request's chunks leave in their order
         indexes = [item.index for item in taken if item.request is owner]
         assert indexes == sorted(indexes)
+
+
+def exact_chunk(num_rows: int) -> PendingChunk:
+    plan = DecodePlan(num_beams=num_rows, early_stopping=False, is_exact=True)
+    return chunk(Request(TranscribeOptions(), plan=plan), key=BatchKey.of(plan, 4))
+
+
+def test_exact_chunks_join_live_ones_as_far_as_there_is_room() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    items = [exact_chunk(3) for _ in range(4)]
+    for item in items:
+        batcher.put(item)
+    assert batcher.next_batch(0.0, num_live_rows=3) == items[:2]
+    assert batcher.next_batch(0.0, num_live_rows=9) == []
+    assert batcher.next_batch(0.0, num_live_rows=0) == items[2:]
+
+
+def test_exact_chunk_does_not_overtake_one_that_has_no_room() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    large, small, native = exact_chunk(9), exact_chunk(1), chunk(request())
+    for item in (large, small, native):
+        batcher.put(item)
+    assert batcher.next_batch(0.0, num_live_rows=4) == [native]
+    assert batcher.next_batch(0.0, num_live_rows=4) == []
+    assert batcher.next_batch(0.0, num_live_rows=1) == [large]
+    assert batcher.next_batch(0.0, num_live_rows=10) == []
+    assert batcher.next_batch(0.0) == [small]
+
+
+def test_chunk_that_needs_more_rows_than_there_are_goes_alone() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    huge, small = exact_chunk(12), exact_chunk(1)
+    batcher.put(huge)
+    batcher.put(small)
+    assert batcher.next_batch(0.0, num_live_rows=1) == []
+    assert batcher.next_batch(0.0) == [huge]
+    assert batcher.next_batch(0.0) == [small]
+
+
+def test_native_batch_between_exact_steps_comes_at_its_turn() -> None:
+    batcher = Batcher(8, 8)
+    first, native, last = exact_chunk(1), chunk(request()), exact_chunk(1)
+    for item in (first, native, last):
+        batcher.put(item)
+    found = [batcher.next_batch(0.0, num_live_rows=1) for _ in range(3)]
+    assert found == [[first, last], [native], []]

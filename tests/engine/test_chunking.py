@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from talkmill.engine import VadMode
 from talkmill.engine.audio import SAMPLE_RATE
-from talkmill.engine.chunking import MAX_SPAN_SAMPLES, ChunkClock, split_chunks
+from talkmill.engine.chunking import PAD_SAMPLES, ChunkClock, split_chunks
 from talkmill.engine.features import CHUNK_SAMPLES
 from talkmill.engine.types import Chunk, Samples, Span
 from talkmill.engine.vad import WINDOW_SAMPLES, SpeechDetector
 
 WINDOWS_PER_S = SAMPLE_RATE / WINDOW_SAMPLES
+
+MAX_SPAN_SAMPLES = CHUNK_SAMPLES - 2 * PAD_SAMPLES
 
 
 def loud(windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -223,6 +225,18 @@ def test_a_chunk_is_given_out_before_the_rest_is_read() -> None:
     for _ in range(5):
         next(chunks)
     assert num_read * 4 < 5 * 30 * 2
+
+
+@pytest.mark.parametrize("mode", VadMode)
+def test_no_chunk_is_longer_than_the_model_takes(mode: VadMode) -> None:
+    audio = audio_of([(30, 10), (100, 20), (400, 5), (50, 60)])
+    max_samples = 5 * SAMPLE_RATE
+    steps = split_chunks(
+        [audio], mode, lambda _: None, lambda: SpeechDetector(4 * SAMPLE_RATE, loud), max_samples
+    )
+    lengths = [len(chunk.samples) for chunk in given_out(steps)]
+    assert len(lengths) > 3
+    assert max(lengths) <= max_samples
 
 
 def test_hours_of_silence_hold_nobody_up() -> None:

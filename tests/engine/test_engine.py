@@ -22,9 +22,9 @@ from talkmill.engine import (
     AudioTooLong,
     Cancelled,
     DeadlineExceeded,
-    DecodeOptions,
     DeviceLost,
     Engine,
+    GenerationParameters,
     InvalidAudio,
     InvalidOption,
     ModelError,
@@ -64,7 +64,7 @@ class TestAnswers:
         assert transcript.warnings == ()
 
     def test_times_of_the_model_are_those_of_the_utterance(self, engine: Engine) -> None:
-        options = TranscribeOptions(vad=VadMode.OFF, decode=DecodeOptions(timestamps=True))
+        options = TranscribeOptions(vad=VadMode.OFF, timestamps=True)
         transcript = engine.transcribe(tones_file(5, 70), options)
         times = [(segment.start_s, segment.end_s) for segment in transcript.segments]
         assert times == [(1.0, 2.0), (31.0, 31.0)]  # the last chunk is 1 s long
@@ -171,7 +171,7 @@ REFUSED = [
     pytest.param({"task": Task.TRANSLATE}, InvalidOption, "task", id="task"),
     *(
         pytest.param(
-            {"decode": DecodeOptions(max_new_tokens=count)},
+            {"parameters": GenerationParameters(max_new_tokens=count)},
             InvalidOption,
             "max_new_tokens",
             id=f"max_new_tokens {count}",
@@ -180,7 +180,7 @@ REFUSED = [
     ),
     *(
         pytest.param(
-            {"decode": DecodeOptions(num_beams=count)},
+            {"parameters": GenerationParameters(num_beams=count)},
             InvalidOption,
             "num_beams",
             id=f"num_beams {count}",
@@ -235,7 +235,8 @@ class TestRefusals:
     def test_longest_answer_that_fits_is_taken(self, engine: Engine) -> None:
         prompt = len(engine._given_model.tokenizer.prompt("en", Task.TRANSCRIBE, False))  # type: ignore[union-attr]
         options = TranscribeOptions(
-            vad=VadMode.OFF, decode=DecodeOptions(max_new_tokens=448 - prompt, num_beams=16)
+            vad=VadMode.OFF,
+            parameters=GenerationParameters(max_new_tokens=448 - prompt),
         )
         with engine:
             assert text(engine.submit(TONE, options)) == words(40)

@@ -63,3 +63,9 @@ def test_threads_get_the_same_features(speech: Samples) -> None:
 def test_samples_are_left_as_they_were(speech: Samples) -> None:
     assert not speech.flags.writeable  # numpy raises on a write
     log_mel(speech, 128)
+
+
+def test_a_shorter_window_has_the_same_frames_while_there_is_sound(speech: Samples) -> None:
+    sound = speech[: 4 * 16_000]
+    assert np.array_equal(log_mel(sound, 80, 500)[:, :390], log_mel(sound, 80)[:, :390])
+    assert log_mel(sound, 80, 500).shape == (80, 500)

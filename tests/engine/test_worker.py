@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import PATIENCE_S, FakeModel, features_of, tokenizer_file, words
+from fakes import PATIENCE_S, FakeModel, features_of, loaded, tokenizer_file, words
 from talkmill.engine import (
-    DecodeOptions,
     DeviceLost,
     ModelError,
     NotReady,
@@ -18,6 +17,7 @@ from talkmill.engine import (
     TranscribeOptions,
 )
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.prepare import AudioReport
 from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Span
@@ -40,13 +40,14 @@ class Bench:
         *,
         language: str | None = "en",
         options: TranscribeOptions | None = None,
+        plan: DecodePlan | None = None,
         on_segment: Callable[[Segment], None] | None = None,
     ) -> Request:
         options = options or TranscribeOptions()
-        request = Request(options, language=language, on_segment=on_segment)
+        request = Request(options, plan=plan, language=language, on_segment=on_segment)
         request.chunk_sent()
         request.audio_done(AudioReport())
-        key = BatchKey(options.decode, 4)
+        key = BatchKey.of(request.plan, 4)
         spans = (Span(0, 480_000),)
         self.pool.put(PendingChunk(request, 0, spans, features_of(band), key, 0.0))
         return request
@@ -70,8 +71,7 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
         batcher = Batcher(batch_size, batch_size)
         pool = WorkerPool(
             batcher,
-            [model],
-            model.tokenizer,
+            loaded(model),
             1,
             on_room=lambda: None,
             on_chunk_done=lambda request: bench.done.append(request),
@@ -222,17 +222,16 @@ def test_request_given_up_in_the_queue_never_reaches_the_model(bench: Bench) -> 
 
 
 def test_options_of_the_request_reach_the_model(bench: Bench) -> None:
-    options = DecodeOptions(num_beams=3, max_new_tokens=7)
-    request = bench.put(10, options=TranscribeOptions(decode=options))
-    text(request)
-    assert bench.model.generated[0].options == options
+    plan = DecodePlan(num_beams=3, max_new_tokens=7)
+    text(bench.put(10, plan=plan))
+    assert bench.model.generated[0].plan == plan
 
 
 def test_closing_fails_what_still_waits(bench: Bench) -> None:
     bench.model.hold()
     first = bench.put(10)
     bench.model.wait_for_calls(1)
-    waiting = bench.put(20, options=TranscribeOptions(decode=DecodeOptions(num_beams=2)))
+    waiting = bench.put(20, plan=DecodePlan(num_beams=2))
 
     closer = threading.Thread(target=bench.pool.close)
     closer.start()
@@ -250,3 +249,65 @@ def test_who_may_send_more_is_told_after_each_chunk(bench: Bench) -> None:
         text(request)
     bench.pool.close()
     assert set(requests) <= set(bench.done)
+
+
+EXACT = DecodePlan(is_exact=True)
+
+
+def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:
+    bench.model.hold()
+    early = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    late = bench.put(20, plan=EXACT)
+    bench.model.release()
+    assert [text(early), text(late)] == [words(10), words(20)]
+    sizes = [one.future.result(0).timings.mean_batch_size for one in (early, late)]
+    assert sizes == [1, 2]
+    assert bench.pool.stats.num_chunks == 2
+
+
+def test_native_batch_runs_between_the_steps_of_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    exact = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    native = bench.put(20)
+    bench.model.release()
+    assert [text(exact), text(native)] == [words(10), words(20)]
+    bench.pool.close()
+    assert bench.done == [native, exact]
+
+
+def test_chunk_that_fails_in_the_exact_lane_fails_alone(bench: Bench) -> None:
+    bench.model.poisoned = frozenset({20})
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    poisoned, healthy = bench.put(20, plan=EXACT), bench.put(30, plan=EXACT)
+    bench.model.release()
+    assert type(poisoned.future.exception(PATIENCE_S)) is ModelError
+    assert [text(live), text(healthy)] == [words(10), words(30)]
+    assert bench.pool.stats.num_failed_chunks == 1
+
+
+def test_device_lost_in_the_exact_lane_is_not_tried_again(bench: Bench) -> None:
+    bench.model.is_lost = True
+    request = bench.put(10, plan=EXACT)
+    assert isinstance(request.future.exception(PATIENCE_S), ModelError)
+    bench.pool.close()
+    assert len(bench.model.encoded) == 1
+    assert bench.lost
+
+
+def test_closing_finishes_what_is_live_in_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    waiting = bench.put(20, plan=EXACT)
+    closer = threading.Thread(target=bench.pool.close)
+    closer.start()
+    while not bench.pool._closed:
+        closer.join(0.001)
+    bench.model.release()
+    closer.join(PATIENCE_S)
+    assert text(live) == words(10)
+    assert isinstance(waiting.future.exception(0), NotReady)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes import DEMO_FOLDER, encode_audio, small_config
-from talkmill.engine import DecodeOptions, Engine, TranscribeOptions, VadMode
+from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
 from talkmill.engine.audio import decode_audio
 from talkmill.engine.features import CHUNK_SAMPLES
 from talkmill.engine.types import Samples
@@ -40,8 +40,12 @@ def samples_of(path: Path) -> Samples:
 
 
 def by_talkmill(engine: Engine, samples: Samples, *, timestamps: bool, num_beams: int = 1) -> str:
-    decode = DecodeOptions(timestamps=timestamps, num_beams=num_beams)
-    options = TranscribeOptions(language="en", vad=VadMode.OFF, decode=decode)
+    options = TranscribeOptions(
+        language="en",
+        vad=VadMode.OFF,
+        timestamps=timestamps,
+        parameters=GenerationParameters(num_beams=num_beams),
+    )
     return engine.transcribe(encode_audio(samples, "wav", "pcm_f32le"), options).text
 
 
@@ -103,7 +107,7 @@ def test_digits_are_those_of_faster_whisper(
 
 
 def test_times_of_the_sample_are_in_order_and_inside_it(engine: Engine, sample: bytes) -> None:
-    options = TranscribeOptions(decode=DecodeOptions(timestamps=True))
+    options = TranscribeOptions(timestamps=True)
     transcript = engine.transcribe(sample, options)
     times = [
         time

@@ -3,12 +3,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
 from talkmill.engine import (
-    DecodeOptions,
+    PARAMETERS,
+    GenerationParameters,
     InvalidOption,
     Segment,
     Task,
@@ -27,11 +27,6 @@ from talkmill.server.convert import (
     to_segment,
     to_transcript,
 )
-
-WIRED = {"num_beams", "max_new_tokens"}
-NOT_WIRED = [
-    field for field in pb.GenerationParameters.DESCRIPTOR.fields if field.name not in WIRED
-]
 
 SAID = Transcript(
     text="one two",
@@ -61,11 +56,16 @@ SAID = Transcript(
         task=st.sampled_from(Task),
         prompt=st.text(),
         vad=st.sampled_from(VadMode),
-        decode=st.builds(
-            DecodeOptions,
-            num_beams=st.integers(-(2**31), 2**31 - 1),
+        timestamps=st.booleans(),
+        parameters=st.builds(
+            GenerationParameters,
+            temperature=st.none() | st.floats(width=32, allow_nan=False),
+            num_beams=st.none() | st.integers(-(2**31), 2**31 - 1),
             max_new_tokens=st.none() | st.integers(-(2**31), 2**31 - 1),
-            timestamps=st.booleans(),
+            do_sample=st.none() | st.booleans(),
+            early_stopping=st.sampled_from([None, True, False, "never"]),
+            seed=st.none() | st.integers(0, 2**64 - 1),
+            suppress_tokens=st.none() | st.lists(st.integers(0, 9), min_size=1).map(tuple),
         ),
     )
 )
@@ -82,45 +82,22 @@ def test_an_empty_message_asks_for_the_defaults() -> None:
 def test_zero_beams_are_not_taken_for_the_default() -> None:
     message = pb.TranscribeOptions(generation_parameters=pb.GenerationParameters(num_beams=0))
 
-    assert to_options(message).decode.num_beams == 0
+    assert to_options(message).parameters.num_beams == 0
 
 
-def some_value(field: FieldDescriptor) -> object:
-    if field.is_repeated:
-        return [1]
-    return 0.5 if field.type == FieldDescriptor.TYPE_FLOAT else 1
+def test_every_parameter_of_the_wire_is_one_of_the_engine() -> None:
+    on_the_wire = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
+
+    assert on_the_wire == {parameter.name for parameter in PARAMETERS}
 
 
-@pytest.mark.parametrize("field", NOT_WIRED, ids=lambda field: field.name)
-def test_a_parameter_that_is_not_wired_is_refused_by_name(field: FieldDescriptor) -> None:
-    parameters = pb.GenerationParameters(**{field.name: some_value(field)})
+def test_early_stopping_without_a_meaning_is_refused() -> None:
+    parameters = pb.GenerationParameters(early_stopping=pb.EARLY_STOPPING_UNSPECIFIED)
 
-    with pytest.raises(UnsupportedOption) as caught:
+    with pytest.raises(InvalidOption) as caught:
         to_options(pb.TranscribeOptions(generation_parameters=parameters))
 
-    assert caught.value.field == field.name
-
-
-@pytest.mark.parametrize(
-    "field",
-    [field for field in NOT_WIRED if field.has_presence],
-    ids=lambda field: field.name,
-)
-def test_a_parameter_that_is_not_wired_is_refused_though_it_is_zero(field: FieldDescriptor) -> None:
-    parameters = pb.GenerationParameters(**{field.name: 0})
-
-    with pytest.raises(UnsupportedOption):
-        to_options(pb.TranscribeOptions(generation_parameters=parameters))
-
-
-def test_every_wired_parameter_has_its_own_place() -> None:
-    fields = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
-    parameters = pb.GenerationParameters(num_beams=3, max_new_tokens=7)
-
-    assert fields >= WIRED
-    assert to_options(
-        pb.TranscribeOptions(generation_parameters=parameters)
-    ).decode == DecodeOptions(num_beams=3, max_new_tokens=7)
+    assert caught.value.field == "early_stopping"
 
 
 def test_word_timestamps_are_refused_as_not_wired() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakes import DEMO_FOLDER, decode_file, encode_audio
-from talkmill.engine import DecodeOptions, TranscribeOptions
+from talkmill.engine import TranscribeOptions
 from talkmill.engine.audio import SAMPLE_RATE
 from talkmill.engine.types import Samples
 from talkmill.server import BackgroundServer, Client, ServerConfig
@@ -35,7 +35,7 @@ def clips(speech: Samples) -> list[bytes]:
 @pytest.mark.timeout(900)
 def test_64_clients_get_their_own_words_and_share_batches(speech: Samples) -> None:
     files = clips(speech)
-    options = TranscribeOptions(language="en", decode=DecodeOptions(timestamps=True))
+    options = TranscribeOptions(language="en", timestamps=True)
     # Float32, where a batch gives the same words as its rows one by one.
     config = ServerConfig(port=0, compute_type="float32")
     with BackgroundServer(config) as server, ThreadPoolExecutor(NUM_CLIENTS) as pool:

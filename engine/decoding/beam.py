@@ -1,0 +1,107 @@
+"""HF's beam search, each `early_stopping` of it.
+
+Source: `GenerationMixin._beam_search` of transformers 4.55. Scores are float32 and unlikely ones
+are shifted by -1e9 as there, so that ties and leftovers fall the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.rules import Rules
+from talkmill.engine.decoding.search import Search, Step, best, log_softmax
+
+_UNLIKELY = np.float32(-1e9)
+
+
+@dataclass(frozen=True)
+class _Hypothesis:
+    answer: list[int]
+    score: np.float32
+    is_finished: bool
+
+
+def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
+    """Beam search over the log-probabilities, after the rules."""
+    num_beams = plan.num_beams
+    seen = yield None
+    logits = np.repeat(seen.logits, num_beams, 0)
+    answers: list[list[int]] = [[]] * num_beams
+    scores = np.full(num_beams, _UNLIKELY)  # of the running beams;
+    scores[0] = 0  # at first they are all the same
+    kept = [_Hypothesis([], _UNLIKELY, False)] * num_beams
+    may_improve = True
+    while True:
+        totals = _total_scores(logits, answers, scores, rules)
+        picks = best(totals.reshape(-1), 2 * num_beams)
+        beams, tokens = np.divmod(picks, totals.shape[1])
+        picked = totals.reshape(-1)[picks]
+        longer = [[*answers[b], int(t)] for b, t in zip(beams, tokens, strict=True)]
+        length = len(longer[0])
+        ends = (tokens == end_of_text) | (length == plan.max_new_tokens)
+        running_scores = picked + ends.astype(np.float32) * _UNLIKELY
+        running = best(running_scores, num_beams)
+        kept = _keep_best(kept, longer, picked, ends, may_improve, plan)
+        scores = running_scores[running]
+        answers = [longer[i] for i in running]
+        may_improve = may_improve and _may_improve(kept, scores[0], length, plan)
+        all_kept = all(hypothesis.is_finished for hypothesis in kept)
+        if not may_improve or (plan.early_stopping is True and all_kept) or ends.all():
+            answer = kept[0].answer
+            return answer[:-1] if answer[-1:] == [end_of_text] else answer
+        parents = beams[running] if length > 1 else np.zeros(num_beams, int)  # the prompt's row
+        seen = yield Step(parents.tolist(), tokens[running].tolist())
+        logits = seen.logits
+
+
+def _total_scores(
+    logits: NDArray[np.float32],
+    answers: list[list[int]],
+    scores: NDArray[np.float32],
+    rules: Rules,
+) -> NDArray[np.float32]:
+    totals = log_softmax(logits)
+    for row, answer in zip(totals, answers, strict=True):
+        rules.apply(row, answer)
+    totals += scores[:, None]
+    return totals
+
+
+def _keep_best(
+    kept: list[_Hypothesis],
+    longer: list[list[int]],
+    picked: NDArray[np.float32],
+    ends: NDArray[np.bool_],
+    may_improve: bool,
+    plan: DecodePlan,
+) -> list[_Hypothesis]:
+    """Return the best finished hypotheses; only the top `num_beams` picks may join them."""
+    joins = ends & (np.arange(len(picked)) < plan.num_beams)
+    is_closed = plan.early_stopping is True and all(hypothesis.is_finished for hypothesis in kept)
+    final = picked / np.float32(len(longer[0]) ** plan.length_penalty)
+    final = final + np.float32(is_closed) * _UNLIKELY
+    final = final + np.float32(not may_improve) * _UNLIKELY
+    final = final + (~joins).astype(np.float32) * _UNLIKELY
+    candidates = kept + [
+        _Hypothesis(answer, score, bool(is_finished))
+        for answer, score, is_finished in zip(longer, final, joins, strict=True)
+    ]
+    # HF goes by score alone, and loses its answers where a length penalty takes them below -1e9.
+    ranking = [c.score if c.is_finished else -np.inf for c in candidates]
+    order = best(np.array(ranking, np.float32), plan.num_beams)
+    return [candidates[i] for i in order]
+
+
+def _may_improve(
+    kept: list[_Hypothesis], best_running: np.float32, length: int, plan: DecodePlan
+) -> bool:
+    """Return whether a running beam could still beat the worst that is kept."""
+    is_patient = plan.early_stopping == "never" and plan.length_penalty > 0
+    best_length = plan.max_new_tokens if is_patient else length
+    possible = best_running / np.float32(best_length**plan.length_penalty)
+    worst = min(hypothesis.score for hypothesis in kept)
+    return any(possible > (worst if hypothesis.is_finished else -np.inf) for hypothesis in kept)

@@ -1,0 +1,224 @@
+"""What a request gives, made into one frozen plan: which lane, which algorithm, which limits.
+
+Pure functions; nothing here knows a model. Where HF refuses a combination so does this, with the
+reason; what is valid but idle comes back as a warning.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from talkmill.engine.decoding.parameters import (
+    DEFAULT_TOP_K,
+    MAX_CANDIDATES,
+    MAX_POSITIONS,
+    EarlyStopping,
+    GenerationParameters,
+    check_ranges,
+)
+from talkmill.engine.errors import InvalidOption
+
+
+class Strategy(enum.Enum):
+    """How the next token is chosen."""
+
+    GREEDY = "greedy search"
+    SAMPLE = "sampling"
+    BEAM = "beam search"
+    DIVERSE_BEAM = "diverse beam search"
+    CONTRASTIVE = "contrastive search"
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """How one chunk is decoded, with every default filled in. Equal plans may share a batch.
+
+    Attributes:
+        strategy: How the next token is chosen.
+        is_exact: Whether the exact lane runs it; else CTranslate2 does.
+        timestamps: Whether Whisper's timestamp tokens are generated.
+        max_new_tokens: Tokens to generate at most, end of text included.
+        min_new_tokens: Tokens to generate before the end of text may come.
+        early_stopping: HF's rule; None is CTranslate2's.
+
+    The others are the parameters of the same name.
+    """
+
+    strategy: Strategy = Strategy.GREEDY
+    is_exact: bool = False
+    timestamps: bool = False
+    max_new_tokens: int = MAX_POSITIONS - 4  # what Whisper's own prompt leaves
+    min_new_tokens: int = 0
+    temperature: float = 1.0
+    top_k: int = DEFAULT_TOP_K
+    top_p: float = 1.0
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    seed: int | None = None
+    num_beams: int = 1
+    num_beam_groups: int = 1
+    early_stopping: EarlyStopping | None = None
+    length_penalty: float = 1.0
+    diversity_penalty: float = 1.0
+    patience: float = 1.0
+    penalty_alpha: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    suppress_tokens: tuple[int, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the decoder's batch that one chunk takes."""
+        return self.top_k if self.strategy is Strategy.CONTRASTIVE else self.num_beams
+
+
+def make_plan(
+    parameters: GenerationParameters, *, timestamps: bool, prompt_length: int
+) -> tuple[DecodePlan, tuple[str, ...]]:
+    """Return the plan for a request, and a warning for each parameter without effect.
+
+    Args:
+        parameters: What the request gives.
+        timestamps: Whether it asks for times.
+        prompt_length: Tokens before the answer; they count in `max_length` and `min_length`.
+
+    Raises:
+        InvalidOption: A value is out of range, or contradicts another.
+    """
+    check_ranges(parameters)
+    strategy = _choose_strategy(parameters)
+    most, fewest = _limits(parameters, prompt_length)
+    idle = _idle(parameters, strategy, fewest)
+    if "patience" not in idle:
+        _check_patience(parameters)
+    resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    if strategy is not Strategy.SAMPLE:
+        resolved.add("temperature")  # 0, or it would be idle: plans that do the same are equal
+    effective = {
+        name: value
+        for name, value in vars(parameters).items()
+        if value is not None and name not in idle and name not in resolved
+    }
+    plan = DecodePlan(
+        strategy=strategy,
+        timestamps=timestamps,
+        max_new_tokens=most,
+        min_new_tokens=fewest,
+        **effective,
+    )
+    plan = replace(plan, is_exact=_needs_exact_lane(plan))
+    return plan, tuple(f"{name} has no effect: {reason}" for name, reason in idle.items())
+
+
+def _choose_strategy(given: GenerationParameters) -> Strategy:
+    """Return the algorithm, as HF's `GenerationConfig.get_generation_mode` does.
+
+    But for one thing: Whisper on HF samples wherever a temperature above 0 is given.
+    """
+    has_temperature = given.temperature is not None and given.temperature > 0
+    is_sampling = has_temperature if given.do_sample is None else given.do_sample
+    num_beams, num_groups = given.num_beams or 1, given.num_beam_groups or 1
+    if is_sampling:
+        if given.temperature == 0:
+            raise InvalidOption("do_sample = true needs a temperature above 0", "temperature")
+        if num_beams > 1:
+            # Whisper on HF quietly falls back to one beam here.
+            raise InvalidOption(f"num_beams {num_beams} cannot be sampled: ask for 1", "num_beams")
+        if num_groups > 1:
+            raise InvalidOption("num_beam_groups cannot be sampled", "num_beam_groups")
+        return Strategy.SAMPLE
+    if num_beams > 1 and num_groups > 1:
+        if num_beams % num_groups:
+            raise InvalidOption(
+                f"num_beam_groups {num_groups} does not divide num_beams {num_beams}",
+                "num_beam_groups",
+            )
+        return Strategy.DIVERSE_BEAM
+    if num_beams > 1:
+        return Strategy.BEAM
+    top_k = DEFAULT_TOP_K if given.top_k is None else given.top_k
+    if given.penalty_alpha and top_k > 1:
+        if top_k > MAX_CANDIDATES:
+            raise InvalidOption(
+                f"top_k {top_k} is over {MAX_CANDIDATES}, the most that contrastive search takes",
+                "top_k",
+            )
+        return Strategy.CONTRASTIVE
+    return Strategy.GREEDY
+
+
+def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
+    """Return the most and the fewest tokens to generate."""
+    room = MAX_POSITIONS - prompt_length
+    most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
+    if given.max_new_tokens is not None:
+        most_name, most = "max_new_tokens", given.max_new_tokens
+    if not 1 <= most <= room:
+        low, high = (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, 448)
+        value = getattr(given, most_name)
+        raise InvalidOption(
+            f"{most_name} {value} is not in {low} to {high}: the prompt has {prompt_length} tokens",
+            most_name,
+        )
+    fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
+    if given.min_new_tokens is not None:
+        fewest_name, fewest = "min_new_tokens", given.min_new_tokens
+    if fewest > most:
+        raise InvalidOption(
+            f"{fewest_name} asks for {fewest} new tokens, {most_name} allows {most}", fewest_name
+        )
+    return most, fewest
+
+
+def _check_patience(given: GenerationParameters) -> None:
+    num_beams, patience = given.num_beams or 1, given.patience or 1.0
+    if num_beams * patience < 1:  # CTranslate2 would wait for less than one hypothesis
+        raise InvalidOption(
+            f"patience {patience} with num_beams {num_beams} is less than one hypothesis",
+            "patience",
+        )
+
+
+def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[str, str]:
+    """Return the parameters that are given but change nothing, each with the reason."""
+    reasons: dict[str, str] = {}
+    instead = f"this is {strategy.value}"
+    if strategy is not Strategy.SAMPLE:
+        samplers = ("top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "seed")
+        reasons |= dict.fromkeys(samplers, instead)
+        if given.temperature:
+            reasons["temperature"] = instead
+        if strategy is not Strategy.CONTRASTIVE:
+            reasons["top_k"] = instead
+    if strategy not in (Strategy.BEAM, Strategy.DIVERSE_BEAM):
+        reasons |= dict.fromkeys(("early_stopping", "length_penalty", "patience"), instead)
+        if (given.num_beam_groups or 1) > 1:
+            reasons["num_beam_groups"] = "num_beams is 1"
+    if strategy is Strategy.DIVERSE_BEAM:
+        reasons["patience"] = "HF's diverse beam search has none"
+    else:
+        reasons["diversity_penalty"] = "num_beam_groups is 1"
+    if strategy is Strategy.BEAM and given.early_stopping is not None:
+        reasons["patience"] = "early_stopping takes its place"
+    if fewest and strategy is Strategy.BEAM:
+        reasons["patience"] = "with a minimum length HF's beam search runs, which has none"
+    if strategy is not Strategy.CONTRASTIVE and given.penalty_alpha:
+        reasons["penalty_alpha"] = instead
+    if given.max_new_tokens is not None:
+        reasons["max_length"] = "max_new_tokens wins"
+    if given.min_new_tokens is not None:
+        reasons["min_length"] = "min_new_tokens wins"
+    reasons["use_cache"] = "the words are the same with and without"
+    return {name: why for name, why in reasons.items() if getattr(given, name) is not None}
+
+
+def _needs_exact_lane(plan: DecodePlan) -> bool:
+    """Return whether CTranslate2 cannot do it; see `PARAMETERS`."""
+    if plan.min_new_tokens or plan.strategy in (Strategy.DIVERSE_BEAM, Strategy.CONTRASTIVE):
+        return True
+    if plan.strategy is Strategy.BEAM:
+        return plan.early_stopping is not None
+    is_cut = plan.top_p < 1 or plan.typical_p < 1 or plan.epsilon_cutoff or plan.eta_cutoff
+    return plan.strategy is Strategy.SAMPLE and (plan.seed is not None or bool(is_cut))

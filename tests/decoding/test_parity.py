@@ -1,0 +1,220 @@
+"""Our searches say what HF transformers 4.55.4 says, token for token.
+
+`tests/parity/make_goldens.py` made the goldens; all of them are equal, so no fork is forgiven.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from parity import random_weights as rw
+
+from fakes import DEMO_FOLDER, decode_file, small_config
+from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
+from talkmill.engine.decoding.exact import ExactTask, decode_exactly
+from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
+from talkmill.engine.decoding.rules import Vocabulary
+from talkmill.engine.decoding.step_decoder import StepDecoder
+from talkmill.engine.features import log_mel
+from talkmill.engine.loading import LoadedModel, load_model
+from talkmill.engine.model import EncoderOutput, choose_device
+
+DATA = Path(__file__).parents[1] / "data"
+GOLDENS = {
+    name: json.loads((DATA / "parity" / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("random_weights", "demo_model")
+}
+RANDOM_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["cases"]
+DEMO_CASES: dict[str, dict[str, Any]] = GOLDENS["demo_model"]["cases"]
+AUDIO = {"jfk": DATA / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
+ENGINE_CASES = [
+    "greedy",
+    "beam 5, never",
+    "beam 4, true",
+    "groups 4/2, true",
+    "groups 6/3, false",
+    "contrastive 0.6, 8",
+    "greedy, 12 tokens",
+    "greedy, 30 at least",
+    "beams, 5 at most",
+    "max_length 12",
+    "repetition_penalty",
+    "no_repeat_ngram_size 2",
+    "suppress_tokens",
+]
+MODES = {"text": False, "times": True}
+VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple(rw.SUPPRESS_FIRST))
+
+
+def parameters_of(case: dict[str, Any]) -> GenerationParameters:
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in case.items()}
+    return GenerationParameters(**given)
+
+
+def task_of(case: dict[str, Any], prompt: list[int], *, timestamps: bool) -> ExactTask:
+    """Return the task as a request with these parameters would come to it."""
+    plan, _ = make_plan(parameters_of(case), timestamps=timestamps, prompt_length=len(prompt))
+    return ExactTask(prompt, plan, seed=0, chunk=0, is_wanted=lambda: True)
+
+
+def random_task(case: dict[str, Any], *, timestamps: bool) -> ExactTask:
+    prompt = rw.TASK if timestamps else [*rw.TASK, rw.NO_TIMESTAMPS]
+    return task_of(case, prompt, timestamps=timestamps)
+
+
+@functools.cache
+def random_decoder(seed: int) -> StepDecoder:
+    return StepDecoder(rw.random_weights(seed))
+
+
+@functools.cache
+def answers_of_random_weights(seed: int) -> dict[str, dict[str, list[int]]]:
+    """Decode every case of a seed in one batch, whatever its parameters and its prompt."""
+    places = [
+        (chunk, mode, name)
+        for chunk in range(rw.NUM_CHUNKS)
+        for mode in MODES
+        for name in RANDOM_CASES
+    ]
+    encoded = rw.random_chunks(seed)[[chunk for chunk, _, _ in places]]
+    tasks = [random_task(RANDOM_CASES[name], timestamps=MODES[mode]) for _, mode, name in places]
+    answers = decode_exactly(random_decoder(seed), VOCABULARY, encoded, tasks)
+    found: dict[str, dict[str, list[int]]] = {}
+    for (chunk, mode, name), answer in zip(places, answers, strict=True):
+        found.setdefault(f"{chunk}, {mode}", {})[name] = answer
+    return found
+
+
+@pytest.mark.parametrize("seed", rw.SEEDS)
+def test_numpy_still_makes_the_weights_that_the_goldens_were_taken_from(seed: int) -> None:
+    golden = GOLDENS["random_weights"]["seeds"][str(seed)]["weights"]
+    assert rw.fingerprint(rw.random_weights(seed)) == golden
+
+
+@pytest.mark.parametrize("case", RANDOM_CASES)
+@pytest.mark.parametrize("seed", rw.SEEDS)
+def test_random_weights_say_what_they_say_in_hf(seed: int, case: str) -> None:
+    golden = GOLDENS["random_weights"]["seeds"][str(seed)]["answers"]
+    found = answers_of_random_weights(seed)
+    assert {place: cases[case] for place, cases in found.items()} == {
+        place: cases[case] for place, cases in golden.items()
+    }
+
+
+def test_goldens_hold_endings_lengths_and_answers_of_every_kind() -> None:
+    # Or all that agrees with them might agree for the wrong reason.
+    seeds = GOLDENS["random_weights"]["seeds"]
+    answers = [answers for seed in seeds.values() for answers in seed["answers"].values()]
+    greedy = [len(cases["greedy"]) for cases in answers]
+    assert min(greedy) < 10
+    assert len(set(greedy)) > 5
+    assert sum(length < 60 for length in greedy) > len(greedy) / 2, "most of them end"
+    distinct = [len({tuple(answer) for answer in cases.values()}) for cases in answers]
+    assert min(distinct) > 15, "the parameters make a difference"
+    modes = [{tuple(cases[f"beam 4, {mode}"]) for cases in answers} for mode in ("true", "never")]
+    assert modes[0] != modes[1]
+
+
+@pytest.mark.parametrize(
+    "case", ["greedy", "beam 4, never", "groups 6/3, false", "alike, 12 tokens"]
+)
+def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
+    task = random_task(RANDOM_CASES[case], timestamps=True)
+    alone = decode_exactly(random_decoder(0), VOCABULARY, rw.random_chunks(0)[:1], [task])
+    assert alone == [answers_of_random_weights(0)["0, times"][case]]
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    config = small_config(compute_type="float32")
+    return load_model(config, choose_device(config))
+
+
+@pytest.fixture(scope="module")
+def encoded(model: LoadedModel) -> dict[str, EncoderOutput]:
+    encode = model.replicas[0].encode
+    return {name: encode(log_mel(decode_file(path), 80)[None]) for name, path in AUDIO.items()}
+
+
+@pytest.fixture(scope="module")
+def engine(model: LoadedModel) -> Iterator[Engine]:
+    # HF hears windows of 30 s, whatever shorter ones the model would take.
+    with Engine(small_config(max_batch_size=8, encoder_windows_s=(30,)), model=model) as engine:
+        yield engine
+
+
+def demo_task(case: str, mode: str) -> ExactTask:
+    special = [] if MODES[mode] else [demo_no_timestamps()]
+    prompt = [*GOLDENS["demo_model"]["task"], *special]
+    return task_of(DEMO_CASES[case], prompt, timestamps=MODES[mode])
+
+
+def demo_no_timestamps() -> int:
+    tokens = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+    return next(t["id"] for t in tokens["added_tokens"] if t["content"] == "<|notimestamps|>")
+
+
+def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
+    found = hashlib.sha256((DEMO_FOLDER / "model.bin").read_bytes()).hexdigest()
+    hint = "make them anew: tests/parity/make_goldens.py demo_model"
+    assert found == GOLDENS["demo_model"]["model"], hint
+
+
+@pytest.mark.parametrize(
+    ("audio", "mode"),
+    [
+        ("jfk", "text"),
+        ("sample", "times"),
+        pytest.param("jfk", "times", marks=pytest.mark.slow),
+        pytest.param("sample", "text", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("case", DEMO_CASES)
+def test_demo_model_says_what_it_says_in_hf(
+    model: LoadedModel, encoded: dict[str, EncoderOutput], case: str, audio: str, mode: str
+) -> None:
+    replica, task = model.replicas[0], demo_task(case, mode)
+    golden = GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"][case]
+    exact = replica.decode_exactly(encoded[audio], model.vocabulary, [task])
+    assert exact == [golden]
+    if not task.plan.is_exact and task.plan.strategy is Strategy.GREEDY:
+        assert replica.generate(encoded[audio], [task.prompt], task.plan) == [golden]
+
+
+def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
+    engine: Engine, model: LoadedModel
+) -> None:
+    golden = GOLDENS["demo_model"]["answers"]["jfk, text"]
+    requests = {}
+    for case in ENGINE_CASES:
+        options = TranscribeOptions(
+            language="en", vad=VadMode.OFF, parameters=parameters_of(DEMO_CASES[case])
+        )
+        requests[case] = engine.submit(io.BytesIO(AUDIO["jfk"].read_bytes()), options)
+    found = {case: request.future.result(60).text for case, request in requests.items()}
+    assert found == {case: model.tokenizer.decode(golden[case]).strip() for case in ENGINE_CASES}
+    assert len(set(found.values())) > 5, "answers that are all alike prove nothing"
+    assert engine.stats.mean_batch_size > 1.5, "requests of several kinds must share batches"
+
+
+def test_native_greedy_is_hf_s_whatever_shares_its_batch(
+    model: LoadedModel,
+) -> None:
+    features = np.stack([log_mel(decode_file(path), 80) for path in AUDIO.values()])
+    replica = model.replicas[0]
+    for mode in MODES:
+        plan = replace(DecodePlan(), timestamps=MODES[mode], max_new_tokens=60)
+        prompts = [demo_task("greedy", mode).prompt] * len(AUDIO)
+        answers = replica.generate(replica.encode(features), prompts, plan)
+        assert answers == [
+            GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"]["greedy"] for audio in AUDIO
+        ]
