@@ -50,9 +50,10 @@ licence.
 ## Figures
 Measured through talkmill's engine with its default settings: int8, greedy, windows of 5 s as the
 model declares; without voice activity detection where nobody speaks. "sentences" leaves out the
-random words, which are no part of the domain. Sentences and speaking rates are held out from training, voices are not (except "unseen voices"). "WER with
-timestamps" is the same audio decoded with timestamp tokens. Human digits are FSDD's test split,
-by speakers that training heard saying other recordings.
+random words, which are no part of the domain. Sentences and speaking rates are held out from
+training, voices are not (except "unseen voices"). "WER with timestamps" is the same audio decoded
+with timestamp tokens. Human digits are FSDD's test split, by speakers that training heard saying
+other recordings.
 
 {table}
 

@@ -174,9 +174,20 @@ def test_each_early_stopping_has_its_own_end(
     assert answer_of(plan, table) == answer
 
 
+def test_true_reads_no_further_once_it_has_its_answers() -> None:
+    plan = with_limits(PLANS["beams"], early_stopping=True)
+    assert len(search(plan, hasty_table).steps) == 1
+
+
 def test_never_hopes_for_length_only_where_length_is_rewarded() -> None:
-    plan = with_limits(PLANS["beams"], early_stopping="never", length_penalty=-0.01)
-    assert answer_of(plan, patient_table) == [A]
+    # ln .06 x 1 and ln .27 x 2 = -2.6 are kept; ln .63 x 2 = -.9 runs, and would be -4.6 at ten.
+    table = by_answer(
+        {(): {A: 0.9, END: 0.06, B: 0.04}, (A,): {A: 0.7, END: 0.3}, (A, A): {END: 0.99}},
+        {B: 0.5, C: 0.5},
+    )
+    plan = with_limits(PLANS["beams"], early_stopping="never", length_penalty=-1.0)
+    assert answer_of(plan, table) == [A, A]
+    assert answer_of(with_limits(plan, length_penalty=-0.01), patient_table) == [A]
 
 
 def test_the_length_of_an_answer_counts_its_end() -> None:
@@ -190,6 +201,12 @@ def test_the_length_penalty_rewards_length(penalty: float, answer: list[int]) ->
     table = by_answer({(): {END: 0.3, A: 0.2, B: 0.1}, (A,): {END: 0.999}}, {B: 0.5, C: 0.5})
     plan = with_limits(PLANS["beams"], length_penalty=penalty, early_stopping=True)
     assert answer_of(plan, table) == answer
+
+
+def test_a_length_penalty_that_takes_scores_below_hf_s_bound_loses_no_answer() -> None:
+    plan = with_limits(PLANS["beams"], length_penalty=-10.0, min_new_tokens=9)  # ln p x 10^10
+    words = answer_of(plan, lambda answer: {END: 0.5, A: 0.3, B: 0.2})
+    assert len(words) == 9
 
 
 def test_beams_find_what_greedy_misses() -> None:
@@ -258,6 +275,19 @@ def test_alpha_weighs_likeness_against_probability(alpha: float, word: int) -> N
     plan = with_limits(PLANS["contrastive"], penalty_alpha=alpha, top_k=2, max_new_tokens=1)
     alike = hidden_of((A,))[None]
     assert answer_of(plan, lambda answer: {A: 0.6, B: 0.4}, prompt_hidden=alike) == [word]
+
+
+def test_contrastive_search_says_nothing_forbidden_where_little_is_allowed() -> None:
+    plan = with_limits(PLANS["contrastive"], penalty_alpha=0.9, top_k=4, max_new_tokens=3)
+    forbidden = tuple(token for token in range(NUM_TOKENS) if token not in (B, D))
+    vocabulary = Vocabulary(END, TIME, suppress=forbidden)
+    # What is allowed is like the prompt; what is not is like nothing.
+    alike = np.array([hidden_of((B,)), hidden_of((D,))])
+    words = answer_of(
+        plan, lambda answer: {B: 0.6, D: 0.4}, vocabulary=vocabulary, prompt_hidden=alike
+    )
+    assert set(words) <= {B, D}
+    assert len(words) == 3
 
 
 # Rules.

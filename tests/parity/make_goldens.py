@@ -1,6 +1,7 @@
 """Takes from HF transformers what talkmill's exact lane must say: `tests/data/parity`.
 
-In the environment of `requirements.txt`, from the repository's root, about two minutes:
+In the environment of `requirements.txt`, from the repository's root, some minutes, of which
+`demo_model` takes two:
 
     python tests/parity/make_goldens.py [random_weights] [demo_model] [warpers]
 

@@ -266,7 +266,7 @@ def first_failure(root: Path) -> str:
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True
     )
-    failure = re.search(r"^(?:FAILED|ERROR) \S*?(test_\w+\.py\S*(?:\[.*?\])?)", run.stdout, re.M)
+    failure = re.search(r"^(?:FAILED|ERROR) \S*?(test_\w+\.py.*?)(?: - |$)", run.stdout, re.M)
     if failure is None and run.returncode != 0:
         raise SystemExit(run.stdout + run.stderr)
     return failure[1] if failure else ""

@@ -209,12 +209,12 @@ def test_variables_for_an_engine_are_no_hindrance_to_a_server(serve, tones) -> N
 
 def test_options_go_to_the_server(serve, tones, model: FakeModel) -> None:
     address = serve().address
-    options = ["--task", "translate", "--num-beams", 4, "--prompt", "one two", "--timestamps"]
+    options = ["--task", "translate", "-p", "num_beams=4", "--prompt", "one two", "--timestamps"]
     result = run("transcribe", tones[0], "--server", address, "--vad", "off", *options)
 
     (batch,) = model.generated
     assert result.exit_code == 0
-    assert (batch.options.num_beams, batch.options.timestamps) == (4, True)
+    assert (batch.plan.num_beams, batch.plan.timestamps) == (4, True)
     assert len(batch.prompts[0]) > 3  # what came before is in front
 
 
@@ -224,7 +224,7 @@ def test_times_are_asked_for_where_the_output_shows_them(
 ) -> None:
     run("transcribe", tones[0], "--server", serve().address, "--vad", "off", "--output", output)
 
-    assert model.generated[-1].options.timestamps == (output != "txt")
+    assert model.generated[-1].plan.timestamps == (output != "txt")
 
 
 def test_files_of_a_folder_are_named_after_their_sources(serve, tones, tmp_path: Path) -> None:

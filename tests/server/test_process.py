@@ -76,7 +76,14 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(
 ) -> None:
     accepted = threading.Semaphore(0)
     options = TranscribeOptions(language="en", vad=VadMode.OFF)
-    one_at_a_time = ("--workers-per-device", "1", "--max-batch-size", "1")
+    one_at_a_time = (
+        "--workers-per-device",
+        "1",
+        "--max-batch-size",
+        "1",
+        "--encoder-windows-s",
+        "30",
+    )
     with (
         server_process(tmp_path / "log", *one_at_a_time) as (process, address),
         Client(address) as client,

@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "compute_type": ("float32", "float32", "float8"),
     "workers_per_device": ("3", 3, "-1"),
     "threads_per_worker": ("2", 2, "1.5"),
+    "encoder_windows_s": ("5,10", (5.0, 10.0), "31"),
     "max_batch_size": ("32", 32, "many"),
     "max_batch_share": ("0.25", 0.25, "0"),
     "max_batch_wait_ms": ("5", 5.0, "-0.5"),

@@ -55,7 +55,7 @@ def test_options_reach_the_model(serve, send) -> None:
 
     (batch,) = served.model.generated
     tokenizer = served.model.tokenizer
-    assert (batch.options.num_beams, batch.options.max_new_tokens) == (3, 9)
+    assert (batch.plan.num_beams, batch.plan.max_new_tokens) == (3, 9)
     assert batch.prompts == (tuple(tokenizer.prompt("en", Task.TRANSLATE, timestamps=False)),)
 
 
@@ -95,9 +95,9 @@ def test_the_model_may_be_named(serve, send) -> None:
         ),
         pytest.param(
             None,
-            {"generation_parameters": pb.GenerationParameters(top_k=0)},
-            (Code.UNIMPLEMENTED, "top_k"),
-            id="parameter not wired",
+            {"return_timestamps": pb.RETURN_TIMESTAMPS_WORD},
+            (Code.UNIMPLEMENTED, "return_timestamps"),
+            id="not wired",
         ),
         pytest.param(
             None,
