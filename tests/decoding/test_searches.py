@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from talkmill.engine.decoding.exact import ExactTask, decode_exactly
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary, apply_timestamp_rules
-from talkmill.engine.decoding.search import Seen
+from talkmill.engine.decoding.search import Seen, best
 from talkmill.engine.decoding.strategies import new_search
 
 A, B, C, D = 0, 1, 2, 3  # words
@@ -129,6 +129,21 @@ def test_the_end_that_is_forbidden_first_may_come_second(plan: DecodePlan) -> No
     vocabulary = Vocabulary(END, TIME, suppress=(A,), suppress_first=(END,))
     words = answer_of(plan, lambda answer: {END: 0.9, A: 0.09, B: 0.01}, vocabulary=vocabulary)
     assert words == [B]
+
+
+@pytest.mark.parametrize("size", [5, 63, 64, 65, 500, 1000, 5000])
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_the_best_are_the_greatest_and_of_equals_the_first(size: int, k: int) -> None:
+    rng = np.random.default_rng(size)
+    for values in (
+        rng.normal(0, 1, size),
+        rng.integers(0, 3, size),  # nearly all are equal
+        np.zeros(size),
+        np.where(rng.random(size) < 0.99, -np.inf, 1.0),
+    ):
+        scores = values.astype(np.float32)
+        expected = np.argsort(-scores, kind="stable")[:k]
+        assert best(scores, k).tolist() == expected.tolist()
 
 
 # Beam search. Two beams; scores are the logarithms of these probabilities over the length.

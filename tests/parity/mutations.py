@@ -58,21 +58,27 @@ _NO_END = """        if len(answer) < plan.min_new_tokens:
 _TIMES = """        if plan.timestamps:
             apply_timestamp_rules(scores, answer, vocabulary)
 """
+_TOP_P = """    if plan.top_p < 1:
+        kept = keep_top_p(kept, plan.top_p)
+"""
+_TYPICAL = """    if plan.typical_p < 1:
+        kept = keep_typical(kept, plan.typical_p)
+"""
+_EPSILON = """    if plan.epsilon_cutoff > 0:
+        kept = keep_above(kept, plan.epsilon_cutoff)
+"""
+_ETA = """    if plan.eta_cutoff > 0:
+        kept = keep_above(kept, eta(kept, plan.eta_cutoff))
+"""
 _TOP_K = """    if 0 < plan.top_k < len(scores):
         scores = keep_top_k(scores, plan.top_k)
 """
-_TOP_P = """    if plan.top_p < 1:
-        scores = keep_top_p(scores, plan.top_p)
+_LATE_TOP_K = (
+    _TOP_P
+    + """    if 0 < plan.top_k < len(kept):
+        kept = keep_top_k(kept, plan.top_k)
 """
-_TYPICAL = """    if plan.typical_p < 1:
-        scores = keep_typical(scores, plan.typical_p)
-"""
-_EPSILON = """    if plan.epsilon_cutoff > 0:
-        scores = keep_above(scores, plan.epsilon_cutoff)
-"""
-_ETA = """    if plan.eta_cutoff > 0:
-        scores = keep_above(scores, eta(scores, plan.eta_cutoff))
-"""
+)
 _TEMPERATURE = (
     "    scores = (scores - scores.max()) / np.float32(max(plan.temperature, _COLDEST))\n"
 )
@@ -118,24 +124,29 @@ RULES = (
 )  # fmt: skip
 
 SAMPLING = (
-    _swap("top p before top k", _TOP_K, _TOP_P),
+    Mutation("top p before top k", "sampling", ((_TOP_K, ""), (_TOP_P, _LATE_TOP_K))),
     _swap("typical before top p", _TOP_P, _TYPICAL),
     _swap("epsilon before typical", _TYPICAL, _EPSILON),
     _swap("eta before epsilon", _EPSILON, _ETA),
     Mutation(
-        "temperature last", "sampling", ((_TEMPERATURE, ""), (_ETA, _ETA + _TEMPERATURE))
+        "temperature last",
+        "sampling",
+        (
+            (_TEMPERATURE, "    scores = scores.copy()\n"),
+            (_ETA, _ETA + "    kept = kept / np.float32(max(plan.temperature, _COLDEST))\n"),
+        ),
     ),
     _one("sampling", "top k without the last", "scores >= np.partition", "scores > np.partition"),
     _one("sampling", "top k one more", "np.partition(scores, -k)[-k]",
          "np.sort(scores)[-k - 1]"),
-    _one("sampling", "top p by rank", "below > np.float32(1 - p)",
-         "np.arange(len(below)) / len(below) > 1 - p"),
-    _one("sampling", "top p without the token that reaches it", "below > np.float32(1 - p)",
-         "np.append(0, below[:-1]) > np.float32(1 - p)"),
-    _one("sampling", "top p from the worst", "order = np.argsort(scores, kind=\"stable\")",
-         "order = np.argsort(-scores, kind=\"stable\")"),
-    _one("sampling", "typical sorted by probability", "np.argsort(distance, kind",
-         "np.argsort(-probabilities, kind"),
+    _one("sampling", "top p by rank", "int((below <= np.float32(1 - p)).sum())",
+         "int((1 - p) * len(below))"),
+    _one("sampling", "top p without the token that reaches it", "len(scores) - 1)\n    last",
+         "len(scores) - 2) + 1\n    last"),
+    _one("sampling", "top p drops all equals of the last", "kept = scores > last\n    # HF",
+         "return _keep(scores, scores > last)\n    # HF"),
+    _one("sampling", "typical sorted by probability", "np.argsort(distance)",
+         "np.argsort(-probabilities)"),
     _one("sampling", "typical without the token that reaches it", "kept = distance <= last",
          "kept = distance < last"),
     _one("sampling", "typical by rank", "int((np.cumsum(probabilities[order]) < "
@@ -150,9 +161,10 @@ SAMPLING = (
     _one("sampling", "draws ignore the position", "counter=[position, 0", "counter=[0, 0"),
     _one("sampling", "seeds lose digits", "np.array([seed, chunk], np.uint64)",
          "np.array([float(seed), chunk]).astype(np.uint64)"),
-    _one("sampling", "draws one further", 'side="right"))', 'side="right")) + 1'),
-    _one("sampling", "draws by logits", "np.cumsum(softmax(scores)",
-         "np.cumsum(softmax(scores * np.float32(1.3))"),
+    _one("sampling", "draws one further", "int(tokens[np.", "1 + int(tokens[np."),
+    _one("sampling", "draws never the last", "cumulative[:-1], point", "cumulative[:-2], point"),
+    _one("sampling", "draws too boldly", "softmax(scores[tokens])",
+         "softmax(scores[tokens] * np.float32(1.3))"),
 )  # fmt: skip
 
 BEAM = (
@@ -229,23 +241,38 @@ SINGLE = (
          "scores = seen.logits[0]"),
 )  # fmt: skip
 
+BEST = (
+    _one("search", "best: too few blocks", "np.partition(peaks, -k)[-k] if k <= len(peaks)",
+         "np.partition(peaks, -k)[-k + 1] if 1 < k <= len(peaks)"),
+    _one("search", "best: of equals the last", "equal[: k - len(above)]",
+         "equal[len(equal) - (k - len(above)) :]"),
+    _one("search", "no softmax", "result -= np.log(np.exp(result).sum(-1, keepdims=True))",
+         "result -= 0"),
+)  # fmt: skip
+
 LANE = (
-    _one("exact", "nobody asks whether a chunk is wanted", "if not task.is_wanted():",
+    _one("exact", "nobody asks whether a chunk is wanted", "if not one.task.is_wanted():",
          "if False:"),
     _one("exact", "rows of the chunk before", "first += one.num_rows", "first += 1"),
     _one("step_decoder", "what lay in memory shows",
-         "        taken[:, :, length:] = 0  #", "        pass  #"),
-    _one("step_decoder", "caches of other sizes do not join", "state.keys[0].shape[2]\n        "
-         "if missing > 0:", "state.keys[0].shape[2] + 1\n        if missing > 0:"),
-    _one("step_decoder", "no mask over shorter rows", "if num_new == 1 and (lengths == "
-         "lengths[0]).all():", "if num_new == 1:"),
+         "self.xp.zeros((len(taken), capacity", "self.xp.empty((len(taken), capacity"),
+    _one("step_decoder", "caches of other sizes do not join", "        for state in states:\n"
+         "            self._grow(state, capacity)\n", ""),
+    _one("step_decoder", "no mask over shorter rows",
+         "if at.shape[1] == 1 and (at == at[0]).all():", "if at.shape[1] == 1:"),
+    _one("step_decoder", "padded prompts count", "        state.lengths = lengths\n", ""),
+    _one("step_decoder", "rows that swap overwrite each other",
+         "            taken = cache[self.xp.asarray(rows[changed]), :length]\n"
+         "            cache[self.xp.asarray(changed), :length] = taken\n",
+         "            for i in changed:\n"
+         "                cache[i, :length] = cache[rows[i], :length]\n"),
     _one("plan", "min_length forgets the prompt", "max(0, (given.min_length or 0) - "
          "prompt_length)", "given.min_length or 0"),
     _one("plan", "max_length forgets the prompt", "(given.max_length or MAX_POSITIONS) - "
          "prompt_length", "(given.max_length or MAX_POSITIONS)"),
 )  # fmt: skip
 
-MUTATIONS = (*RULES, *SAMPLING, *BEAM, *GROUPS, *SINGLE, *LANE)
+MUTATIONS = (*RULES, *SAMPLING, *BEAM, *GROUPS, *SINGLE, *BEST, *LANE)
 
 _RUN = """
 import sys
