@@ -29,6 +29,12 @@ class CheckedOptions:
     plan: DecodePlan
     warnings: tuple[str, ...]
 
+    def question(self, options: TranscribeOptions) -> str | None:
+        """Return all that the words depend on but the audio; None where they are drawn afresh."""
+        if not self.plan.is_deterministic:
+            return None
+        return repr((self.language, options.task, self.previous, options.vad, self.plan))
+
 
 def check_options(model: LoadedModel, options: TranscribeOptions, name: str) -> CheckedOptions:
     """Return what options come to, or refuse them.

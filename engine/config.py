@@ -111,6 +111,11 @@ class EngineConfig(BaseModel):
     max_audio_bytes: int = Field(
         2**31, gt=0, description="Largest audio file of one request, in bytes."
     )
+    cache_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="Memory for answers to requests that may come again, in bytes. 0: none kept.",
+    )
     max_requests: int = Field(
         1024, gt=0, description="Requests in the works at once; more are refused as overload."
     )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from talkmill.engine import vad
 from talkmill.engine.admission import check_options
 from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
+from talkmill.engine.cache import AnswerCache, CacheStats, MemoryStore, library_versions
 from talkmill.engine.config import EngineConfig
 from talkmill.engine.errors import (
     AudioTooLong,
@@ -26,7 +27,7 @@ from talkmill.engine.errors import (
 )
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import choose_device
+from talkmill.engine.model import DeviceConfig, choose_device
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
 from talkmill.engine.types import (
@@ -54,6 +55,9 @@ class _Stages:
     """What runs between `start` and `close`."""
 
     model: LoadedModel
+    device: DeviceConfig
+    cache: AnswerCache | None
+    batcher: Batcher
     feeder: Feeder
     workers: WorkerPool
 
@@ -107,6 +111,31 @@ class Engine:
         """What the workers have done so far."""
         return self._stages.workers.stats if self._stages else WorkerStats()
 
+    @property
+    def cache_stats(self) -> CacheStats:
+        """How requests that may be answered from the cache have fared."""
+        return self._stages.cache.stats if self._stages and self._stages.cache else CacheStats()
+
+    @property
+    def num_requests(self) -> int:
+        """Requests in the works now."""
+        return len(self._active)
+
+    @property
+    def num_waiting_chunks(self) -> int:
+        """Chunks that wait for the model now."""
+        return len(self._stages.batcher) if self._stages else 0
+
+    @property
+    def device(self) -> str:
+        """What the model runs on, "cpu" or "cuda"; empty while that is not known."""
+        return self._stages.device.device if self._stages else ""
+
+    @property
+    def model_name(self) -> str:
+        """What requests call the model."""
+        return self._given_model.name if self._given_model else self.config.model
+
     def start(self) -> None:
         """Load the model, warm it up, and start the threads.
 
@@ -124,6 +153,7 @@ class Engine:
             max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
         )
+        cache = self._make_cache(model, device)
         workers = WorkerPool(
             batcher,
             model,
@@ -138,8 +168,9 @@ class Engine:
             # About 1 MB a chunk: this bounds what waits, whatever the number of requests.
             has_room=lambda: len(batcher) < max(256, 8 * device.batch_size * num_workers),
             deliver=self._deliver,
+            cache=cache,
         )
-        self._stages = _Stages(model, feeder, workers)
+        self._stages = _Stages(model, device, cache, batcher, feeder, workers)
         workers.start()
         feeder.start()
         self._state = State.READY
@@ -152,6 +183,7 @@ class Engine:
         *,
         model: str = "",
         timeout_s: float | None = None,
+        use_cache: bool = True,
         on_segment: OnSegment | None = None,
     ) -> Request:
         """Take a request and return at once; its `future` resolves to the transcript.
@@ -162,6 +194,7 @@ class Engine:
             options: What to do with it.
             model: The model that the caller expects; empty for any.
             timeout_s: After so long the answer is of no use.
+            use_cache: Whether an earlier answer to the same will do, where nothing is drawn.
             on_segment: Called with each segment, in order, from a worker's thread; must not block.
 
         Raises:
@@ -170,44 +203,60 @@ class Engine:
         """
         source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
         try:
-            return self._submit(
-                source, options or TranscribeOptions(), model, timeout_s, on_segment
+            request = self._make_request(
+                source, options or TranscribeOptions(), model, timeout_s, use_cache, on_segment
             )
+            self._submit(source, request)
+            return request
         except BaseException:
             source.close()
             raise
 
-    def _submit(
+    def _make_request(
         self,
         source: BinaryIO,
         options: TranscribeOptions,
         model: str,
         timeout_s: float | None,
+        use_cache: bool,
         on_segment: OnSegment | None,
     ) -> Request:
         stages = self._ready_stages()
         self._check_size(source)
         checked = check_options(stages.model, options, model)
-        request = Request(
+        return Request(
             options,
             plan=checked.plan,
             prompt_length=checked.prompt_length,
             language=checked.language,
             previous=checked.previous,
+            question=checked.question(options) if use_cache and stages.cache else None,
             deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
             on_segment=on_segment,
             warnings=checked.warnings,
         )
+
+    def _submit(self, source: BinaryIO, request: Request) -> None:
+        stages = self._ready_stages()
         self._admit(request)
         preparation = Preparation(
             source,
-            options.vad,
+            request.options.vad,
             stages.model.replicas[0].n_mels,
             self.config.max_audio_s,
-            self.config.window_frames or stages.model.properties.window_frames,
+            self._window_frames(stages.model),
         )
         stages.feeder.add(request, preparation)
-        return request
+
+    def _window_frames(self, model: LoadedModel) -> tuple[int, ...]:
+        return self.config.window_frames or model.properties.window_frames
+
+    def _make_cache(self, model: LoadedModel, device: DeviceConfig) -> AnswerCache | None:
+        if not self.config.cache_bytes:
+            return None
+        shaping = (model.revision, device.compute_type, self._window_frames(model))
+        fingerprint = f"{model.name} {shaping} {library_versions()}"
+        return AnswerCache(MemoryStore(self.config.cache_bytes), fingerprint)
 
     def check(self, options: TranscribeOptions, model: str = "") -> None:
         """Refuse what `submit` would refuse, whatever the audio.

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from talkmill.engine.cache import AnswerCache
 from talkmill.engine.errors import ModelError, TalkmillError
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import Request
@@ -23,10 +24,29 @@ Deliver = Callable[[Request, Chunk, Features], None]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Entry:
+    """One request's place here; one thread at a time has it in hands.
+
+    Attributes:
+        request: Whose it is.
+        preparation: Its audio.
+        digest: What its audio is known by; empty until it is needed.
+        claimed_by: Who computes its answer; None until that is known.
+    """
+
     request: Request
     preparation: Preparation
+    digest: str = ""
+    claimed_by: Request | None = None
+
+    def is_due(self, max_ahead: int) -> bool:
+        """Return whether there is a step to take now."""
+        if self.request.is_done:
+            return True
+        if self.claimed_by is not None and self.claimed_by is not self.request:
+            return self.claimed_by.is_done
+        return self.request.wants_chunks(max_ahead)
 
 
 class Feeder:
@@ -39,6 +59,7 @@ class Feeder:
         max_ahead: int,
         has_room: Callable[[], bool],
         deliver: Deliver,
+        cache: AnswerCache | None = None,
     ) -> None:
         """Take the parts; `start` starts the threads.
 
@@ -47,10 +68,12 @@ class Feeder:
             max_ahead: Prepared chunks of one request that may wait for the model.
             has_room: Whether the model's queue takes more; `wake` tells that it may again.
             deliver: Takes each chunk; must not block.
+            cache: Is asked first, for each request that has a question.
         """
         self._max_ahead = max_ahead
         self._has_room = has_room
         self._deliver = deliver
+        self._cache = cache
         self._changed = threading.Condition()
         self._ready: deque[_Entry] = deque()
         self._parked: dict[int, _Entry] = {}
@@ -80,7 +103,7 @@ class Feeder:
         """Go on with a request whose chunk is done, if it was set aside."""
         with self._changed:
             entry = self._parked.get(request.id)
-            if entry is not None and self._is_due(request):
+            if entry is not None and entry.is_due(self._max_ahead):
                 del self._parked[request.id]
                 self._ready.append(entry)
                 self._changed.notify()
@@ -114,14 +137,11 @@ class Feeder:
 
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
-            if self._is_due(entry.request):
+            if entry.is_due(self._max_ahead):
                 self._ready.append(entry)
                 self._changed.notify()
             else:
                 self._parked[entry.request.id] = entry
-
-    def _is_due(self, request: Request) -> bool:
-        return request.is_done or request.wants_chunks(self._max_ahead)
 
     def _advance(self, entry: _Entry) -> bool:
         """Take one step, and deliver what it gives; return whether there may be more."""
@@ -129,6 +149,9 @@ class Feeder:
         if request.expire(time.monotonic()):
             return False
         try:
+            if self._cache is not None and entry.claimed_by is not request and request.question:
+                self._claim(self._cache, entry)
+                return True
             prepared = next(entry.preparation)
         except StopIteration:
             request.audio_done(entry.preparation.report)
@@ -146,3 +169,11 @@ class Feeder:
             request.chunk_sent()
             self._deliver(request, *prepared)
         return True
+
+    def _claim(self, cache: AnswerCache, entry: _Entry) -> None:
+        """Ask the cache. Where another request computes the same, wait for it, and ask again."""
+        has_waited = entry.claimed_by is not None
+        entry.digest = entry.digest or entry.preparation.identify()
+        entry.claimed_by = cache.claim(entry.request, entry.digest, has_waited=has_waited)
+        if entry.claimed_by is not entry.request:
+            entry.claimed_by.future.add_done_callback(lambda _: self.resume(entry.request))

@@ -28,6 +28,7 @@ class LoadedModel:
         tokenizer: Its vocabulary.
         vocabulary: What its tokens mean to the rules of decoding.
         properties: What it says of itself.
+        revision: Tells its weights from others of this name.
     """
 
     name: str
@@ -35,6 +36,7 @@ class LoadedModel:
     tokenizer: WhisperTokenizer
     vocabulary: Vocabulary
     properties: ModelProperties
+    revision: str = ""
 
     def check_language(self, language: str | None) -> str | None:
         """Return the language to decode in, or None where it must be detected.
@@ -99,4 +101,6 @@ def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
     vocabulary = Vocabulary(
         tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
     )
-    return LoadedModel(files.name, replicas, tokenizer, vocabulary, files.properties)
+    return LoadedModel(
+        files.name, replicas, tokenizer, vocabulary, files.properties, files.revision
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +46,13 @@ class ModelFiles:
         name: What requests call the model.
         folder: Holds `model.bin`, `tokenizer.json` and so on.
         properties: What the model says of itself.
+        revision: Tells these weights from others: the hub's commit, or the digest of the file.
     """
 
     name: str
     folder: Path
     properties: ModelProperties
+    revision: str
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
@@ -69,7 +72,7 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
         folder = _fetch(name, revision)
     elif revision is not None:
         raise ConfigError(f"revision: {revision} given, but {name} is not a hub model")
-    return ModelFiles(name, folder, _read_properties(folder))
+    return ModelFiles(name, folder, _read_properties(folder), _revision(folder))
 
 
 def _fetch(name: str, revision: str | None) -> Path:
@@ -79,6 +82,13 @@ def _fetch(name: str, revision: str | None) -> Path:
         raise ConfigError(
             f"model: {name} is no local folder and could not be had from the hub: {error}"
         ) from error
+
+
+def _revision(folder: Path) -> str:
+    if folder.parent.name == "snapshots":  # the hub's cache: each folder is a commit
+        return folder.name
+    with (folder / "model.bin").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_properties(folder: Path) -> ModelProperties:

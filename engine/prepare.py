@@ -6,6 +6,7 @@ flight, and its first chunk is in the model's hands before the rest is decoded.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ from talkmill.engine.features import CHUNK_FRAMES, HOP_SAMPLES, log_mel
 from talkmill.engine.types import Chunk, Features, Samples, VadMode
 
 Prepared = tuple[Chunk, Features]
+
+# Audio up to so long is known by its samples, whatever the file they came in. Longer audio is known
+# by its file: its first chunk need not wait until the last second is decoded.
+_KNOWN_BY_SAMPLES_S = 30
+_PIECE_BYTES = 2**20
 
 
 @dataclass
@@ -79,13 +85,40 @@ class Preparation(Iterator[Prepared | None]):
         self._source = source
         self._n_mels = n_mels
         self._window_frames = window_frames
-        blocks = decode_audio(source, max_audio_s, self.report.warnings.append)
+        self._blocks = self._decoded(decode_audio(source, max_audio_s, self.report.warnings.append))
+        self._head: list[Samples] = []  # read ahead, not cut yet
         self._chunks = split_chunks(
-            self._decoded(blocks),
+            self._all_blocks(),
             vad,
             self._count_speech,
             max_samples=window_frames[-1] * HOP_SAMPLES,
         )
+
+    def identify(self) -> str:
+        """Return what the audio is known by: a SHA-256 digest. Call it before the first step.
+
+        Raises:
+            RequestError: The audio cannot be decoded, or is too long.
+        """
+        while self.report.duration_s < _KNOWN_BY_SAMPLES_S:
+            block = next(self._blocks, None)
+            if block is None:
+                return self._digest_samples()
+            self._head.append(block)
+        position = self._source.tell()  # in the middle of being decoded
+        self._source.seek(0)
+        digest = hashlib.sha256()
+        while piece := self._source.read(_PIECE_BYTES):
+            digest.update(piece)
+        self._source.seek(position)
+        return f"file {digest.hexdigest()}"
+
+    def _digest_samples(self) -> str:
+        digest = hashlib.sha256()
+        for block in self._head:
+            digest.update(block.tobytes())
+        # A damaged file may hold the same sound, but its answer says so.
+        return f"samples {digest.hexdigest()} {self.report.warnings}"
 
     def __next__(self) -> Prepared | None:
         """Take a step."""
@@ -105,6 +138,11 @@ class Preparation(Iterator[Prepared | None]):
     def close(self) -> None:
         """Release the source."""
         self._source.close()
+
+    def _all_blocks(self) -> Iterator[Samples]:
+        while self._head:
+            yield self._head.pop(0)
+        yield from self._blocks
 
     def _decoded(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
         while True:

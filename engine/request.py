@@ -6,9 +6,9 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.errors import Cancelled, DeadlineExceeded, TalkmillError
@@ -47,6 +47,9 @@ class Request:
         seed: Of its draws; its own where none is given.
         previous: Tokens of its prompt.
         prompt_length: Tokens before each chunk's answer, `previous` among them.
+        question: With the audio, all that its words depend on; None where they are drawn afresh
+            or may not come from a cache.
+        computed: Its transcript, without warnings about options, once there is one.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
         future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it gives
             the request up.
@@ -60,6 +63,7 @@ class Request:
         prompt_length: int = 0,
         language: str | None = None,
         previous: tuple[int, ...] = (),
+        question: str | None = None,
         deadline_s: float | None = None,
         on_segment: OnSegment | None = None,
         warnings: tuple[str, ...] = (),
@@ -72,6 +76,7 @@ class Request:
             prompt_length: Tokens before each chunk's answer.
             language: Its language where it is known beforehand.
             previous: Tokens of its prompt.
+            question: See the attribute.
             deadline_s: See the attribute.
             on_segment: Called with each segment, in order, from a worker's thread.
             warnings: What is already known to be amiss.
@@ -82,6 +87,8 @@ class Request:
         self.seed = secrets.randbits(64) if self.plan.seed is None else self.plan.seed
         self.previous = previous
         self.prompt_length = prompt_length
+        self.question = question
+        self.computed: Transcript | None = None
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment
@@ -142,6 +149,13 @@ class Request:
             self._report = report
             self._finish_if_complete()
 
+    def answer(self, known: Transcript) -> None:
+        """Resolve the request with what was computed for another one."""
+        with self._lock:
+            self._emit(known.segments)
+            timings = Timings(total_s=time.monotonic() - self._submitted_s)
+            self._resolve(replace(known, timings=timings, is_cached=True))
+
     def fail(self, error: TalkmillError) -> None:
         """Resolve the request with an error, unless it is resolved already."""
         try:
@@ -159,7 +173,7 @@ class Request:
         """Give the request up; what is in the model's hands finishes unheard."""
         self.fail(Cancelled("the request was given up"))
 
-    def _emit(self, segments: list[Segment]) -> None:
+    def _emit(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
             self._segments.append(segment)
             if self._on_segment is not None and not self.is_done:
@@ -168,8 +182,13 @@ class Request:
     def _finish_if_complete(self) -> None:
         if self._report is None or self._num_done < self._num_sent or self.is_done:
             return
+        self.computed = self._transcript(self._report)
+        self._resolve(self.computed)
+
+    def _resolve(self, transcript: Transcript) -> None:
+        warnings = (*self._warnings, *transcript.warnings)
         try:
-            self.future.set_result(self._transcript(self._report))
+            self.future.set_result(replace(transcript, warnings=warnings))
         except InvalidStateError:  # given up at this very moment
             return
 
@@ -192,5 +211,5 @@ class Request:
                 total_s=time.monotonic() - self._submitted_s,
                 mean_batch_size=sum(cost.batch_size for cost in costs) / max(1, len(costs)),
             ),
-            warnings=(*self._warnings, *report.warnings),
+            warnings=tuple(report.warnings),
         )

@@ -129,6 +129,7 @@ class Transcript:
         speech_s: Seconds of speech found in it; the whole length with `VadMode.OFF`.
         timings: Where the time went.
         warnings: What was not as asked or expected.
+        is_cached: Whether it was computed for an earlier request.
     """
 
     text: str
@@ -139,3 +140,4 @@ class Transcript:
     speech_s: float
     timings: Timings
     warnings: tuple[str, ...] = field(default=())
+    is_cached: bool = False

@@ -242,6 +242,7 @@ def small_config(**settings: object) -> EngineConfig:
             "threads_per_worker": 1,
             "prepare_threads": 1,
             "max_batch_size": 4,
+            "cache_bytes": 0,  # the same tone asked for twice is to reach the model twice
             **settings,
         }
     )

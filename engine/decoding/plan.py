@@ -69,6 +69,11 @@ class DecodePlan:
     suppress_tokens: tuple[int, ...] = ()
 
     @property
+    def is_deterministic(self) -> bool:
+        """Whether the same audio always gives the same words."""
+        return self.strategy is not Strategy.SAMPLE or self.seed is not None
+
+    @property
     def num_rows(self) -> int:
         """Rows of the decoder's batch that one chunk takes."""
         return self.top_k if self.strategy is Strategy.CONTRASTIVE else self.num_beams
