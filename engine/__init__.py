@@ -7,7 +7,8 @@ the answer together.
 """
 
 from talkmill.engine.audio import declared_duration_s
-from talkmill.engine.config import EngineConfig
+from talkmill.engine.cache import CacheStats
+from talkmill.engine.config import EngineConfig, split_commas
 from talkmill.engine.decoding.parameters import PARAMETERS, GenerationParameters
 from talkmill.engine.engine import Engine, State
 from talkmill.engine.errors import (
@@ -42,6 +43,7 @@ from talkmill.engine.worker import WorkerStats
 __all__ = [
     "PARAMETERS",
     "AudioTooLong",
+    "CacheStats",
     "Cancelled",
     "ConfigError",
     "DeadlineExceeded",
@@ -71,4 +73,5 @@ __all__ = [
     "VadMode",
     "WorkerStats",
     "declared_duration_s",
+    "split_commas",
 ]

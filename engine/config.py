@@ -24,12 +24,13 @@ ComputeType = Literal[
 ]
 
 
-def _split_commas(value: object) -> object:
+def split_commas(value: object) -> object:
+    """Return the parts of a text as it stands in a variable; anything else as it is."""
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
 
 WindowsS = Annotated[
-    tuple[Annotated[float, Field(ge=1, le=30)], ...], BeforeValidator(_split_commas)
+    tuple[Annotated[float, Field(ge=1, le=30)], ...], BeforeValidator(split_commas)
 ]
 """Lengths that the encoder's window may have, in seconds."""
 
@@ -55,7 +56,7 @@ class EngineConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model runs; auto takes CUDA when there is a GPU."
     )
-    device_index: Annotated[tuple[int, ...], BeforeValidator(_split_commas)] = Field(
+    device_index: Annotated[tuple[int, ...], BeforeValidator(split_commas)] = Field(
         (0,), min_length=1, description="GPUs to use, separated by commas; each holds one replica."
     )
     compute_type: ComputeType = Field(

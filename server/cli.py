@@ -20,6 +20,7 @@ from talkmill.engine import (
     Transcript,
     VadMode,
 )
+from talkmill.server.auth import new_token
 from talkmill.server.config import ServerConfig
 from talkmill.server.demo import run_demo
 from talkmill.server.formats import FORMATS
@@ -53,20 +54,35 @@ def demo() -> None:
 @main.command()
 @settings(ServerConfig)
 def serve(**given: Any) -> None:
-    """Serve a model over gRPC until SIGTERM, then finish what was accepted."""
+    """Serve a model over gRPC, and HTTP, until SIGTERM, then finish what was accepted."""
     config = build(ServerConfig, given)
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
-    def announce(port: int) -> None:
-        click.echo(f"talkmill serves {config.model} on {config.host}:{port}")
+    def announce(port: int, http_port: int | None) -> None:
+        also = f" and http://{config.host}:{http_port}" if http_port is not None else ""
+        click.echo(f"talkmill serves {config.model} on {config.host}:{port}{also}")
 
     try:
         code = asyncio.run(serve_until_stopped(config, announce))
     except (TalkmillError, OSError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(code)
+
+
+@main.command()
+@click.argument("name")
+def token(name: str) -> None:
+    """Make a token for the caller NAME: prints it, and the entry that lets it in."""
+    try:
+        secret, entry = new_token(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{secret}\n{entry}")
+    click.echo(
+        "The first is the caller's; nobody can read it out of the second, the server's.", err=True
+    )
 
 
 @main.command()

@@ -23,7 +23,7 @@ def to_srt(transcript: Transcript) -> str:
     """Return SubRip subtitles."""
     return "".join(
         f"{number}\n{_clock(start_s, ',')} --> {_clock(end_s, ',')}\n{text}\n\n"
-        for number, (start_s, end_s, text) in enumerate(_lines(transcript), 1)
+        for number, (start_s, end_s, text) in enumerate(timed_lines(transcript), 1)
     )
 
 
@@ -31,7 +31,7 @@ def to_vtt(transcript: Transcript) -> str:
     """Return WebVTT subtitles."""
     cues = (
         f"{_clock(start_s, '.')} --> {_clock(end_s, '.')}\n{_escape(text)}\n\n"
-        for start_s, end_s, text in _lines(transcript)
+        for start_s, end_s, text in timed_lines(transcript)
     )
     return "WEBVTT\n\n" + "".join(cues)
 
@@ -40,7 +40,7 @@ def to_tsv(transcript: Transcript) -> str:
     """Return start and end in milliseconds and the text, separated by tabs, with a header."""
     rows = (
         f"{round(start_s * 1000)}\t{round(end_s * 1000)}\t{text}\n"
-        for start_s, end_s, text in _lines(transcript)
+        for start_s, end_s, text in timed_lines(transcript)
     )
     return "start\tend\ttext\n" + "".join(rows)
 
@@ -54,7 +54,7 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 }
 
 
-def _lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
+def timed_lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
     """Yield start, end and text; an end that the model left open lasts to what follows."""
     segments = transcript.segments
     starts = [*(segment.start_s for segment in segments), transcript.duration_s]

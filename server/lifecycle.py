@@ -1,4 +1,4 @@
-"""The life of a server: listen, load, serve, drain, stop."""
+"""The life of a server: listen on both doors, load, serve, drain, stop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,7 +17,12 @@ from grpc_reflection.v1alpha import reflection
 from talkmill.engine import DeviceLost, Engine, LoadedModel
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
+from talkmill.server.auth import Access
 from talkmill.server.config import ServerConfig
+from talkmill.server.gateway import Gateway
+from talkmill.server.http.app import make_app
+from talkmill.server.http.door import HttpDoor
+from talkmill.server.metrics import Metrics
 from talkmill.server.service import TranscriptionService
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
@@ -31,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """One engine behind one port. Belongs to the event loop that starts it."""
+    """One engine behind one port, or two. Belongs to the event loop that starts it."""
 
     def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
         """Take the settings; `start` listens and loads.
@@ -39,14 +45,19 @@ class Server:
         Args:
             config: The settings.
             model: Used instead of loading the one that `config` names.
+
+        Raises:
+            ConfigError: It would let in everyone from everywhere.
         """
         self._config = config
+        access = Access.from_config(config)
         self.engine = Engine(config, model=model, on_failure=self._failed)
         self.port = 0
+        self.http_port: int | None = None
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._device_lost = False
-        self._hurry: asyncio.Task[None] | None = None
+        self._hurry: asyncio.Future[list[None]] | None = None
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             options=[
@@ -56,8 +67,10 @@ class Server:
                 ("grpc.max_send_message_length", -1),
             ]
         )
-        self._service = TranscriptionService(self.engine, config)
-        pb_grpc.add_TranscriptionServicer_to_server(self._service, self._grpc)
+        self._gateway = Gateway(self.engine, access, Metrics(self.engine))
+        self._http: HttpDoor | None = None
+        service = TranscriptionService(self._gateway, config)
+        pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
@@ -74,21 +87,29 @@ class Server:
             self.port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
+        if self._config.http_port is not None:
+            app = make_app(self._gateway, self._config)
+            self._http = HttpDoor(app, self._config.host, self._config.http_port)
+            self.http_port = self._http.port
         await self._set_health(_NOT_SERVING)
         await self._grpc.start()
+        if self._http is not None:
+            self._http.start()
         try:
             await asyncio.to_thread(self.engine.start)
         except BaseException:
-            # Left running, it can stop the process from ending.
-            await self._grpc.stop(0)
+            # Left running, they can stop the process from ending.
+            await asyncio.gather(*self._stop_doors(0))
             raise
+        finally:
+            self._gateway.settled()
         await self._set_health(_SERVING)
 
     def request_stop(self) -> None:
         """Ask `run_until_stopped` to drain; asked again, to stop waiting."""
         if self._stopping.is_set():
             _log.warning("asked twice: stopping now")
-            self._hurry = self._loop.create_task(self._grpc.stop(grace=0))
+            self._hurry = asyncio.gather(*self._stop_doors(0))
         self._stopping.set()
 
     async def run_until_stopped(self) -> int:
@@ -100,13 +121,11 @@ class Server:
     async def drain(self) -> None:
         """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._grpc.stop(self._config.drain_timeout_s))
-        await asyncio.wait(
-            [asyncio.create_task(self._service.wait_idle()), stopping],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        stopping = asyncio.gather(*self._stop_doors(self._config.drain_timeout_s))
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._gateway.wait_idle())]
+        await asyncio.wait([*waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
         # What is open now is answered and on its way, or watches our health for as long as it can.
-        await self._grpc.stop(FLUSH_S)
+        await asyncio.gather(*self._stop_doors(FLUSH_S))
         stats = self.engine.stats
         if not self._device_lost:  # its threads may never come back
             await asyncio.to_thread(self.engine.close, 0)
@@ -121,6 +140,10 @@ class Server:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
 
+    def _stop_doors(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
+        doors = [self._grpc.stop(grace_s)]
+        return doors if self._http is None else [*doors, self._http.stop(grace_s)]
+
     def _failed(self, error: DeviceLost) -> None:
         self._device_lost = True
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -131,12 +154,12 @@ def _max_message_bytes(config: ServerConfig) -> int:
     return max(2 * config.max_inline_bytes, GRPC_DEFAULT_MESSAGE_BYTES)
 
 
-async def serve(config: ServerConfig, on_ready: Callable[[int], None]) -> int:
+async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None]) -> int:
     """Serve until SIGTERM or SIGINT; return the process's exit code.
 
     Args:
         config: The settings.
-        on_ready: Called with the port once requests are taken.
+        on_ready: Called with the ports of gRPC and HTTP once requests are taken.
 
     Raises:
         ConfigError: The settings cannot work on this machine.
@@ -147,7 +170,7 @@ async def serve(config: ServerConfig, on_ready: Callable[[int], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.request_stop)
     await server.start()
-    on_ready(server.port)
+    on_ready(server.port, server.http_port)
     return await server.run_until_stopped()
 
 
@@ -186,6 +209,11 @@ class BackgroundServer:
     def address(self) -> str:
         """HOST:PORT to connect to."""
         return f"{self._config.host}:{self.server.port}"
+
+    @property
+    def http_address(self) -> str:
+        """The base of its HTTP addresses."""
+        return f"http://{self._config.host}:{self.server.http_port}"
 
     async def _start(self) -> None:
         self.server = Server(self._config, model=self._model)

@@ -93,7 +93,7 @@ def settings_table(config: type[BaseModel]) -> str:
 def _type(field: FieldInfo) -> dict[str, Any]:
     if get_origin(field.annotation) is Literal:
         return {"type": click.Choice(get_args(field.annotation))}
-    names = {int: "INTEGER", float: "NUMBER"}
+    names = {bool: "BOOLEAN", int: "INTEGER", float: "NUMBER"}
     kind = type(field.default)
     return {"type": str, "metavar": names.get(kind, "TEXT")}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -21,7 +22,13 @@ from talkmill.server.settings import (
 VALUES: dict[str, tuple[str, object, str | None]] = {
     "host": ("0.0.0.0", "0.0.0.0", None),
     "port": ("8080", 8080, "65536"),
+    "http_port": ("0", 0, "-1"),
+    "auth_tokens_file": ("tokens.txt", Path("tokens.txt"), None),
+    "auth_tokens": ("a:1,b:2", ("a:1", "b:2"), None),
+    "allow_anonymous": ("true", True, "perhaps"),
     "max_inline_bytes": ("1000", 1000, "0"),
+    "http_timeout_s": ("1.5", 1.5, "0"),
+    "upload_timeout_s": ("1.5", 1.5, "0"),
     "drain_timeout_s": ("2.5", 2.5, "-1"),
     "log_level": ("debug", "debug", "loud"),
     "model": ("tiny.en", "tiny.en", None),
@@ -38,6 +45,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "prepare_threads": ("4", 4, "-4"),
     "max_audio_s": ("60", 60.0, "0"),
     "max_audio_bytes": ("1024", 1024, "1 MB"),
+    "cache_bytes": ("0", 0, "-1"),
     "max_requests": ("7", 7, "0"),
 }
 BAD = [name for name, (_, _, bad) in VALUES.items() if bad is not None]

@@ -17,7 +17,8 @@ from talkmill.engine import (
     UnknownModel,
     UnsupportedOption,
 )
-from talkmill.server.status import STATUS_CODES, status_code, to_status
+from talkmill.server.abort import to_status
+from talkmill.server.status import STATUSES, status_of
 
 
 def subclasses(error_type: type[TalkmillError]) -> Iterator[type[TalkmillError]]:
@@ -30,16 +31,19 @@ def subclasses(error_type: type[TalkmillError]) -> Iterator[type[TalkmillError]]
 
 @pytest.mark.parametrize("error_type", list(subclasses(TalkmillError)))
 def test_every_error_has_a_code_that_is_not_ok_or_unknown(error_type: type[TalkmillError]) -> None:
-    assert status_code(error_type) in set(code_pb2.Code.values()) - {code_pb2.OK, code_pb2.UNKNOWN}
+    assert status_of(error_type).grpc in set(code_pb2.Code.values()) - {
+        code_pb2.OK,
+        code_pb2.UNKNOWN,
+    }
 
 
 def test_an_error_outside_the_table_is_called_a_bug() -> None:
     with pytest.raises(LookupError):
-        status_code(TalkmillError)
+        status_of(TalkmillError)
 
 
 def test_the_table_holds_errors_of_the_tree_only() -> None:
-    assert set(STATUS_CODES) <= set(subclasses(TalkmillError))
+    assert set(STATUSES) <= set(subclasses(TalkmillError))
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,19 @@ def test_what_is_not_the_callers_fault_names_no_field(error: TalkmillError, code
 
     assert status.code == code
     assert not status.details
+
+
+@pytest.mark.parametrize("error_type", list(subclasses(TalkmillError)))
+def test_an_error_is_the_callers_over_http_where_it_is_over_grpc(
+    error_type: type[TalkmillError],
+) -> None:
+    status = status_of(error_type)
+    callers = {
+        code_pb2.INVALID_ARGUMENT,
+        code_pb2.UNIMPLEMENTED,
+        code_pb2.NOT_FOUND,
+        code_pb2.UNAUTHENTICATED,
+        code_pb2.RESOURCE_EXHAUSTED,
+        code_pb2.CANCELLED,
+    }
+    assert (400 <= status.http < 500) is (status.grpc in callers)

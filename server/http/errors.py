@@ -1,0 +1,60 @@
+"""Errors to responses, in the shape of each schema; the statuses are those of `STATUSES`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from talkmill.engine import Overloaded, Refused, RequestError, TalkmillError
+from talkmill.server.auth import Unauthenticated
+from talkmill.server.gateway import Loading
+from talkmill.server.status import field_of, status_of
+
+_RETRY_AFTER_S = 1  # a queue moves on within a batch or two
+_OPENAI_TYPES = {
+    RequestError: "invalid_request_error",
+    Unauthenticated: "invalid_request_error",
+    Overloaded: "rate_limit_error",
+}
+
+
+def huggingface_error(error: BaseException) -> JSONResponse:
+    """Return `{"error": ...}`, with the field at fault, and how long loading may take."""
+    body: dict[str, Any] = {"error": _message(error)}
+    if (field := field_of(error)) is not None:
+        body["field"] = field
+    if isinstance(error, Loading):
+        body["estimated_time"] = round(error.estimated_s, 1)
+    return _respond(error, body)
+
+
+def openai_error(error: BaseException) -> JSONResponse:
+    """Return `{"error": {"message", "type", "param", "code"}}`."""
+    return _respond(error, {"error": openai_details(error)})
+
+
+def openai_details(error: BaseException) -> dict[str, Any]:
+    """Return what OpenAI's clients read of an error."""
+    kinds = (kind for base, kind in _OPENAI_TYPES.items() if isinstance(error, base))
+    return {
+        "message": _message(error),
+        "type": next(kinds, "server_error"),
+        "param": field_of(error),
+        "code": None,
+    }
+
+
+def _message(error: BaseException) -> str:
+    return str(error) if isinstance(error, TalkmillError) else "internal error"
+
+
+def _respond(error: BaseException, body: dict[str, Any]) -> JSONResponse:
+    headers = {}
+    if isinstance(error, Refused):
+        wait_s = error.estimated_s if isinstance(error, Loading) else _RETRY_AFTER_S
+        headers["retry-after"] = str(math.ceil(wait_s))
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(body, status_of(type(error)).http, headers)

@@ -1,0 +1,107 @@
+"""The Hugging Face Inference API's schema for automatic speech recognition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from starlette.responses import JSONResponse, Response
+
+from talkmill.engine import InvalidOption, Transcript
+from talkmill.server.gateway import Terms
+from talkmill.server.http.body import check_audio_type, media_type
+from talkmill.server.http.endpoint import Call
+from talkmill.server.http.fields import read_bool, to_options
+from talkmill.server.status import MalformedBody
+
+# Where the generation parameters may stand: HF's document says the first, its clients and its own
+# pipeline the second.
+_GROUPS = ("generation_parameters", "generate_kwargs")
+
+
+async def transcribe(call: Call) -> Response:
+    """Answer a file that is the body, or stands in JSON as base64."""
+    model = call.request.path_params.get("model", "")
+    audio: bytes | BinaryIO | None = None
+    fields: dict[str, Any] = {}
+    if media_type(call.request) == "application/json":
+        body = _object("body", await call.bodies.json(call.request))
+        audio = call.bodies.base64(body.get("inputs"), "inputs")
+        fields, terms = _read_body(body, call.terms)
+        call = replace(call, terms=terms)
+    else:
+        check_audio_type(call.request)
+    options, warnings = to_options(fields)
+    await call.gateway.ready(call.terms)
+    call.gateway.engine.check(options, model)  # before the upload, not after
+    if audio is None:
+        audio = await call.gateway.receive(call.bodies.pieces(call.request))
+    transcript = await call.transcribe(audio, options, model, warnings)
+    answer = to_answer(transcript, timestamps=options.timestamps)
+    return JSONResponse(answer, headers=call.compute_headers(transcript))
+
+
+def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
+    """Return a transcript as HF gives it.
+
+    The chunks' times have two names: the document says `timestamps`, the clients read `timestamp`.
+    """
+    answer: dict[str, Any] = {"text": transcript.text}
+    if timestamps:
+        answer["chunks"] = [
+            {"text": segment.text, "timestamp": times, "timestamps": times}
+            for segment in transcript.segments
+            for times in [[segment.start_s, segment.end_s]]
+        ]
+    if transcript.warnings:
+        answer["warnings"] = list(transcript.warnings)
+    return answer
+
+
+def _read_body(body: Mapping[str, Any], terms: Terms) -> tuple[dict[str, Any], Terms]:
+    """Return the options in a JSON body, wherever they stand, and the terms with its own."""
+    known = {"inputs", "parameters", "options", *_GROUPS}
+    _refuse_others("body", body, known)
+    parameters = _object("parameters", body.get("parameters"))
+    groups = [
+        {name: value for name, value in parameters.items() if name not in _GROUPS},
+        *(_object(name, parameters.get(name)) for name in _GROUPS),
+        *(_object(name, body.get(name)) for name in _GROUPS),
+    ]
+    fields: dict[str, Any] = {}
+    for group in groups:
+        for name, value in group.items():
+            if name in fields and fields[name] != value:
+                raise InvalidOption(
+                    f"{name} is given twice, as {fields[name]!r} and as {value!r}", name
+                )
+            fields[name] = value
+    return fields, _with_options(terms, _object("options", body.get("options")))
+
+
+def _with_options(terms: Terms, options: Mapping[str, Any]) -> Terms:
+    """Return the terms with those of older clients; what a header asks for holds as well."""
+    _refuse_others("options", options, {"use_cache", "wait_for_model"})
+    use_cache, wait = options.get("use_cache"), options.get("wait_for_model")
+    if use_cache is not None:
+        use_cache = read_bool("use_cache", use_cache)
+        terms = replace(terms, use_cache=terms.use_cache and use_cache)
+    if wait is not None:
+        wait = read_bool("wait_for_model", wait)
+        terms = replace(terms, wait_for_model=terms.wait_for_model or wait)
+    return terms
+
+
+def _object(name: str, value: object) -> Mapping[str, Any]:
+    if value is None and name != "body":
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedBody(f"{name} is no JSON object", name)
+    return value
+
+
+def _refuse_others(where: str, given: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := given.keys() - known:
+        name = min(unknown)
+        raise InvalidOption(f"{name} is not known in the {where}: {', '.join(sorted(known))}", name)

@@ -1,0 +1,177 @@
+"""OpenAI's schema for speech to text, as most tools speak it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+
+from talkmill.engine import (
+    InvalidOption,
+    Segment,
+    TalkmillError,
+    Task,
+    Transcript,
+    UnsupportedOption,
+)
+from talkmill.server.formats import FORMATS, timed_lines
+from talkmill.server.http.endpoint import Call
+from talkmill.server.http.errors import openai_details
+from talkmill.server.http.fields import to_options
+from talkmill.server.status import MalformedBody
+
+ANY_MODEL = "whisper-1"
+"""What many tools send whatever is served; here it means the model that is."""
+
+FORMATS_OF_ANSWERS = ("json", "text", "srt", "verbose_json", "vtt")
+_NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
+_TIMED = ("verbose_json", "srt", "vtt")
+_GRANULARITIES = "timestamp_granularities[]"
+_TEXTS = ("language", "prompt", "vad")  # the other fields are read as JSON: numbers, lists
+
+
+async def transcriptions(call: Call) -> Response:
+    """Write what was said, in its language."""
+    return await _answer(call, Task.TRANSCRIBE)
+
+
+async def translations(call: Call) -> Response:
+    """Write what was said, in English."""
+    return await _answer(call, Task.TRANSLATE)
+
+
+async def _answer(call: Call, task: Task) -> Response:
+    await call.gateway.ready(call.terms)
+    form = await call.bodies.form(call.request)
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise MalformedBody("file is not an uploaded file", "file")
+        shape, is_streamed = _read_shape(form)
+        model = str(form.get("model", ""))
+        model = "" if model == ANY_MODEL else model
+        fields = _read_fields(form)
+        options, warnings = to_options(
+            {**fields, "task": task.value, "return_timestamps": shape in _TIMED}
+        )
+        call.gateway.engine.check(options, model)
+    except BaseException:
+        await form.close()
+        raise
+    audio = file.file  # the engine closes it
+    if is_streamed:
+        items = call.gateway.stream(audio, options, model, call.terms)
+        # With the first one in hand, what is refused still gets a status of its own.
+        first = await call.unless_disconnected(anext(items))
+        return StreamingResponse(_events(first, items, warnings), media_type="text/event-stream")
+    transcript = await call.transcribe(audio, options, model, warnings)
+    return _respond(call, transcript, shape, task)
+
+
+def _read_shape(form: FormData) -> tuple[str, bool]:
+    """Return the format of the answer, and whether it comes in events."""
+    shape = form.get("response_format", "json")
+    if shape not in FORMATS_OF_ANSWERS:
+        names = ", ".join(FORMATS_OF_ANSWERS)
+        raise InvalidOption(f"response_format {shape!r} is none of {names}", "response_format")
+    for value in form.getlist(_GRANULARITIES):
+        if value == "word":
+            raise UnsupportedOption(f'{_GRANULARITIES} "word" is not supported yet', _GRANULARITIES)
+        if value != "segment":
+            raise InvalidOption(f"{_GRANULARITIES} {value!r} is not segment", _GRANULARITIES)
+        if shape != "verbose_json":
+            raise InvalidOption(
+                f"{_GRANULARITIES} needs response_format verbose_json", _GRANULARITIES
+            )
+    stream = str(form.get("stream", "false")).lower()
+    if stream not in ("true", "false"):
+        raise InvalidOption(f"stream {stream!r} is neither true nor false", "stream")
+    if stream == "true" and shape not in ("json", "text"):
+        raise InvalidOption(f"stream does not go with response_format {shape}", "stream")
+    return str(shape), stream == "true"
+
+
+def _read_fields(form: FormData) -> dict[str, Any]:
+    """Return the fields that shape the words."""
+    own = {"file", "model", "response_format", "stream", _GRANULARITIES}
+    fields: dict[str, Any] = {}
+    for name, text in form.multi_items():
+        if name in own:
+            continue
+        if name in ("task", "return_timestamps"):
+            raise InvalidOption(f"{name} is not known here: the address and the format say", name)
+        if name in fields:
+            raise InvalidOption(f"{name} is given twice", name)
+        if not isinstance(text, str):
+            raise MalformedBody(f"{name} is a file", name)
+        fields[name] = (text or None) if name in _TEXTS else _read_json(text)
+    return fields
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # whose range it is not in says so
+
+
+def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Response:
+    headers = call.compute_headers(transcript)
+    if shape in _NAMES_OF_FORMATS:
+        if transcript.warnings:
+            headers["x-warnings"] = json.dumps(transcript.warnings)
+        text = FORMATS[_NAMES_OF_FORMATS[shape]](transcript)
+        return PlainTextResponse(text, headers=headers)
+    answer: dict[str, Any] = {"text": transcript.text}
+    if shape == "verbose_json":
+        answer |= {
+            "task": task.value,
+            "language": transcript.language,
+            "duration": transcript.duration_s,
+            "segments": _segments(transcript),
+        }
+    if transcript.warnings:
+        answer["warnings"] = list(transcript.warnings)
+    return JSONResponse(answer, headers=headers)
+
+
+def _segments(transcript: Transcript) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "start": start_s, "end": end_s, "text": segment.text}
+        for i, ((start_s, end_s, _), segment) in enumerate(
+            zip(timed_lines(transcript), transcript.segments, strict=True)
+        )
+    ]
+
+
+async def _events(
+    first: Segment | Transcript,
+    others: AsyncGenerator[Segment | Transcript],
+    warnings: tuple[str, ...],
+) -> AsyncIterator[str]:
+    """Yield server-sent events: each segment's text as it is done, then all of it."""
+    async with aclosing(others):  # a caller who goes away gives the request up
+        yield _event_of(first, warnings)
+        try:
+            async for item in others:
+                yield _event_of(item, warnings)
+        except TalkmillError as error:  # the response has begun: only an event can tell
+            yield _event({"error": openai_details(error)})
+        yield "data: [DONE]\n\n"
+
+
+def _event_of(item: Segment | Transcript, warnings: tuple[str, ...]) -> str:
+    if isinstance(item, Segment):
+        return _event({"type": "transcript.text.delta", "delta": item.text})
+    done: dict[str, Any] = {"type": "transcript.text.done", "text": item.text}
+    if all_warnings := [*warnings, *item.warnings]:
+        done["warnings"] = all_warnings
+    return _event(done)
+
+
+def _event(content: dict[str, Any]) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
