@@ -5,15 +5,19 @@ import os
 # Before NumPy is there: its matrices are small, and threads of its own would fight for the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import pytest
 
 from fakes import DEMO_FOLDER, FakeModel, decode_file, demo_tokenizer, loaded, small_config
-from talkmill.engine import Engine
+from served import ModelThatCounts, Served
+from talkmill.engine import Engine, LoadedModel
 from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Samples
+from talkmill.server import BackgroundServer, ServerConfig
 
 DATA = Path(__file__).parent / "data"
 
@@ -59,3 +63,42 @@ def engine(model: FakeModel) -> Iterator[Engine]:
         model.forget()  # the warm-up
         yield engine
         model.release()
+
+
+@pytest.fixture
+def counting_model(model: FakeModel) -> ModelThatCounts:
+    """`model`, ready for use, that tells when requests arrive."""
+    return ModelThatCounts(**vars(loaded(model)))
+
+
+@pytest.fixture
+def server_config() -> Callable[..., ServerConfig]:
+    """Makes settings of a small server on a free port, with others on top."""
+
+    def make(**settings: object) -> ServerConfig:
+        small = small_config().model_dump()
+        return ServerConfig.model_validate({**small, "port": 0, **settings})
+
+    return make
+
+
+@pytest.fixture
+def serve(
+    model: FakeModel, server_config: Callable[..., ServerConfig]
+) -> Iterator[Callable[..., Served]]:
+    """Starts servers with the settings given, on `model` or on another; stops them at the end."""
+    with ExitStack() as stack:
+
+        def start(loaded_model: LoadedModel | None = None, **settings: object) -> Served:
+            ready = loaded_model or loaded(model)
+            replica = ready.replicas[0]
+            assert isinstance(replica, FakeModel)
+            background = stack.enter_context(
+                BackgroundServer(server_config(**settings), model=ready)
+            )
+            stack.callback(replica.release)
+            replica.forget()  # the warm-up
+            channel = stack.enter_context(grpc.insecure_channel(background.address))
+            return Served(background, replica, channel)
+
+        yield start

@@ -1,0 +1,153 @@
+"""A real server on a free port of this machine, a fake model in it, and ways to talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from threading import Semaphore
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from fakes import PATIENCE_S, FakeModel
+from talkmill.engine import LoadedModel
+from talkmill.proto import transcription_pb2 as pb
+from talkmill.proto import transcription_pb2_grpc as pb_grpc
+from talkmill.server import BackgroundServer
+
+PIECE_BYTES = 5_000  # of a streamed upload: several messages for the smallest file
+
+
+class Refusal(NamedTuple):
+    """How a call failed: its code, and the field that its `BadRequest` names."""
+
+    code: grpc.StatusCode
+    field: str | None = None
+
+
+class Call:
+    """One RPC under way, whichever it is."""
+
+    def __init__(self, rpc: Any, read: Callable[[], pb.TranscribeResponse]) -> None:
+        self._rpc = rpc
+        self._read = read
+
+    def answer(self) -> pb.TranscribeResponse:
+        return self._read()
+
+    def refusal(self) -> Refusal:
+        try:
+            answer = self._read()
+        except (grpc.RpcError, grpc.FutureCancelledError):
+            status = rpc_status.from_call(self._rpc)
+            violations = [
+                violation.field
+                for detail in (status.details if status else ())
+                for violation in _bad_request(detail).field_violations
+            ]
+            return Refusal(self._rpc.code(), *violations)
+        pytest.fail(f"answered with {answer.text!r}")
+
+    def details(self) -> str:
+        return str(self._rpc.details())
+
+    def cancel(self) -> None:
+        self._rpc.cancel()
+
+
+def _bad_request(detail: Any) -> error_details_pb2.BadRequest:
+    message = error_details_pb2.BadRequest()
+    assert detail.Unpack(message)
+    return message
+
+
+def _result(responses: Iterable[pb.TranscribeStreamResponse]) -> pb.TranscribeResponse:
+    """Return the last message, and see to it that it alone is a result."""
+    *segments, last = responses
+    assert {message.WhichOneof("payload") for message in segments} <= {"segment"}
+    assert last.WhichOneof("payload") == "result"
+    return last.result
+
+
+def stream_messages(
+    audio: bytes, model: str, options: pb.TranscribeOptions
+) -> Iterator[pb.TranscribeStreamRequest]:
+    config = pb.TranscribeStreamConfig(model=model, options=options)
+    yield pb.TranscribeStreamRequest(config=config)
+    for start in range(0, len(audio), PIECE_BYTES):
+        yield pb.TranscribeStreamRequest(audio=audio[start : start + PIECE_BYTES])
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server and a connection to it."""
+
+    background: BackgroundServer
+    model: FakeModel
+    channel: grpc.Channel
+
+    @property
+    def address(self) -> str:
+        return self.background.address
+
+    @property
+    def stub(self) -> pb_grpc.TranscriptionStub:
+        return pb_grpc.TranscriptionStub(self.channel)
+
+    def unary(
+        self,
+        audio: bytes,
+        *,
+        model: str = "",
+        timeout_s: float | None = PATIENCE_S,
+        **options: object,
+    ) -> Call:
+        """Send audio through Transcribe, without VAD unless asked."""
+        request = pb.TranscribeRequest(audio=audio, model=model, options=wire_options(**options))
+        rpc = self.stub.Transcribe.future(request, timeout=timeout_s)
+        return Call(rpc, rpc.result)
+
+    def stream(
+        self,
+        audio: bytes,
+        *,
+        model: str = "",
+        timeout_s: float | None = PATIENCE_S,
+        **options: object,
+    ) -> Call:
+        """Send audio through TranscribeStream, without VAD unless asked."""
+        return self.raw_stream(stream_messages(audio, model, wire_options(**options)), timeout_s)
+
+    def raw_stream(
+        self, messages: Iterable[pb.TranscribeStreamRequest], timeout_s: float | None = PATIENCE_S
+    ) -> Call:
+        rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s)
+        return Call(rpc, lambda: _result(rpc))
+
+    def health(self, service: str = "") -> int:
+        request = health_pb2.HealthCheckRequest(service=service)
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        return int(stub.Check(request, timeout=PATIENCE_S).status)
+
+
+def wire_options(**options: object) -> pb.TranscribeOptions:
+    return pb.TranscribeOptions(**{"vad": pb.VAD_MODE_OFF, **options})
+
+
+@dataclass(frozen=True, eq=False)
+class ModelThatCounts(LoadedModel):
+    """Tells of each request that the engine looks at, just before it is admitted."""
+
+    arrivals: Semaphore = field(default_factory=lambda: Semaphore(0))
+
+    def check_language(self, language: str | None) -> str | None:
+        self.arrivals.release()
+        return super().check_language(language)
+
+    def wait_for_requests(self, count: int) -> None:
+        for _ in range(count):
+            assert self.arrivals.acquire(timeout=PATIENCE_S)
