@@ -92,7 +92,7 @@ class BodyReader:
         async for piece in self.pieces(request, limit):
             body += piece
         try:
-            return json.loads(body)
+            return json.loads(body, object_pairs_hook=_without_doubles)
         except (ValueError, RecursionError) as error:
             raise MalformedBody(f"the body is no JSON: {error}", "body") from None
 
@@ -106,6 +106,8 @@ class BodyReader:
         if not isinstance(text, str):
             raise MalformedBody(f"{field} is not the audio file in base64", field)
         try:
+            if len(text) % 4:  # Python lets too much padding pass
+                raise ValueError
             audio = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise MalformedBody(f"{field} is not valid base64", field) from None
@@ -136,3 +138,12 @@ class BodyReader:
             raise MalformedBody(f"the form is broken: {error.message}", "body") from None
         except (KeyError, UnicodeError, AssertionError) as error:
             raise MalformedBody(f"the form is broken: {error!r}", "body") from None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise MalformedBody(f"{name} stands twice in one object", name)
+        content[name] = value
+    return content

@@ -13,6 +13,7 @@ from talkmill.server.gateway import Loading
 from talkmill.server.status import field_of, status_of
 
 _RETRY_AFTER_S = 1  # a queue moves on within a batch or two
+_MAX_TEXT = 1_000  # letters of a message: it may repeat what was sent
 _OPENAI_TYPES = {
     RequestError: "invalid_request_error",
     Unauthenticated: "invalid_request_error",
@@ -23,7 +24,7 @@ _OPENAI_TYPES = {
 def huggingface_error(error: BaseException) -> JSONResponse:
     """Return `{"error": ...}`, with the field at fault, and how long loading may take."""
     body: dict[str, Any] = {"error": _message(error)}
-    if (field := field_of(error)) is not None:
+    if (field := _field(error)) is not None:
         body["field"] = field
     if isinstance(error, Loading):
         body["estimated_time"] = round(error.estimated_s, 1)
@@ -41,13 +42,24 @@ def openai_details(error: BaseException) -> dict[str, Any]:
     return {
         "message": _message(error),
         "type": next(kinds, "server_error"),
-        "param": field_of(error),
+        "param": _field(error),
         "code": None,
     }
 
 
 def _message(error: BaseException) -> str:
-    return str(error) if isinstance(error, TalkmillError) else "internal error"
+    return _printable(str(error)) if isinstance(error, TalkmillError) else "internal error"
+
+
+def _field(error: BaseException) -> str | None:
+    field = field_of(error)
+    return None if field is None else _printable(field)
+
+
+def _printable(text: str) -> str:
+    if len(text) > _MAX_TEXT:
+        text = f"{text[: _MAX_TEXT // 2]} ... {text[-_MAX_TEXT // 2 :]}"
+    return text.encode(errors="backslashreplace").decode()  # JSON can write half a character
 
 
 def _respond(error: BaseException, body: dict[str, Any]) -> JSONResponse:

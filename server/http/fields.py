@@ -38,11 +38,11 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
         InvalidOption: A name or a value is not known; ranges are the engine's to check.
         UnsupportedOption: A value is known, but not honoured yet.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
-    unknown = given.keys() - _OPTIONS.keys() - _GENERATION - IDLE.keys()
+    unknown = fields.keys() - _OPTIONS.keys() - _GENERATION - IDLE.keys()
     if unknown:
         name = min(unknown)
         raise InvalidOption(f"{name} is not known here", name)
+    given = {name: value for name, value in fields.items() if value is not None}
     options = {
         field: read(name, given[name]) for name, (field, read) in _OPTIONS.items() if name in given
     }
@@ -78,6 +78,10 @@ def _read_timestamps(name: str, value: object) -> bool:
 def _read_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidOption(f"{name} {value!r} is no text", name)
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can write half a character
+        raise InvalidOption(f"{name} {value!r} is no Unicode", name) from None
     return value
 
 

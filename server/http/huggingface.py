@@ -72,11 +72,10 @@ def _read_body(body: Mapping[str, Any], terms: Terms) -> tuple[dict[str, Any], T
     fields: dict[str, Any] = {}
     for group in groups:
         for name, value in group.items():
-            if name in fields and fields[name] != value:
-                raise InvalidOption(
-                    f"{name} is given twice, as {fields[name]!r} and as {value!r}", name
-                )
-            fields[name] = value
+            before = fields.get(name)
+            if None not in (before, value) and before != value:
+                raise InvalidOption(f"{name} is given twice, as {before!r} and as {value!r}", name)
+            fields[name] = before if value is None else value
     return fields, _with_options(terms, _object("options", body.get("options")))
 
 

@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
-import requests
 
-from fakes import DEMO_FOLDER, PATIENCE_S, small_config
+from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
+from http_calls import Http
 from served import Served
 from talkmill.server import BackgroundServer, ServerConfig
-
-
-class Http:
-    """A server with a fake model, and calls to its HTTP door."""
-
-    def __init__(self, served: Served) -> None:
-        self.served = served
-        self.model = served.model
-        self.url = served.background.http_address
-
-    def get(self, path: str, **arguments: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=PATIENCE_S, **arguments)
-
-    def post(self, path: str, **arguments: Any) -> requests.Response:
-        return requests.post(self.url + path, timeout=PATIENCE_S, **arguments)
-
-    def ask(
-        self,
-        audio: bytes,
-        parameters: object = None,
-        *,
-        path: str = "/",
-        headers: dict[str, str] | None = None,
-        **body: object,
-    ) -> requests.Response:
-        """Send HF's JSON, without VAD unless asked."""
-        if parameters is None:
-            parameters = {}
-        if isinstance(parameters, dict):
-            parameters = {"vad": "off", **parameters}
-        inputs = base64.b64encode(audio).decode()
-        content = {"inputs": inputs, "parameters": parameters, **body}
-        return self.post(path, json=content, headers=headers)
-
-    def upload(
-        self, audio: bytes, path: str = "/v1/audio/transcriptions", **fields: object
-    ) -> requests.Response:
-        """Send OpenAI's form, without VAD unless asked."""
-        data = {"vad": "off", **fields}
-        return self.post(path, data=data, files={"file": ("tones.flac", audio)})
 
 
 @pytest.fixture
@@ -62,6 +22,22 @@ def http(serve: Callable[..., Served]) -> Callable[..., Http]:
         return Http(serve(*model, http_port=0, **settings))
 
     return start
+
+
+@pytest.fixture(scope="package")
+def shared_server() -> Iterator[Http]:
+    model = FakeModel()
+    settings = {**small_config().model_dump(), "port": 0, "http_port": 0}
+    background = BackgroundServer(ServerConfig.model_validate(settings), model=loaded(model))
+    with background, grpc.insecure_channel(background.address) as channel:
+        yield Http(Served(background, model, channel))
+
+
+@pytest.fixture
+def server(shared_server: Http) -> Http:
+    """A server with a fake model, for tests that leave it as it was."""
+    shared_server.model.forget()
+    return shared_server
 
 
 @pytest.fixture(scope="package")
