@@ -45,7 +45,7 @@ class ServerConfig(EngineConfig):
     http_timeout_s: float = Field(
         3600.0,
         gt=0,
-        description="How long a request over HTTP may take from its last byte to its answer, in "
+        description="How long a request over HTTP may take from its first byte to its answer, in "
         "seconds; over gRPC the caller says.",
     )
     upload_timeout_s: float = Field(

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 
 from talkmill.engine import (
     AudioTooLong,
+    DeadlineExceeded,
     Engine,
     InvalidOption,
     NotReady,
@@ -125,7 +126,7 @@ class Gateway:
 
         Raises:
             Loading: It is not, and the caller would not wait for it.
-            NotReady: It never will be.
+            DeadlineExceeded: It was not in time.
         """
         if self.engine.state is not State.LOADING:
             return
@@ -136,7 +137,7 @@ class Gateway:
         try:
             await asyncio.wait_for(self._settled.wait(), terms.remaining_s)
         except TimeoutError:
-            raise NotReady("the model was not loaded in time") from None
+            raise DeadlineExceeded("the deadline passed before the model was loaded") from None
 
     async def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions, model: str, terms: Terms

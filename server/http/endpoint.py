@@ -13,7 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from talkmill.engine import Cancelled, TalkmillError, TranscribeOptions, Transcript
+from talkmill.engine import (
+    Cancelled,
+    DeadlineExceeded,
+    TalkmillError,
+    TranscribeOptions,
+    Transcript,
+)
 from talkmill.server.config import ServerConfig
 from talkmill.server.gateway import Gateway, Terms, read_switch
 from talkmill.server.http.body import BodyReader
@@ -124,13 +130,21 @@ class Endpoint:
 
         try:
             with self._gateway.open(_DOOR):
-                response = await self._handler(self._let_in(request))
+                response = await self._in_time(self._let_in(request))
                 await response(scope, receive, watched_send)
         except Exception as error:  # the edge: a fault of ours is logged whole, told in general
             if not isinstance(error, TalkmillError):
                 _log.exception("an HTTP request failed")
             if not has_started:
                 await self._to_response(error)(scope, receive, send)
+
+    async def _in_time(self, call: Call) -> Response:
+        try:
+            # The engine looks at deadlines between its steps; nobody here waits for a step to end.
+            async with asyncio.timeout_at(call.terms.deadline_s):
+                return await self._handler(call)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed before the answer") from None
 
     def _let_in(self, request: Request) -> Call:
         headers = request.headers

@@ -1,0 +1,306 @@
+"""Bodies of requests: their types and sizes, uploads that stall, and callers who go away."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+from fakes import PATIENCE_S, chunk_tones, encode_audio, tones_file, words
+from http_calls import Http
+from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.server.gateway import SPOOL_BYTES
+
+TONE = tones_file(10)
+LIMIT_BYTES = 200_000
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "",
+        "audio/flac",
+        "audio/x-anything; codecs=1",
+        "video/mp4",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "application/ogg",
+        "AUDIO/FLAC",
+        "nonsense",
+    ],
+)
+def test_a_raw_body_of_any_type_that_may_be_audio_is_taken(
+    demo: Any, sample: bytes, sample_text: str, kind: str | None
+) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+
+    response = requests.post(demo.http_address, data=sample, headers=headers)
+
+    assert response.json() == {"text": sample_text}
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "text/html; charset=utf-8", "image/png", "multipart/form-data"]
+)
+def test_a_raw_body_of_a_type_that_is_never_audio_is_refused(server: Http, kind: str) -> None:
+    response = server.post("/", data=TONE, headers={"content-type": kind})
+
+    assert (response.status_code, response.json()["field"]) == (415, "content-type")
+    assert kind.partition(";")[0] in response.json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["audio/flac", "application/json", "", None])
+def test_openais_schema_takes_forms_only(server: Http, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+
+    response = server.post("/v1/audio/transcriptions", data=TONE, headers=headers)
+
+    assert (response.status_code, response.json()["error"]["param"]) == (415, "content-type")
+
+
+def test_json_is_taken_with_a_charset(server: Http) -> None:
+    body = json.dumps({"inputs": b64encode(TONE).decode(), "parameters": {"vad": "off"}})
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+
+    assert server.post("/", data=body, headers=headers).json() == {"text": words(10)}
+
+
+def pieces_of(body: bytes) -> Iterator[bytes]:
+    """Yield a body in pieces: `requests` sends it chunked, and tells no length."""
+    for start in range(0, len(body), 50_000):
+        yield body[start : start + 50_000]
+
+
+def form_of(audio: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
+    request = requests.Request(
+        "POST", "http://localhost", data=fields, files={"file": ("a.flac", audio)}
+    ).prepare()
+    assert isinstance(request.body, bytes)
+    return request.body, {"content-type": request.headers["content-type"]}
+
+
+def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
+    body = {"inputs": b64encode(audio).decode(), "parameters": {"vad": "off"}}
+    return json.dumps(body).encode(), {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with length", "chunked"])
+@pytest.mark.parametrize("how", ["raw", "json", "form"])
+@pytest.mark.parametrize("excess", [1, 3_000_000])
+def test_a_body_over_the_limit_is_refused(
+    http: Callable[..., Http], how: str, is_chunked: bool, excess: int
+) -> None:
+    server = http(max_audio_bytes=LIMIT_BYTES, max_inline_bytes=LIMIT_BYTES)
+    path = "/v1/audio/transcriptions" if how == "form" else "/"
+    shapes: dict[str, Callable[[bytes], tuple[bytes, dict[str, str]]]] = {
+        "raw": lambda audio: (audio, {}),
+        "json": json_of,
+        "form": form_of,
+    }
+    body, headers = shapes[how](bytes(LIMIT_BYTES + excess))
+    data: Any = pieces_of(body) if is_chunked else body
+
+    response = server.post(path, data=data, headers=headers)
+
+    assert response.status_code == 413
+    told = response.json()
+    assert "audio" in (told["error"]["param"] if how == "form" else told["field"])
+    assert "limit" in str(told["error"])
+    assert server.model.encoded == []
+    assert server.ask(TONE).json() == {"text": words(10)}  # it goes on
+
+
+@pytest.mark.parametrize("how", ["raw", "json", "form"])
+def test_audio_over_the_limit_on_seconds_is_refused(http: Callable[..., Http], how: str) -> None:
+    server = http(max_audio_s=0.5)
+    calls: dict[str, Callable[[], requests.Response]] = {
+        "raw": lambda: server.post("/", data=TONE),
+        "json": lambda: server.ask(TONE),
+        "form": lambda: server.upload(TONE),
+    }
+
+    assert calls[how]().status_code == 413
+
+
+@pytest.mark.parametrize("how", ["raw", "form"])
+def test_chunked_transfer_is_taken(server: Http, how: str) -> None:
+    body, headers = (TONE, {}) if how == "raw" else form_of(TONE, vad="off")
+    path = "/" if how == "raw" else "/v1/audio/transcriptions"
+
+    response = server.post(path, data=pieces_of(body), headers=headers)
+
+    assert response.status_code == 200
+
+
+def mp4_with_its_index_at_the_end() -> bytes:
+    audio = encode_audio(chunk_tones([10]), "mp4", "aac", bit_rate=64_000)
+    assert audio.index(b"moov") > audio.index(b"mdat")
+    return audio
+
+
+@pytest.mark.parametrize("how", ["raw", "json", "form"])
+def test_an_mp4_with_its_index_at_the_end_is_read(server: Http, how: str) -> None:
+    audio = mp4_with_its_index_at_the_end()
+    path = "/v1/audio/transcriptions" if how == "form" else "/"
+    body, headers = {"raw": (audio, {}), "json": json_of(audio), "form": form_of(audio, vad="off")}[
+        how
+    ]
+
+    response = server.post(path, data=pieces_of(body), headers=headers)
+
+    assert response.status_code == 200
+    if how != "raw":  # whose VAD finds no speech in a tone
+        assert response.json()["text"] == words(10)
+
+
+@pytest.mark.parametrize("how", ["raw", "form"])
+def test_a_body_that_is_spooled_to_disk_is_read(
+    demo: Any, sample_text: str, sample: bytes, how: str
+) -> None:
+    audio = large_wav_of(sample)
+    if how == "raw":
+        response = requests.post(demo.http_address, data=pieces_of(audio))
+    else:
+        body, headers = form_of(audio)
+        response = requests.post(
+            f"{demo.http_address}/v1/audio/transcriptions", data=pieces_of(body), headers=headers
+        )
+
+    assert response.json() == {"text": sample_text}
+
+
+def large_wav_of(sample: bytes) -> bytes:
+    """Return the sample with so many channels and at such a rate that it does not fit in memory."""
+    import av
+
+    with av.open(io.BytesIO(sample)) as container:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    scaled = (samples / 32_768).astype(np.float32)
+    audio = encode_audio(scaled, "wav", "pcm_f64le", rate=96_000, channels=2)
+    assert len(audio) > SPOOL_BYTES + SAMPLE_RATE
+    return audio
+
+
+class Socket:
+    """A caller who writes HTTP by hand, and may stop at any byte."""
+
+    def __init__(self, server: Http) -> None:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        self._host = host
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, head: str, body: bytes = b"") -> None:
+        lines = f"{head}\r\nhost: {self._host}\r\n\r\n".encode()
+        self._socket.sendall(lines + body)
+
+    def read(self) -> tuple[int, dict[str, Any]]:
+        """Return the next answer: its status, and its JSON."""
+        response = HTTPResponse(self._socket)
+        response.begin()
+        return response.status, json.loads(response.read())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        pytest.param("POST / HTTP/1.1\r\ncontent-length: 1000", TONE[:100], id="raw"),
+        pytest.param("POST / HTTP/1.1\r\ncontent-length: 1000", b"", id="nothing"),
+        pytest.param("POST / HTTP/1.1\r\ntransfer-encoding: chunked", b"5\r\nabc", id="chunked"),
+        pytest.param(
+            "POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 1000",
+            b'{"inputs": "',
+            id="json",
+        ),
+        pytest.param(
+            "POST /v1/audio/transcriptions HTTP/1.1\r\ncontent-length: 1000\r\n"
+            "content-type: multipart/form-data; boundary=x",
+            b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
+            id="form",
+        ),
+    ],
+)
+def test_an_upload_that_stalls_is_refused(
+    http: Callable[..., Http], head: str, body: bytes
+) -> None:
+    with Socket(http(upload_timeout_s=0.1)) as caller:
+        caller.send(head, body)
+
+        status, answer = caller.read()
+
+    assert status == 400
+    assert "no byte came in 0.1 s" in str(answer["error"])
+    assert "body" in (answer.get("field"), answer["error"]["param"] if "v1" in head else None)
+
+
+def test_an_upload_that_trickles_is_cut_off_in_the_end(http: Callable[..., Http]) -> None:
+    with Socket(http(http_timeout_s=0.3)) as caller:
+        caller.send("POST / HTTP/1.1\r\ncontent-length: 1000", b"abc")
+
+        status, answer = caller.read()
+
+    assert status == 504
+    assert "deadline" in str(answer["error"])
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("how", ["json", "form"])
+def test_a_caller_who_goes_away_gives_the_request_up(
+    http: Callable[..., Http], how: str, is_streamed: bool
+) -> None:
+    server = http(max_requests=1)
+    server.model.hold()
+    if how == "json":
+        path, (body, headers) = "/", json_of(TONE)
+    else:
+        stream = "true" if is_streamed else "false"
+        path, (body, headers) = "/v1/audio/transcriptions", form_of(TONE, vad="off", stream=stream)
+    caller = Socket(server)
+    kind = headers["content-type"]
+    caller.send(
+        f"POST {path} HTTP/1.1\r\ncontent-length: {len(body)}\r\ncontent-type: {kind}", body
+    )
+    server.model.wait_for_calls(1)
+
+    caller.close()
+
+    engine = server.served.background.server.engine
+    while engine.num_requests:  # the test's own timeout ends a wait in vain
+        server.get("/live")
+    server.model.release()
+    assert server.ask(tones_file(20)).json() == {"text": words(20)}
+
+
+def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..., Http]) -> None:
+    server = http(max_requests=1)
+    gateway = server.served.background.server._gateway
+    for path in ("/", "/v1/audio/transcriptions"):
+        caller = Socket(server)
+        kind = "audio/flac" if path == "/" else "multipart/form-data; boundary=x"
+        caller.send(
+            f"POST {path} HTTP/1.1\r\ncontent-length: 1000\r\ncontent-type: {kind}",
+            b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
+        )
+        caller.close()
+
+    assert server.ask(TONE).json() == {"text": words(10)}
+    while gateway._num_open:
+        server.get("/live")
+    assert server.served.background.server.engine.num_requests == 0
