@@ -36,7 +36,8 @@ class Access:
         """Return what the settings allow.
 
         Raises:
-            ConfigError: A token file cannot be read, or everyone could call from anywhere.
+            ConfigError: A token file cannot be read or holds none, a name stands for two tokens,
+                or everyone could call from anywhere.
         """
         entries = list(config.auth_tokens)
         if config.auth_tokens_file is not None:
@@ -44,13 +45,21 @@ class Access:
                 lines = config.auth_tokens_file.read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"auth_tokens_file: {error}") from error
-            entries += [line.strip() for line in lines if line.strip() and line[0] != "#"]
+            from_file = [line.strip() for line in lines]
+            from_file = [line for line in from_file if line and line[0] != "#"]
+            if not from_file:  # it was named to keep others out
+                raise ConfigError(f"auth_tokens_file: {config.auth_tokens_file} holds no token")
+            entries += from_file
         if not entries and not config.allow_anonymous and not _is_loopback(config.host):
             raise ConfigError(
                 f"host: {config.host} can be reached from elsewhere: name auth_tokens_file or "
                 "auth_tokens, or say allow_anonymous"
             )
-        return cls(dict(_read_entry(entry) for entry in entries))
+        digests: dict[str, str] = {}
+        for name, digest in map(_read_entry, entries):
+            if digests.setdefault(name, digest) != digest:
+                raise ConfigError(f"auth_tokens: {name} stands for two tokens")
+        return cls(digests)
 
     def check(self, authorization: str | None) -> None:
         """Refuse a call without a known token, if tokens are asked for at all.

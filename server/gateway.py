@@ -88,9 +88,19 @@ class Gateway:
         self._access = access
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is ready, or never will be
+        self._is_draining = False
         self._num_open = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def state(self) -> State:
+        """Where the server is in its life."""
+        return State.CLOSED if self._is_draining else self.engine.state
+
+    def refuse_new(self) -> None:
+        """Finish the calls that are open, and take no other."""
+        self._is_draining = True
 
     def settled(self) -> None:
         """Let those go on who wait for the model."""
@@ -102,11 +112,17 @@ class Gateway:
 
     @contextmanager
     def open(self, door: str) -> Iterator[None]:
-        """Count a call while it is open, and how it ends."""
+        """Count a call while it is open, and how it ends.
+
+        Raises:
+            NotReady: Calls are not taken any more.
+        """
         self._num_open += 1
         self._idle.clear()
         try:
             with self.metrics.count(door):
+                if self._is_draining:
+                    raise NotReady("the server is draining")
                 yield
         finally:
             self._num_open -= 1

@@ -120,15 +120,19 @@ class Server:
 
     async def drain(self) -> None:
         """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
+        self._gateway.refuse_new()  # connections that are open already may bring more
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.gather(*self._stop_doors(self._config.drain_timeout_s))
-        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._gateway.wait_idle())]
-        await asyncio.wait([*waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        idle = asyncio.create_task(self._gateway.wait_idle())
+        waiting: list[asyncio.Future[Any]] = [idle, stopping]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         # What is open now is answered and on its way, or watches our health for as long as it can.
         await asyncio.gather(*self._stop_doors(FLUSH_S))
         stats = self.engine.stats
         if not self._device_lost:  # its threads may never come back
             await asyncio.to_thread(self.engine.close, 0)
+        await asyncio.wait({idle}, timeout=FLUSH_S)  # who was failed just now is told so
+        idle.cancel()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,

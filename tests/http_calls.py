@@ -11,6 +11,20 @@ from fakes import PATIENCE_S
 from served import Served
 
 
+def post_json(
+    url: str,
+    audio: bytes,
+    parameters: dict[str, Any] | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    **body: object,
+) -> requests.Response:
+    """Send HF's JSON, without VAD unless asked."""
+    inputs = base64.b64encode(audio).decode()
+    content = {"inputs": inputs, "parameters": {"vad": "off", **(parameters or {})}, **body}
+    return requests.post(url, json=content, headers=headers, timeout=PATIENCE_S)
+
+
 class Http:
     """A server with a fake model, and calls to its HTTP door."""
 
@@ -28,20 +42,14 @@ class Http:
     def ask(
         self,
         audio: bytes,
-        parameters: object = None,
+        parameters: dict[str, Any] | None = None,
         *,
         path: str = "/",
         headers: dict[str, str] | None = None,
         **body: object,
     ) -> requests.Response:
         """Send HF's JSON, without VAD unless asked."""
-        if parameters is None:
-            parameters = {}
-        if isinstance(parameters, dict):
-            parameters = {"vad": "off", **parameters}
-        inputs = base64.b64encode(audio).decode()
-        content = {"inputs": inputs, "parameters": parameters, **body}
-        return self.post(path, json=content, headers=headers)
+        return post_json(self.url + path, audio, parameters, headers=headers, **body)
 
     def upload(
         self, audio: bytes, path: str = "/v1/audio/transcriptions", **fields: object

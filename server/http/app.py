@@ -43,6 +43,9 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
     def endpoint(handler: Handler, to_response: Callable[[BaseException], Response]) -> Endpoint:
         return Endpoint(handler, to_response, gateway, config)
 
+    def view(handler: Handler, to_response: Callable[[BaseException], Response]) -> Endpoint:
+        return Endpoint(handler, to_response, gateway, config, is_counted=False)
+
     async def show_description(request: Request) -> Response:
         return JSONResponse(description)
 
@@ -53,7 +56,7 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
         return JSONResponse({"status": "live"})
 
     async def health(request: Request) -> Response:
-        state = gateway.engine.state
+        state = gateway.state
         code = 200 if state is State.READY else 503
         return JSONResponse({"status": state.value}, code)
 
@@ -61,9 +64,7 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
         return Response(gateway.metrics.render(), media_type=_METRICS_TYPE)
 
     async def models(call: Call) -> Response:
-        return JSONResponse(
-            [{"id": gateway.engine.model_name, "status": gateway.engine.state.value}]
-        )
+        return JSONResponse([{"id": gateway.engine.model_name, "status": gateway.state.value}])
 
     async def openai_models(call: Call) -> Response:
         model = {"id": gateway.engine.model_name, "object": "model", "created": 0}
@@ -75,9 +76,9 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
         Route("/health", health),
         Route("/openapi.json", show_description),
         Route("/docs", show_page),
-        Route("/metrics", endpoint(show_metrics, huggingface_error), methods=["GET"]),
-        Route("/models", endpoint(models, huggingface_error), methods=["GET"]),
-        Route("/v1/models", endpoint(openai_models, openai_error), methods=["GET"]),
+        Route("/metrics", view(show_metrics, huggingface_error), methods=["GET"]),
+        Route("/models", view(models, huggingface_error), methods=["GET"]),
+        Route("/v1/models", view(openai_models, openai_error), methods=["GET"]),
         Route(
             "/v1/audio/transcriptions",
             endpoint(openai.transcriptions, openai_error),

@@ -61,5 +61,5 @@ class HttpDoor:
             return
         _, unfinished = await asyncio.wait({self._running}, timeout=grace_s)
         if unfinished:
-            self._running.cancel()
+            self._server.force_exit = True  # cancelled, it would leave its sockets open
             await asyncio.wait({self._running})

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import BinaryIO, TypeVar
 
@@ -101,6 +102,8 @@ class Endpoint:
         to_response: Callable[[BaseException], Response],
         gateway: Gateway,
         config: ServerConfig,
+        *,
+        is_counted: bool = True,
     ) -> None:
         """Take the parts.
 
@@ -109,7 +112,9 @@ class Endpoint:
             to_response: Tells of an error as the schema does.
             gateway: The engine, as the doors see it.
             config: The settings.
+            is_counted: Whether its calls are counted, and refused while the server drains.
         """
+        self._is_counted = is_counted
         self._handler = handler
         self._to_response = to_response
         self._gateway = gateway
@@ -129,7 +134,7 @@ class Endpoint:
             await send(message)
 
         try:
-            with self._gateway.open(_DOOR):
+            with self._gateway.open(_DOOR) if self._is_counted else nullcontext():
                 response = await self._in_time(self._let_in(request))
                 await response(scope, receive, watched_send)
         except Exception as error:  # the edge: a fault of ours is logged whole, told in general
@@ -137,6 +142,8 @@ class Endpoint:
                 _log.exception("an HTTP request failed")
             if not has_started:
                 await self._to_response(error)(scope, receive, send)
+            elif isinstance(error, TalkmillError):  # the caller has been told in its stream
+                await send({"type": "http.response.body"})
 
     async def _in_time(self, call: Call) -> Response:
         try:

@@ -161,6 +161,7 @@ async def _events(
                 yield _event_of(item, warnings)
         except TalkmillError as error:  # the response has begun: only an event can tell
             yield _event({"error": openai_details(error)})
+            raise
         yield "data: [DONE]\n\n"
 
 
