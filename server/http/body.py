@@ -128,9 +128,15 @@ class BodyReader:
         """
         if media_type(request) != "multipart/form-data":
             raise UnsupportedMediaType("send multipart/form-data", "content-type")
-        pieces = self.pieces(request, self._max_bytes + _FORM_SLACK_BYTES)
-        parser = MultiPartParser(
-            request.headers, pieces, max_files=1, max_fields=100, max_part_size=_FORM_SLACK_BYTES
+
+        async def whole() -> AsyncGenerator[bytes, None]:
+            async for piece in self.pieces(request, self._max_bytes + _FORM_SLACK_BYTES):
+                yield piece
+            if not parser.has_ended:
+                raise MultiPartException("it ends before its last boundary")
+
+        parser = _FormParser(
+            request.headers, whole(), max_files=1, max_fields=100, max_part_size=_FORM_SLACK_BYTES
         )
         try:
             return await parser.parse()
@@ -138,6 +144,15 @@ class BodyReader:
             raise MalformedBody(f"the form is broken: {error.message}", "body") from None
         except (KeyError, UnicodeError, AssertionError) as error:
             raise MalformedBody(f"the form is broken: {error!r}", "body") from None
+
+
+class _FormParser(MultiPartParser):
+    """Tells a whole form from one that was cut short, of which Starlette passes over the rest."""
+
+    has_ended = False
+
+    def on_end(self) -> None:
+        self.has_ended = True
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ async def _answer(call: Call, task: Task) -> Response:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise MalformedBody("file is not an uploaded file", "file")
+        _refuse_doubles(form)
         shape, is_streamed = _read_shape(form)
         model = str(form.get("model", ""))
         model = "" if model == ANY_MODEL else model
@@ -70,6 +71,12 @@ async def _answer(call: Call, task: Task) -> Response:
         return StreamingResponse(_events(first, items, warnings), media_type="text/event-stream")
     transcript = await call.transcribe(audio, options, model, warnings)
     return _respond(call, transcript, shape, task)
+
+
+def _refuse_doubles(form: FormData) -> None:
+    for name in form:
+        if name != _GRANULARITIES and len(form.getlist(name)) > 1:
+            raise InvalidOption(f"{name} is given twice", name)
 
 
 def _read_shape(form: FormData) -> tuple[str, bool]:
@@ -104,8 +111,6 @@ def _read_fields(form: FormData) -> dict[str, Any]:
             continue
         if name in ("task", "return_timestamps"):
             raise InvalidOption(f"{name} is not known here: the address and the format say", name)
-        if name in fields:
-            raise InvalidOption(f"{name} is given twice", name)
         if not isinstance(text, str):
             raise MalformedBody(f"{name} is a file", name)
         fields[name] = (text or None) if name in _TEXTS else _read_json(text)
