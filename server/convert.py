@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -73,7 +74,15 @@ def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
         given["early_stopping"] = mode
     if "suppress_tokens" in given:
         given["suppress_tokens"] = tuple(given["suppress_tokens"])
+    for name, value in given.items():
+        if isinstance(value, float):
+            given[name] = _shortest(value)
     return GenerationParameters(**given)
+
+
+def _shortest(value: float) -> float:
+    """Return what was meant by a float32: 0.7, not 0.699999988079071, as HTTP's JSON has it."""
+    return float(str(np.float32(value)))
 
 
 def _refuse_unknown_fields(message: Message, field: str) -> None:

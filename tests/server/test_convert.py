@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,11 @@ SAID = Transcript(
 )
 
 
+def as_typed(value: float) -> float:
+    """Return the shortest decimal of a float32, as a person would have typed it."""
+    return float(np.format_float_positional(np.float32(value), unique=True))
+
+
 @given(
     st.builds(
         TranscribeOptions,
@@ -59,7 +65,7 @@ SAID = Transcript(
         timestamps=st.booleans(),
         parameters=st.builds(
             GenerationParameters,
-            temperature=st.none() | st.floats(width=32, allow_nan=False),
+            temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),
             num_beams=st.none() | st.integers(-(2**31), 2**31 - 1),
             max_new_tokens=st.none() | st.integers(-(2**31), 2**31 - 1),
             do_sample=st.none() | st.booleans(),
@@ -174,3 +180,21 @@ def test_every_field_of_the_answer_is_filled() -> None:
     assert set_fields == {field.name for field in message.DESCRIPTOR.fields}
     assert set_timings == {field.name for field in message.timings.DESCRIPTOR.fields}
     assert all(math.isfinite(value) for _, value in message.timings.ListFields())
+
+
+@pytest.mark.parametrize("value", [0.7, 0.1, 1e-7, 0.95, 1.05, 99.99, 0.0003, 3.0])
+def test_a_float_is_what_was_typed_and_not_what_is_nearest_in_32_bits(value: float) -> None:
+    message = pb.TranscribeOptions(
+        generation_parameters=pb.GenerationParameters(temperature=value, repetition_penalty=value)
+    )
+
+    parameters = to_options(pb.TranscribeOptions.FromString(message.SerializeToString())).parameters
+
+    assert (parameters.temperature, parameters.repetition_penalty) == (value, value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_float_that_is_no_number_stays_what_it_is(value: float) -> None:
+    message = pb.TranscribeOptions(generation_parameters=pb.GenerationParameters(temperature=value))
+
+    assert str(to_options(message).parameters.temperature) == str(value)
