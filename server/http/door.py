@@ -30,11 +30,14 @@ class HttpDoor:
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._socket = socket.create_server(
+            bound = socket.create_server(
                 (host.strip("[]"), port), family=family, backlog=_BACKLOG
             )
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error}") from error
+        # Made anew, it knows that it speaks TCP: asyncio sends without delay only then, and answers
+        # would wait 40 ms for the caller's acknowledgement.
+        self._socket = socket.socket(fileno=bound.detach())
         self.port: int = self._socket.getsockname()[1]
         self._server = _Uvicorn(
             uvicorn.Config(

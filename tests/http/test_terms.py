@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -344,3 +345,14 @@ def test_an_address_that_is_none_is_told_as_json(
     assert response.status_code == status
     assert path in response.json()["error"]
     assert ("allow" in response.headers) == (status == 405)
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement(server: Http) -> None:
+    door = server.served.background.server._http
+    assert door is not None
+    with requests.Session() as kept_alive:
+        assert kept_alive.get(f"{server.url}/live").status_code == 200
+        (connection, *_) = door._server.server_state.connections
+        ours = connection.transport.get_extra_info("socket")
+
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
