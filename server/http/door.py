@@ -30,9 +30,7 @@ class HttpDoor:
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            bound = socket.create_server(
-                (host.strip("[]"), port), family=family, backlog=_BACKLOG
-            )
+            bound = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error}") from error
         # Made anew, it knows that it speaks TCP: asyncio sends without delay only then, and answers
