@@ -6,6 +6,7 @@ or addresses (playlists, concat scripts) are not read at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
@@ -209,26 +210,34 @@ class _Resampler:
         self.form = _form(frame)
         self._mixer = AudioResampler("fltp", "mono", frame.sample_rate)
         self._resampler = AudioResampler("fltp", "mono", SAMPLE_RATE)
-        self._gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
+        with _refusing_forms():
+            self._gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
 
     def take(self, frame: AudioFrame | None) -> list[Samples]:
         """Return what is ready after a frame, or all of it after the last, which is None."""
-        try:
+        with _refusing_forms():
             mixed: list[AudioFrame | None] = [*self._mixer.resample(frame)]
             if frame is None:
                 mixed.append(None)
             found = [block for part in mixed for block in self._resampler.resample(part)]
-        except (av.FFmpegError, ValueError) as error:
-            raise InvalidAudio("the audio has a form that cannot be resampled") from error
         samples = [block.to_ndarray()[0] for block in found]
         return samples if self._gain == 1.0 else [block * self._gain for block in samples]
+
+
+@contextlib.contextmanager
+def _refusing_forms() -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidAudio("the audio has a form that cannot be resampled") from error
 
 
 @functools.cache
 def _mixing_gain(layout: str, num_channels: int) -> float:
     """Return what keeps a mix to mono as loud as its channels; to floats FFmpeg does not scale."""
-    ones = np.ones((num_channels, SAMPLE_RATE // 10), np.float32)
-    frame = AudioFrame.from_ndarray(ones, format="fltp", layout=layout)
+    # Not planar: past eight planes PyAV loses count.
+    ones = np.ones((1, num_channels * SAMPLE_RATE // 10), np.float32)
+    frame = AudioFrame.from_ndarray(ones, format="flt", layout=layout)
     frame.sample_rate = SAMPLE_RATE
     [mixed, *_] = AudioResampler("flt", "mono", SAMPLE_RATE).resample(frame)
     return 1.0 / max(1.0, float(mixed.to_ndarray().max()))

@@ -135,6 +135,26 @@ def test_no_sample_is_lost_or_made(num_samples: int) -> None:
     np.testing.assert_array_equal(found, samples)
 
 
+def silent_wav(channels: int) -> bytes:
+    """Return a second of silence."""
+    data = bytes(2 * channels * SAMPLE_RATE)
+    fields = (1, channels, SAMPLE_RATE, SAMPLE_RATE * 2 * channels, 2 * channels, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, *fields)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_more_channels_than_eight_are_mixed_where_they_have_places() -> None:
+    found, _ = decode(silent_wav(16))
+    assert len(found) == SAMPLE_RATE
+
+
+@pytest.mark.parametrize("channels", [9, 64, 200])
+def test_channels_without_a_place_are_refused(channels: int) -> None:
+    with pytest.raises(InvalidAudio, match="form"):
+        decode(silent_wav(channels))
+
+
 def test_blocks_are_small_however_long_the_file() -> None:
     file = encode_audio(np.zeros(60 * SAMPLE_RATE, np.float32), "flac", "flac")
     blocks = list(decode_audio(io.BytesIO(file), 100, pytest.fail))
