@@ -51,10 +51,12 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
         np.matmul(filters, _power_spectrum(frames[block]).T, out=mel[:, block])
     np.log10(np.maximum(mel, _POWER_FLOOR, out=mel), out=mel)
     floor = max(float(mel.max()) - _DYNAMIC_RANGE, math.log10(_POWER_FLOOR))
-    features = np.full((n_mels, window_frames), floor, np.float32)
-    np.maximum(mel, floor, out=features[:, :num_frames])
-    features += _SHIFT
-    features /= _SCALE
+    np.maximum(mel, floor, out=mel)
+    mel += _SHIFT
+    mel /= _SCALE
+    features = np.empty((n_mels, window_frames), np.float32)
+    features[:, :num_frames] = mel
+    features[:, num_frames:] = (floor + _SHIFT) / _SCALE
     return features
 
 
