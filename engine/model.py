@@ -5,12 +5,11 @@ The only module that imports `ctranslate2`. Knows tokens and features, nothing o
 
 from __future__ import annotations
 
-import functools
 import importlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkmill.engine.config import EngineConfig
-from talkmill.engine.decoding.exact import ExactLane, ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.decoding.step_decoder import StepDecoder
@@ -67,13 +66,8 @@ class SpeechModel(Protocol):
             plan: How to search; one of the native lane.
         """
 
-    def decode_exactly(
-        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
-        """Return the tokens after each prompt, found by HF's algorithms; one task for each row."""
-
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
-        """Return one worker's lane, empty; it takes what `encode` gave."""
+        """Return one worker's lane, empty: HF's algorithms, over what `encode` gave."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +137,8 @@ class CTranslate2Model:
         """
         self._folder = folder
         self._device = device.device
+        self._lock = threading.Lock()
+        self._decoder: StepDecoder | None = None
         try:
             self._whisper = ctranslate2.models.Whisper(
                 str(folder),
@@ -196,22 +192,18 @@ class CTranslate2Model:
         )
         return [result.sequences_ids[0] for result in results]
 
-    def decode_exactly(
-        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
-        """See `SpeechModel.decode_exactly`."""
-        decoder = self._step_decoder
-        return decode_exactly(decoder, vocabulary, self._to_array(encoded, decoder.xp), tasks)
-
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
-        decoder = self._step_decoder
+        decoder = self._step_decoder()
         return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
 
-    @functools.cached_property
     def _step_decoder(self) -> StepDecoder:
-        # Made at the first request that needs it: a large model's takes gigabytes.
-        return StepDecoder(read_weights(self._folder / "model.bin"), _array_library(self._device))
+        # Made at the first request that needs it, and once: a large model's takes gigabytes.
+        with self._lock:
+            if self._decoder is None:
+                weights = read_weights(self._folder / "model.bin")
+                self._decoder = StepDecoder(weights, _array_library(self._device))
+            return self._decoder
 
     @staticmethod
     def _to_array(encoded: EncoderOutput, xp: Any) -> Any:

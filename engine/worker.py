@@ -237,7 +237,7 @@ class WorkerPool:
             answers = replica.generate(encoded, prompts, plan)
         else:
             tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
-            answers = replica.decode_exactly(encoded, self._model.vocabulary, tasks)
+            answers = replica.exact_lane(self._model.vocabulary).run(encoded, tasks)
         generated_s = time.monotonic()
         if len(answers) != len(batch):
             raise RuntimeError(f"{len(batch)} chunks, {len(answers)} answers. This is a bug.")
