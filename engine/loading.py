@@ -10,6 +10,7 @@ import numpy as np
 from talkmill.engine.config import EngineConfig
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
+from talkmill.engine.encoder import choose_encoder
 from talkmill.engine.errors import InvalidOption
 from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
@@ -97,6 +98,9 @@ def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
     """
     files = find_model(config.model, config.revision)
     replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
+    if device.device == "cpu":
+        windows = config.window_frames or files.properties.window_frames
+        choose_encoder(config.encoder, replicas[0], files.folder / "model.bin", device, windows)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
     vocabulary = Vocabulary(
         tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)

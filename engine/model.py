@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,9 @@ from talkmill.engine.errors import ConfigError, DeviceLost
 
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; nobody looks inside."""
+
+ArrayEncoder = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Float32 (batch, n_mels, num_frames) to (batch, num_frames / 2, d_model); thread-safe."""
 
 # A CUDA context is beyond repair after these; out of memory is not among them.
 _STICKY_CUDA = re.compile(
@@ -81,6 +85,7 @@ class DeviceConfig:
         workers: Batches in the works at once on each replica.
         threads: CPU threads of each worker.
         batch_size: Chunks in one batch at most.
+        encoder_batch_size: Chunks that go through the encoder at once at most; 0 for all.
     """
 
     device: str
@@ -89,6 +94,7 @@ class DeviceConfig:
     workers: int
     threads: int
     batch_size: int
+    encoder_batch_size: int = 0
 
 
 def choose_device(config: EngineConfig) -> DeviceConfig:
@@ -99,6 +105,10 @@ def choose_device(config: EngineConfig) -> DeviceConfig:
     """
     num_gpus = ctranslate2.get_cuda_device_count()
     device = config.device if config.device != "auto" else ("cuda" if num_gpus else "cpu")
+    if device == "cuda" and config.encoder_batch_size:
+        raise ConfigError("encoder_batch_size: a GPU's encoder takes the whole batch")
+    if device == "cuda" and config.encoder == "openvino":
+        raise ConfigError("encoder: openvino runs on a CPU only, and the device is cuda")
     indexes = config.device_index if device == "cuda" else (0,)
     if device == "cuda" and not all(0 <= index < num_gpus for index in indexes):
         raise ConfigError(f"device_index: {indexes} asked for, {num_gpus} CUDA devices found")
@@ -112,6 +122,7 @@ def choose_device(config: EngineConfig) -> DeviceConfig:
         workers=workers,
         threads=config.threads_per_worker or max(1, cores // (workers * len(indexes))),
         batch_size=config.max_batch_size or (16 if device == "cuda" else 8),
+        encoder_batch_size=0 if device == "cuda" else config.encoder_batch_size or 1,
     )
 
 
@@ -127,7 +138,11 @@ def _choose_compute_type(wanted: str, device: str, index: int) -> str:
 
 
 class CTranslate2Model:
-    """Whisper on one device, through CTranslate2. Its calls release the GIL."""
+    """Whisper on one device, through CTranslate2. Its calls release the GIL.
+
+    Attributes:
+        encoder: Runs the encoder in CTranslate2's place, on a CPU; set before the first call.
+    """
 
     def __init__(self, folder: Path, device: DeviceConfig, index: int) -> None:
         """Load the weights in `folder` onto device number `index`.
@@ -136,7 +151,8 @@ class CTranslate2Model:
             ConfigError: The folder holds no Whisper model that can be loaded.
         """
         self._folder = folder
-        self._device = device.device
+        self._device = device
+        self.encoder: ArrayEncoder | None = None
         self._lock = threading.Lock()
         self._decoder: StepDecoder | None = None
         try:
@@ -163,6 +179,16 @@ class CTranslate2Model:
 
     def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
         """See `SpeechModel.encode`; the output stays on the device."""
+        num_rows = self._device.encoder_batch_size or len(features)
+        if num_rows >= len(features):
+            return self._encode(features)
+        parts = [features[row : row + num_rows] for row in range(0, len(features), num_rows)]
+        encoded = [self._to_array(self._encode(part), np) for part in parts]
+        return ctranslate2.StorageView.from_array(np.concatenate(encoded))
+
+    def _encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        if self.encoder is not None:
+            return ctranslate2.StorageView.from_array(self.encoder(features))
         storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
         return self._call(self._whisper.encode, storage)
 
@@ -202,7 +228,7 @@ class CTranslate2Model:
         with self._lock:
             if self._decoder is None:
                 weights = read_weights(self._folder / "model.bin")
-                self._decoder = StepDecoder(weights, _array_library(self._device))
+                self._decoder = StepDecoder(weights, _array_library(self._device.device))
             return self._decoder
 
     @staticmethod

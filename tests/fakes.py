@@ -237,6 +237,7 @@ def small_config(**settings: object) -> EngineConfig:
         {
             "device": "cpu",
             "compute_type": "float32",
+            "encoder": "ctranslate2",
             "workers_per_device": 1,
             "threads_per_worker": 1,
             "prepare_threads": 1,
