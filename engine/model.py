@@ -39,6 +39,7 @@ _STICKY_CUDA = re.compile(
     r"|illegal instruction|uncorrectable|hardware stack|device.*(lost|unavailable|busy)",
     re.IGNORECASE,
 )
+_OUT_OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 _MODEL_S_OWN = -1  # stands for the tokens that config.json suppresses
 _BEST_ON_CPU = ("int8", "int8_float32", "float32")
 _BEST_ON_CUDA = ("float16", "int8_float16", "bfloat16", "int8_float32", "float32")
@@ -245,6 +246,11 @@ class CTranslate2Model:
             if _STICKY_CUDA.search(str(error)):
                 raise DeviceLost(str(error)) from error
             raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether a call of a model failed because the batch was too large for the memory."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _max_length(num_tokens: int, prompt_length: int) -> int:
