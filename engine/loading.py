@@ -16,7 +16,7 @@ from talkmill.engine.encoder import choose_encoder
 from talkmill.engine.errors import InvalidOption
 from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
-from talkmill.engine.model_files import ModelProperties, find_model, suppressed_tokens
+from talkmill.engine.model_files import ModelFiles, ModelProperties, find_model, suppressed_tokens
 from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Task
 
@@ -104,14 +104,21 @@ def keep_numpy_to_one_thread() -> None:
         threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
-def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
+def load_model(
+    config: EngineConfig, device: DeviceConfig, files: ModelFiles | None = None
+) -> LoadedModel:
     """Find the configured model and load it onto each device.
+
+    Args:
+        config: The settings.
+        device: Where and how it is to run.
+        files: The model's, if they were found already.
 
     Raises:
         ConfigError: It cannot be found or loaded.
     """
     keep_numpy_to_one_thread()
-    files = find_model(config.model, config.revision)
+    files = files or find_model(config.model, config.revision)
     replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
     if device.device == "cpu":
         windows = config.window_frames or files.properties.window_frames
