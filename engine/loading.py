@@ -14,7 +14,6 @@ from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.encoder import choose_encoder
 from talkmill.engine.errors import InvalidOption
-from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
 from talkmill.engine.model_files import ModelFiles, ModelProperties, find_model, suppressed_tokens
 from talkmill.engine.tokenizer import WhisperTokenizer
@@ -90,8 +89,9 @@ class LoadedModel:
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
         for replica in self.replicas:
-            features = np.zeros((1, replica.n_mels, CHUNK_FRAMES), np.float32)
-            replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
+            for frames in self.properties.window_frames:
+                features = np.zeros((1, replica.n_mels, frames), np.float32)
+                replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
 
 
 def keep_numpy_to_one_thread() -> None:
