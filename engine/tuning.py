@@ -13,9 +13,9 @@ import json
 import logging
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from talkmill.engine.config import EncoderName, EngineConfig
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.encoder import CLEARLY
+from talkmill.engine.errors import ConfigError
 from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import DeviceConfig, choose_device
+from talkmill.engine.model import DeviceConfig, choose_device, is_out_of_memory
 from talkmill.engine.model_files import ModelFiles, find_model
 from talkmill.engine.types import Task
 
@@ -60,7 +61,7 @@ class Measured:
     """
 
     setup: Setup
-    chunks_per_s: float
+    chunks_per_s: float  # 0 where the memory was short of it
 
 
 Stage = Callable[[Setup], Iterable[Setup]]
@@ -115,11 +116,18 @@ def tune(
     )
 
     def measured(setup: Setup) -> float:
-        chunks_per_s = measure(config.model_copy(update=dict(setup)), files)
+        try:
+            chunks_per_s = measure(config.model_copy(update=dict(setup)), files)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            chunks_per_s = 0.0
         on_measured(Measured(setup, chunks_per_s))
         return chunks_per_s
 
     best = search(start, [_allowed(stage, start, config) for stage in _stages(device)], measured)
+    if not best.chunks_per_s:
+        raise ConfigError(f"model: {files.name} fits this machine's memory in no setup tried")
     circumstances = _circumstances(config, files)
     path = _path(circumstances)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,31 +205,21 @@ def _measure(config: EngineConfig, files: ModelFiles) -> float:
     device = choose_device(config)
     model = load_model(config, device, files)
     model.warm_up()
-    num_chunks = 0
-    lock = threading.Lock()
     windows = config.window_frames or files.properties.window_frames
-    end_s = time.perf_counter() + _MEASURE_S
+    start_s = time.perf_counter()
 
-    def work(replica: int) -> None:
-        nonlocal num_chunks
+    def work(replica: int) -> int:
+        num_batches = 0
         while True:
             for frames in windows:
                 _run_batch(model, replica, device.batch_size, frames)
-                with lock:
-                    num_chunks += device.batch_size
-            if time.perf_counter() > end_s:
-                return
+                num_batches += 1
+            if time.perf_counter() - start_s > _MEASURE_S:
+                return num_batches
 
-    threads = [
-        threading.Thread(target=work, args=(replica,))
-        for replica in range(len(model.replicas))
-        for _ in range(device.workers)
-    ]
-    start_s = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    turns = [*range(len(model.replicas))] * device.workers
+    with ThreadPoolExecutor(len(turns)) as pool:
+        num_chunks = device.batch_size * sum(pool.map(work, turns))
     return num_chunks / (time.perf_counter() - start_s)
 
 

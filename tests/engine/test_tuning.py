@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from random_models import Shape, build
 
-from talkmill.engine import Engine, EngineConfig
+from talkmill.engine import ConfigError, Engine, EngineConfig
 from talkmill.engine.model_files import ModelFiles, find_model
 from talkmill.engine.tuning import Measured, Setup, search, tune, with_tuning
 from talkmill.server.cli import main
@@ -113,6 +113,36 @@ def test_what_is_set_is_not_tried_otherwise() -> None:
     best, _ = tune(given, tried.append, speed_of)
     assert {(one.setup.max_batch_size, one.setup.encoder) for one in tried} == {(3, "ctranslate2")}
     assert best in tried
+
+
+def test_batch_that_does_not_fit_the_memory_is_not_taken() -> None:
+    tried: list[Measured] = []
+
+    def measure(config: EngineConfig, files: ModelFiles) -> float:
+        if config.max_batch_size > 8:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return float(config.max_batch_size)
+
+    best, _ = tune(OPEN, tried.append, measure)
+    assert best.setup.max_batch_size == 8
+    assert {one.chunks_per_s for one in tried if one.setup.max_batch_size > 8} == {0.0}
+
+
+def test_model_that_never_fits_is_a_config_error_and_keeps_nothing(cache: Path) -> None:
+    def measure(config: EngineConfig, files: ModelFiles) -> float:
+        raise MemoryError
+
+    with pytest.raises(ConfigError, match="demo fits"):
+        tune(OPEN, measure=measure)
+    assert list(cache.rglob("*.json")) == []
+
+
+def test_model_that_fails_ends_the_tuning() -> None:
+    def measure(config: EngineConfig, files: ModelFiles) -> float:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        tune(OPEN, measure=measure)
 
 
 @pytest.mark.parametrize(
