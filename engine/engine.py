@@ -28,8 +28,10 @@ from talkmill.engine.errors import (
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import DeviceConfig, choose_device
+from talkmill.engine.model_files import find_model
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
+from talkmill.engine.tuning import with_tuning
 from talkmill.engine.types import (
     Chunk,
     Features,
@@ -143,8 +145,14 @@ class Engine:
             ConfigError: The settings cannot work on this machine.
         """
         config = self.config
-        device = choose_device(config)
-        model = self._given_model or load_model(config, device)
+        if self._given_model is None:
+            files = find_model(config.model, config.revision)
+            config = with_tuning(config, files)
+            device = choose_device(config)
+            model = load_model(config, device, files)
+        else:
+            device = choose_device(config)
+            model = self._given_model
         vad.preload()
         model.warm_up()
         num_workers = device.workers * len(model.replicas)
