@@ -27,8 +27,6 @@ _SHIFT = _SCALE = 4.0  # then shifted and scaled to about -1 to 1
 
 # Frames at a time, so that they stay in a core's cache: half the time of all 3000 at once.
 _BLOCK_FRAMES = 128
-# Of a block, in one matrix product: for larger ones OpenBLAS wakes threads, which wait by spinning.
-_PRODUCT_FRAMES = 8
 
 
 def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) -> Features:
@@ -46,15 +44,11 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
     num_frames = min(window_frames, (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES + 1)
     padded = _padded(samples, num_frames, window_frames * HOP_SAMPLES)
     frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
-    filters = _mel_filters(n_mels).T
-    power = np.zeros((_BLOCK_FRAMES, FFT_SAMPLES // 2 + 1), np.float32)
-    products = power.reshape(-1, _PRODUCT_FRAMES, power.shape[1])
+    filters = _mel_filters(n_mels)
     mel = np.empty((n_mels, num_frames), np.float32)
     for start in range(0, num_frames, _BLOCK_FRAMES):
-        block = frames[start : start + _BLOCK_FRAMES]
-        _power_spectrum(block, out=power[: len(block)])
-        bands = np.matmul(products, filters).reshape(_BLOCK_FRAMES, n_mels)
-        mel[:, start : start + len(block)] = bands[: len(block)].T
+        block = slice(start, start + _BLOCK_FRAMES)
+        np.matmul(filters, _power_spectrum(frames[block]).T, out=mel[:, block])
     np.log10(np.maximum(mel, _POWER_FLOOR, out=mel), out=mel)
     floor = max(float(mel.max()) - _DYNAMIC_RANGE, math.log10(_POWER_FLOOR))
     np.maximum(mel, floor, out=mel)
@@ -82,12 +76,13 @@ def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:
     return padded
 
 
-def _power_spectrum(frames: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Put the power of each bin into `out`, (num_frames, FFT_SAMPLES // 2 + 1)."""
+def _power_spectrum(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the power of each bin, (num_frames, FFT_SAMPLES // 2 + 1)."""
     spectrum = np.fft.rfft(frames * _window())  # complex64, for all that NumPy's types say
     parts = spectrum.view(np.float32)  # real, imaginary, real ...
     parts *= parts
-    np.add(parts[:, 0::2], parts[:, 1::2], out=out)
+    power: NDArray[np.float32] = parts[:, 0::2] + parts[:, 1::2]
+    return power
 
 
 @functools.cache

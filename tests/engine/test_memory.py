@@ -35,4 +35,5 @@ def test_ten_hours_need_less_than_a_gigabyte(
     assert len(transcript.warnings) == 1  # the packets at the seams, not one warning for each
     assert sum(len(batch.bands) for batch in model.encoded) > HOURS * 3600 / 30 * 0.6
     needed = memory_bytes("VmHWM") - before
-    assert needed < 1e9, f"{needed / 1e6:.0f} MB"
+    print(f"{needed / 1e6:.0f} MB")
+    assert needed < 1e9
