@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -31,8 +32,8 @@ def choose_encoder(
     weights_path: Path,
     device: DeviceConfig,
     windows: Sequence[int],
-) -> None:
-    """Give `model` the encoder that is wanted, or with "auto" the faster one.
+) -> str:
+    """Give `model` the encoder that is wanted, or with "auto" the faster one; return its name.
 
     Args:
         wanted: What is set.
@@ -48,14 +49,14 @@ def choose_encoder(
     if wanted == "openvino" and not is_installed:
         raise ConfigError("encoder: openvino is not installed; pip install 'talkmill[openvino]'")
     if wanted == "ctranslate2" or not is_installed:
-        return
+        return "ctranslate2"
     try:
         encoder = _openvino(weights_path, device)
     except RuntimeError as error:
         if wanted == "openvino":
             raise ConfigError(f"encoder: openvino cannot run this model: {error}") from error
         _log.warning("encoder: ctranslate2, for openvino cannot run this model: %s", error)
-        return
+        return "ctranslate2"
     if wanted == "auto":
         batches = [
             np.random.default_rng(0).standard_normal((1, model.n_mels, frames), np.float32)
@@ -70,8 +71,9 @@ def choose_encoder(
             1e3 * theirs_s,
         )
         if not is_faster:
-            return
+            return "ctranslate2"
     model.encoder = encoder
+    return f"openvino {importlib.metadata.version('openvino')} {encoder.number_type}"
 
 
 def time_side_by_side(

@@ -161,7 +161,7 @@ class Engine:
             max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
         )
-        cache = self._make_cache(model, device)
+        cache = self._make_cache(model)
         workers = WorkerPool(
             batcher,
             model,
@@ -259,11 +259,10 @@ class Engine:
     def _window_frames(self, model: LoadedModel) -> tuple[int, ...]:
         return self.config.window_frames or model.properties.window_frames
 
-    def _make_cache(self, model: LoadedModel, device: DeviceConfig) -> AnswerCache | None:
+    def _make_cache(self, model: LoadedModel) -> AnswerCache | None:
         if not self.config.cache_bytes:
             return None
-        shaping = (model.revision, device.compute_type, self._window_frames(model))
-        fingerprint = f"{model.name} {shaping} {library_versions()}"
+        fingerprint = f"{model.name} {model.fingerprint} {library_versions()}"
         return AnswerCache(MemoryStore(self.config.cache_bytes), fingerprint)
 
     def check(self, options: TranscribeOptions, model: str = "") -> None:

@@ -32,7 +32,7 @@ class LoadedModel:
         tokenizer: Its vocabulary.
         vocabulary: What its tokens mean to the rules of decoding.
         properties: What it says of itself.
-        revision: Tells its weights from others of this name.
+        fingerprint: Tells apart weights and ways to compute that may give other words.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LoadedModel:
     tokenizer: WhisperTokenizer
     vocabulary: Vocabulary
     properties: ModelProperties
-    revision: str = ""
+    fingerprint: str = ""
 
     def check_language(self, language: str | None) -> str | None:
         """Return the language to decode in, or None where it must be detected.
@@ -120,13 +120,14 @@ def load_model(
     keep_numpy_to_one_thread()
     files = files or find_model(config.model, config.revision)
     replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
+    windows = config.window_frames or files.properties.window_frames
+    encoder = "ctranslate2"
     if device.device == "cpu":
-        windows = config.window_frames or files.properties.window_frames
-        choose_encoder(config.encoder, replicas[0], files.folder / "model.bin", device, windows)
+        weights = files.folder / "model.bin"
+        encoder = choose_encoder(config.encoder, replicas[0], weights, device, windows)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
     vocabulary = Vocabulary(
         tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
     )
-    return LoadedModel(
-        files.name, replicas, tokenizer, vocabulary, files.properties, files.revision
-    )
+    fingerprint = f"{files.revision} {device.compute_type} {encoder} {windows}"
+    return LoadedModel(files.name, replicas, tokenizer, vocabulary, files.properties, fingerprint)

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,8 +29,15 @@ from talkmill.engine.errors import ConfigError, DeviceLost
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; nobody looks inside."""
 
-ArrayEncoder = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Float32 (batch, n_mels, num_frames) to (batch, num_frames / 2, d_model); thread-safe."""
+
+class ArrayEncoder(Protocol):
+    """An encoder on the CPU that is not CTranslate2's. Thread-safe."""
+
+    number_type: str
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (batch, num_frames / 2, d_model) for (batch, n_mels, num_frames)."""
+
 
 # A CUDA context is beyond repair after these; out of memory is not among them.
 _STICKY_CUDA = re.compile(

@@ -33,7 +33,6 @@ from talkmill.engine.types import Task
 
 _TOKENS_PER_S = 3.3  # of speech, and so of a full window
 _MEASURE_S = 4.0  # each setup, or one batch of each window if that takes longer
-_SAMPLE_BYTES = 2**20
 _TOPOLOGY = {"workers_per_device", "threads_per_worker"}
 
 _log = logging.getLogger(__name__)
@@ -248,23 +247,12 @@ def _circumstances(config: EngineConfig, files: ModelFiles) -> dict[str, object]
     """Return what a measurement holds for."""
     device = choose_device(config)
     return {
-        "weights": _fingerprint(files.folder / "model.bin"),
+        "weights": files.revision,
         "windows": list(config.window_frames or files.properties.window_frames),
         "device": [device.device, list(device.indexes), device.compute_type],
         "machine": _machine(),
         "versions": {name: _version(name) for name in ("talkmill", "ctranslate2", "openvino")},
     }
-
-
-def _fingerprint(path: Path) -> str:
-    # A large model is gigabytes: its size, and a piece of its start, middle and end.
-    num_bytes = path.stat().st_size
-    digest = hashlib.sha256(str(num_bytes).encode())
-    with path.open("rb") as file:
-        for start in (0, num_bytes // 2, max(0, num_bytes - _SAMPLE_BYTES)):
-            file.seek(start)
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()[:16]
 
 
 def _machine() -> list[str]:
