@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.baselines.protocol import Options, Setup
+from benchmarks.ggml import convert
 from benchmarks.load import Load
 from benchmarks.peers import Peer, PeerFailed, Result
 from benchmarks.shapes import SHAPES, build_model
@@ -62,13 +64,13 @@ class Entry:
 
 
 def get_model(name: str, folder: Path, num_tokens: int, quantization: str = "int8") -> Path:
-    """Return the folder of a model: the demo's, or one of true shape, built below `folder`."""
-    if name == DEMO:
-        return find_model(DEMO).folder
+    """Return the folder of a model below `folder`: the demo's, or one of true shape."""
     target = folder / f"{name}-{num_tokens}-{quantization}"
-    if not target.exists():
-        build_model(target, SHAPES[name], quantization, num_tokens=num_tokens)
-    return target
+    if target.exists():
+        return target
+    if name == DEMO:
+        return Path(shutil.copytree(find_model(DEMO).folder, target))
+    return build_model(target, SHAPES[name], quantization, num_tokens=num_tokens)
 
 
 def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str = "") -> Peer:
@@ -85,21 +87,30 @@ def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str =
     return Peer(name, "talkmill", machine.setup(model, arguments=given))
 
 
-def faster_whisper(machine: Machine, model: Path) -> Peer:
+def faster_whisper(machine: Machine, model: Path, is_one_file: bool) -> Peer:
     """Return what people deploy: a pool of threads, a replica each, of one thread each."""
     setup = machine.setup(model, num_workers=machine.threads if machine.device == "cpu" else 2)
     return Peer(f"faster-whisper, {setup.options['num_workers']} workers", "faster_whisper", setup)
 
 
-def faster_whisper_batched(machine: Machine, model: Path) -> Peer:
+def faster_whisper_batched(machine: Machine, model: Path, is_one_file: bool) -> Peer:
     """Return its batched pipeline: one file at a time, with all threads."""
     return Peer("faster-whisper batched", "faster_whisper", machine.setup(model, num_workers=1))
 
 
-PEERS: dict[str, Callable[[Machine, Path], Peer]] = {
+def whisper_cpp(machine: Machine, model: Path, is_one_file: bool) -> Peer:
+    """Return whisper.cpp with the same weights: a context for each thread, or one for one file."""
+    num_workers = 1 if is_one_file else machine.threads
+    setup = machine.setup(convert(model, model / "ggml.bin"), num_workers=num_workers)
+    return Peer(f"whisper.cpp, {num_workers} workers", "whisper_cpp", setup)
+
+
+PEERS: dict[str, Callable[[Machine, Path, bool], Peer]] = {
     "faster-whisper": faster_whisper,
     "faster-whisper-batched": faster_whisper_batched,
+    "whisper.cpp": whisper_cpp,
 }
+"""By name: made from the machine, a folder of CTranslate2, and whether the load is one file."""
 
 
 def run_rounds(

@@ -47,6 +47,7 @@ class Load:
         duration_s: How long new ones are sent; not for "once".
         rate_per_s: Of requests; for "open".
         first_clip: Where to start, so that processes that share the clips differ.
+        delay_s: Before the first request, so that processes that share a rate take turns.
     """
 
     kind: str
@@ -54,10 +55,12 @@ class Load:
     duration_s: float = 0.0
     rate_per_s: float = 0.0
     first_clip: int = 0
+    delay_s: float = 0.0
 
 
 def run_load(load: Load, ask: Ask, num_clips: int) -> tuple[float, list[Answer]]:
     """Return the seconds until the last answer, and every answer."""
+    time.sleep(load.delay_s)
     start_s = time.perf_counter()
     if load.kind == "open":
         answers = _open_loop(load, ask, num_clips, start_s)

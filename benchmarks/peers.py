@@ -23,7 +23,7 @@ from benchmarks.load import Answer, Load
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = Path(__file__).parent / "environments"  # not kept by git
 _BASELINES = Path(__file__).parent / "baselines"
-_OWN = "talkmill"  # runs in the environment of the benchmark
+_OWN = ("talkmill", "engine")  # run in the environment of the benchmark
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _errors = Console(stderr=True)
 
@@ -152,7 +152,7 @@ def environment(folder: str) -> Path:
     Raises:
         PeerFailed: Its packages could not be installed.
     """
-    if folder == _OWN or os.environ.get("BENCHMARKS_SAME_ENVIRONMENT"):
+    if folder in _OWN or os.environ.get("BENCHMARKS_SAME_ENVIRONMENT"):
         return Path(sys.executable)
     requirements = _BASELINES / folder / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]

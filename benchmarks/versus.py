@@ -104,16 +104,17 @@ def show(title: str, rows: dict[str, Figures | str], reference: str) -> None:
     print_table(title, _HEAD, lines)
 
 
-def make_entries(
-    machine: Machine, model: Path, windows_s: Sequence[str], peers: Sequence[str], arguments: str
-) -> list[Entry]:
+def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[Entry]:
     """Return the peers, the reference first, and then talkmill, once for each window."""
-    entries = [Entry(PEERS[name](machine, model), Options()) for name in peers]
+    is_one_file = given["workload"] == "meeting"
+    names = [name for name in given["peers"].split(",") if name]
+    entries = [Entry(PEERS[name](machine, model, is_one_file), Options()) for name in names]
     for entry in entries:
         if "batched" in entry.peer.name:
             entry.options = Options(batch_size=8)
     return entries + [
-        Entry(talkmill(machine, model, window_s, arguments), Options()) for window_s in windows_s
+        Entry(talkmill(machine, model, window_s, given["serve_arguments"]), Options())
+        for window_s in given["windows_s"]
     ]
 
 
@@ -137,7 +138,7 @@ def contest(
         rows = measure(entries, clips, load, given["rounds"], name)
         reference = entries[0].name
         show(f"{name}: {given['workload']}", rows, reference)
-        result: dict[str, Any] = {"ceiling": _plain(rows)}
+        result: dict[str, Any] = {"ceiling": plain(rows)}
         base = rows[reference]
         if given["shares"] and not is_meeting and isinstance(base, Figures):
             for share in map(float, given["shares"].split(",")):
@@ -145,12 +146,13 @@ def contest(
                 again = [replace_results(entry) for entry in entries]
                 rows = measure(again, clips, load, given["rounds"], f"{name}, open loop")
                 show(f"{name}: open loop at {share:g} of {reference}'s ceiling", rows, reference)
-                result[f"open_{share:g}"] = _plain(rows)
+                result[f"open_{share:g}"] = plain(rows)
     result["versions"] = {entry.name: entry.peer.versions for entry in entries}
     return result
 
 
-def _plain(rows: dict[str, Figures | str]) -> dict[str, Any]:
+def plain(rows: dict[str, Figures | str]) -> dict[str, Any]:
+    """Return the rows as they are recorded."""
     return {
         name: {"reason": row}
         if isinstance(row, str)
@@ -197,11 +199,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
             root = Path(folder)
             clips = make_clips(given["workload"], name, root, corpus, given["meeting_s"])
             model = get_model(name, root, num_tokens)
-            peers = [peer for peer in given["peers"].split(",") if peer]
-            entries = make_entries(
-                machine, model, given["windows_s"], peers, given["serve_arguments"]
-            )
-            results[name] = contest(name, entries, clips, given)
+            results[name] = contest(name, make_entries(machine, model, given), clips, given)
     finish("versus", {"stamp": started, "models": results}, record)
 
 

@@ -18,34 +18,47 @@ from talkmill.server import Client
 _VAD = {None: VadMode.AUTO, True: VadMode.ON, False: VadMode.OFF}
 
 
+def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str]:
+    """Return a `talkmill serve` process that serves, and its address.
+
+    Raises:
+        RuntimeError: It ended.
+    """
+    command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0"]
+    command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
+    command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    if not (announcement := server.stdout.readline()):
+        raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
+    return server, announcement.split()[-1]
+
+
 class Talkmill:
     """A server's clients; the server too, unless an address is given."""
 
     def __init__(self, setup: Setup) -> None:
         """Start the server, and wait until it serves."""
-        self._client = Client(setup.options.get("address") or self._start(setup))
-
-    def _start(self, setup: Setup) -> str:
-        command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0"]
-        command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
-        command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        weakref.finalize(self, server.terminate)
-        assert server.stdout is not None
-        if not (announcement := server.stdout.readline()):
-            raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
-        return announcement.split()[-1]
+        address = setup.options.get("address")
+        if not address:
+            server, address = start_server(setup)
+            weakref.finalize(self, server.terminate)
+        self._client = Client(address)
 
     def transcribe(self, path: str, options: Options) -> str:
         """Send a file and return its text."""
-        asked = TranscribeOptions(
-            language="en",
-            vad=_VAD[options.vad],
-            timestamps=options.timestamps,
-            parameters=GenerationParameters(max_new_tokens=options.max_new_tokens),
-        )
         with Path(path).open("rb") as audio:
-            return self._client.transcribe(audio, asked).text
+            return self._client.transcribe(audio, to_talkmill(options)).text
+
+
+def to_talkmill(options: Options) -> TranscribeOptions:
+    """Return the options as talkmill takes them."""
+    return TranscribeOptions(
+        language="en",
+        vad=_VAD[options.vad],
+        timestamps=options.timestamps,
+        parameters=GenerationParameters(max_new_tokens=options.max_new_tokens),
+    )
 
 
 if __name__ == "__main__":
