@@ -105,11 +105,9 @@ def model_only_s(
     shape = (1, whisper.n_mels, round(window_s * _FRAMES_PER_S))
     features = rng.standard_normal(shape, np.float32)
     prompt = [START, START + 1, *(token + whisper.n_mels // 128 for token in PROMPT[2:])]
-    batches = [
-        min(topology.batch_size, num_chunks - start)
-        for start in range(0, num_chunks, topology.batch_size)
-    ]
-    waiting = iter(batches)
+    # No worker is left without work by a batch that is too large.
+    most = max(1, min(topology.batch_size, num_chunks // topology.workers))
+    waiting = iter([min(most, num_chunks - start) for start in range(0, num_chunks, most)])
     lock = threading.Lock()
 
     def work() -> None:

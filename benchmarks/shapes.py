@@ -33,6 +33,7 @@ _FIRST_WORD = 256  # below are bytes, which are no words: never said
 _CONSTANT, _CLOCK = -1, -2  # the dimensions that carry no audio
 _BIAS = 4.0  # of the last norm, in `_CONSTANT`
 _NEVER = -25.0  # times `_BIAS` is a logit of -100; those of words are within 6
+_POOL_SIZE = 2**22 - 3  # a prime: rows of a matrix do not repeat
 _SHARPNESS = 3.0  # of attention: else it averages all audio into the same words
 _CLOCK_SIZE = 16.0  # several times what the layers add to any other dimension
 
@@ -143,6 +144,8 @@ def _fill(spec: Any, shape: Shape, rng: np.random.Generator, end_position: int) 
         "ffn/linear_0/weight": (4 * width, width),
         "ffn/linear_1/weight": (width, 4 * width),
     }
+    # Drawn once and used again from another start: drawing billions would take minutes.
+    pool = rng.standard_normal(_POOL_SIZE, np.float32)
     # Every bias is as long as its weights have rows; that of a norm or a convolution is `width`.
     biases = {name[: -len("weight")] + "bias": size[:1] for name, size in sizes.items()}
 
@@ -151,12 +154,14 @@ def _fill(spec: Any, shape: Shape, rng: np.random.Generator, end_position: int) 
         if "projection" in name or (value is not None and leaf not in ("bias", "encodings")):
             return
         size = next((s for end, s in (sizes | biases).items() if name.endswith(end)), (width,))
-        numbers: NDArray[np.float32] = np.ones(size, np.float32)
-        if leaf != "gamma":
+        if leaf == "gamma":
+            numbers: NDArray[np.float32] = np.ones(size, np.float32)
+        else:
             gain = {"weight": np.prod(size[1:]) ** -0.5, "encodings": 1.0}.get(leaf, 0.1)
             if name.endswith("attention/linear_0/weight"):
                 gain *= _SHARPNESS
-            numbers = rng.standard_normal(size, np.float32) * np.float32(gain)
+            start = rng.integers(len(pool) // 2)
+            numbers = np.resize(pool[start:], size) * np.float32(gain)
         if name.startswith("decoder/"):
             _keep_clock(name, numbers)
         if name.endswith(("self_attention/linear_0/bias", "attention/linear_1/bias")):
