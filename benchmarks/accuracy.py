@@ -88,12 +88,11 @@ def describe(entries: Sequence[Entry], clips: Sequence[Clip]) -> list[dict[str, 
         result = entry.results[0]
         row |= asdict(figures([result], clips))
         if clips[-1].text:
-            spoken = replace(
-                result, answers=[a for a in result.answers if a.clip == len(clips) - 1]
-            )
-            digits = replace(result, answers=[a for a in result.answers if a.clip < len(clips) - 1])
-            row["sample_wer"] = figures([spoken], clips).wer
-            row["wer"] = figures([digits], clips).wer
+            last = len(clips) - 1
+            parts = {"sample_wer": {last}, "wer": set(range(last))}
+            for figure, numbers in parts.items():
+                answers = [answer for answer in result.answers if answer.clip in numbers]
+                row[figure] = figures([replace(result, answers=answers)], clips).wer
         first = next(
             one
             for one in entries

@@ -10,11 +10,14 @@ does so for one file, and the GPU waits while the CPU works. The aim for large-v
 is 1,000 times real time with speech detection on, 3 times faster-whisper's batched pipeline, and
 the model at work for 90 % of the time.
 
-For each shape and compute type: long files (`meeting`, 100 tokens a chunk) and short ones
-(`commands`, 12 tokens), talkmill through gRPC from FLAC, faster-whisper as a library, all with
-speech detection. First a sweep over workers and batch size chooses talkmill's topology; last a
-batch that is too large for the memory shows what becomes of the requests. "model" is the time that
-the model takes of the workers' time. What does not fit into the budget becomes a row that says so.
+For each shape and compute type: long files (`meeting`, 100 tokens a chunk, speech detection on) and
+short ones (`commands`, 12 tokens), talkmill through gRPC from FLAC, faster-whisper as a library.
+First a sweep over workers and batch size chooses talkmill's topology; last a batch that is too
+large for the memory shows what becomes of the requests. "model" is the time that the model takes of
+the workers' time. What does not fit into the budget becomes a row that says so.
+
+CTranslate2 wants CUDA 12's cuBLAS and cuDNN 9. Where nothing can be downloaded, set
+BENCHMARKS_SAME_ENVIRONMENT=1: faster-whisper then runs in talkmill's own environment.
 """
 
 from __future__ import annotations
@@ -46,7 +49,9 @@ from talkmill.engine import Timings
 from talkmill.server import Client
 
 _HEAD = ("shape, type, load, engine", "RTFx", "p50 s", "p95 s", "tokens", "model %", "not answered")
-_SHORT = Options(vad=True, max_new_tokens=workloads.COMMAND_TOKENS)
+# By default talkmill looks for speech in short files too, and takes them whole if there is any;
+# faster-whisper would cut them, and lose some with their tokens: not the same load.
+_SHORT = Options(max_new_tokens=workloads.COMMAND_TOKENS)
 _LONG = Options(vad=True)
 
 

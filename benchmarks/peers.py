@@ -89,7 +89,11 @@ class Peer:
             text=True,
             cwd=ROOT,
         )
-        self.versions = self._ask(asdict(self.setup))["versions"]
+        try:
+            self.versions = self._ask(asdict(self.setup))["versions"]
+        except PeerFailed:
+            self.close()
+            raise
 
     def run(self, clips: Path, load: Load, options: Options) -> Result:
         """Return what the peer makes of a load.
@@ -107,9 +111,7 @@ class Peer:
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
+            self._process.communicate()  # closes its input, which ends it
             self._process = None
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
