@@ -148,7 +148,7 @@ def over_grpc(address: str, clip: workloads.Clip) -> tuple[float, float, int]:
 
 @click.command()
 @click.option("--model", type=click.Choice(list(SHAPES)), default="small", show_default=True)
-@click.option("--meeting-s", default=240.0, show_default=True)
+@click.option("--meeting-s", default=180.0, show_default=True)
 @click.option("--window-s", default=30.0, show_default=True)
 @click.option("--topologies", default="2x1x1,2x1x4,1x2x8", show_default=True)
 @click.option("--rounds", default=1, show_default=True)

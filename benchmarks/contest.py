@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks import ggml, hf
 from benchmarks.baselines.protocol import Options, Setup
-from benchmarks.ggml import convert
 from benchmarks.load import Load
 from benchmarks.peers import Peer, PeerFailed, Result
 from benchmarks.shapes import SHAPES, build_model
@@ -101,14 +101,21 @@ def faster_whisper_batched(machine: Machine, model: Path, is_one_file: bool) -> 
 def whisper_cpp(machine: Machine, model: Path, is_one_file: bool) -> Peer:
     """Return whisper.cpp with the same weights: a context for each thread, or one for one file."""
     num_workers = 1 if is_one_file else machine.threads
-    setup = machine.setup(convert(model, model / "ggml.bin"), num_workers=num_workers)
+    setup = machine.setup(ggml.convert(model, model / "ggml.bin"), num_workers=num_workers)
     return Peer(f"whisper.cpp, {num_workers} workers", "whisper_cpp", setup)
+
+
+def transformers(machine: Machine, model: Path, is_one_file: bool) -> Peer:
+    """Return transformers' pipeline with the same weights in float32, one file at a time."""
+    folder = hf.convert(model, model / "hf")
+    return Peer("transformers, float32", "transformers", machine.setup(folder))
 
 
 PEERS: dict[str, Callable[[Machine, Path, bool], Peer]] = {
     "faster-whisper": faster_whisper,
     "faster-whisper-batched": faster_whisper_batched,
     "whisper.cpp": whisper_cpp,
+    "transformers": transformers,
 }
 """By name: made from the machine, a folder of CTranslate2, and whether the load is one file."""
 

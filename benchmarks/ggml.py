@@ -21,6 +21,7 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
+from benchmarks.hf import num_layers
 from benchmarks.shapes import END_OF_TEXT, START, VOCABULARY
 from talkmill.engine.decoding.weights import Weights, dense, read_weights
 
@@ -52,20 +53,13 @@ def convert(folder: Path, target: Path) -> Path:
 
 
 def _sizes(weights: Weights, num_tokens: int, n_mels: int) -> tuple[int, ...]:
-    layers = [_num_layers(weights, side) for side in ("encoder", "decoder")]
+    layers = [num_layers(weights, side) for side in ("encoder", "decoder")]
     width = weights["decoder/embeddings/weight"].shape[1]
     heads = int(weights["decoder/num_heads"])
     num_frames = len(weights["encoder/position_encodings/encodings"])
     num_positions = len(weights["decoder/position_encodings/encodings"])
     encoder = (num_frames, width, int(weights["encoder/num_heads"]), layers[0])
     return num_tokens, *encoder, num_positions, width, heads, layers[1], n_mels, _FTYPE_Q8_0
-
-
-def _num_layers(weights: Weights, side: str) -> int:
-    return len(
-        {name.split("/")[1] for name in weights if name.startswith(f"{side}/layer_")}
-        - {"layer_norm"}
-    )
 
 
 def _places(tokens: list[str]) -> list[int]:
@@ -106,7 +100,7 @@ def _tensors(weights: Weights, rows: list[int]) -> Iterator[tuple[str, Array]]:
     yield from _norm(weights, "encoder/layer_norm", "encoder.ln_post")
     yield from _norm(weights, "decoder/layer_norm", "decoder.ln")
     for side in ("encoder", "decoder"):
-        for number in range(_num_layers(weights, side)):
+        for number in range(num_layers(weights, side)):
             yield from _layer(weights, f"{side}/layer_{number}", f"{side}.blocks.{number}")
 
 

@@ -108,9 +108,13 @@ def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[E
     """Return the peers, the reference first, and then talkmill, once for each window."""
     is_one_file = given["workload"] == "meeting"
     names = [name for name in given["peers"].split(",") if name]
+    if unknown := [name for name in names if name not in PEERS]:
+        raise click.BadParameter(
+            f"{unknown[0]!r} is not one of {', '.join(PEERS)}", param_hint="--peers"
+        )
     entries = [Entry(PEERS[name](machine, model, is_one_file), Options()) for name in names]
     for entry in entries:
-        if "batched" in entry.peer.name:
+        if "batched" in entry.peer.name or "transformers" in entry.peer.name:
             entry.options = Options(batch_size=8)
     return entries + [
         Entry(talkmill(machine, model, window_s, given["serve_arguments"]), Options())
@@ -166,7 +170,12 @@ def plain(rows: dict[str, Figures | str]) -> dict[str, Any]:
     "--workload", type=click.Choice(["commands", "meeting"]), default="commands", show_default=True
 )
 @click.option("--models", default="tiny,base,demo", show_default=True)
-@click.option("--peers", default=",".join(PEERS), show_default=True, help="The reference first.")
+@click.option(
+    "--peers",
+    default="faster-whisper,faster-whisper-batched,whisper.cpp",
+    show_default=True,
+    help=f"The reference first; of {', '.join(PEERS)}.",
+)
 @click.option(
     "--windows-s",
     multiple=True,
