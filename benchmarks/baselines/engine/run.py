@@ -16,7 +16,12 @@ class TalkmillEngine:
     def __init__(self, setup: Setup) -> None:
         """Load the model."""
         given: dict[str, Any] = setup.options.get("config", {})
-        config = {"model": setup.model, "device": setup.device, "compute_type": setup.compute_type}
+        config = {
+            "model": setup.model,
+            "device": setup.device,
+            "compute_type": setup.compute_type,
+            "cache_bytes": 0,  # clips come again: what is measured is computing
+        }
         self._engine = Engine(EngineConfig.model_validate({**config, **given}))
         self._engine.start()
 

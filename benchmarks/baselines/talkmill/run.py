@@ -26,6 +26,7 @@ def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str]:
     """
     command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0"]
     command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
+    command += ["--cache-bytes", "0"]  # clips come again: what is measured is computing
     command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
