@@ -152,7 +152,7 @@ def run_plan(bench: Bench, plan: DecodePlan) -> None:
             ExactTask(bench.prompt, plan, plan.seed or 0, chunk, lambda: True)
             for chunk in range(bench.num_rows)
         ]
-        answers = bench.model.decode_exactly(bench.encoded, bench.vocabulary, tasks)
+        answers = bench.model.exact_lane(bench.vocabulary).run(bench.encoded, tasks)
     else:
         answers = bench.model.generate(bench.encoded, prompts, plan)
     _check(answers, bench)

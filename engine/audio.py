@@ -6,6 +6,7 @@ or addresses (playlists, concat scripts) are not read at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -24,6 +26,7 @@ from talkmill.engine.errors import AudioTooLong, InvalidAudio
 from talkmill.engine.types import Samples
 
 SAMPLE_RATE = 16_000
+_SLAB_S = 1  # of sound, that go through the resampler at once
 BLOCK_SAMPLES = 4 * SAMPLE_RATE  # blocks are at least this long, but for the last
 
 # Self-contained formats. FFmpeg's others include some that open what the file names.
@@ -72,7 +75,7 @@ def decode_audio(
     with _open(source) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
-        for block in _finite(_blocks(_resample(_frames(container, stream, warn))), warn):
+        for block in _finite(_blocks(_resample(_slabs(_frames(container, stream, warn)))), warn):
             num_samples += len(block)
             if num_samples > max_samples:
                 raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s")
@@ -162,42 +165,82 @@ def _frames(
         warn(f"audio is damaged: {num_damaged} of its packets could not be decoded")
 
 
-def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
-    resampler: AudioResampler | None = None
-    layout: tuple[str, str, int] | None = None
-    gain = 1.0
+def _slabs(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """Join frames of one form to longer ones: a call each costs more than what is done in it."""
+    fifo = AudioFifo()
+    form: tuple[str, str, int] | None = None
     for frame in frames:
-        frame.pts = None  # gaps in the timestamps are not ours to fill
-        found = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or found != layout:  # streams may change midway
+        frame.pts = None  # the queue would refuse gaps
+        found = _form(frame)
+        if found != form or fifo.samples >= frame.sample_rate * _SLAB_S:
+            yield from _rest(fifo)
+            if found != form:  # streams may change midway
+                fifo, form = AudioFifo(), found
+        fifo.write(frame)
+    yield from _rest(fifo)
+
+
+def _rest(fifo: AudioFifo) -> Iterator[AudioFrame]:
+    slab = fifo.read()
+    if slab is not None:
+        slab.pts = None  # gaps in the timestamps are not ours to fill
+        yield slab
+
+
+def _form(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _resample(slabs: Iterator[AudioFrame]) -> Iterator[Samples]:
+    resampler: _Resampler | None = None
+    for slab in slabs:
+        if resampler is None or _form(slab) != resampler.form:
             if resampler is not None:
-                yield from _to_samples(resampler, None, gain)
-            resampler, layout = AudioResampler("flt", "mono", SAMPLE_RATE), found
-            gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
-        yield from _to_samples(resampler, frame, gain)
+                yield from resampler.take(None)
+            resampler = _Resampler(slab)
+        yield from resampler.take(slab)
     if resampler is not None:
-        yield from _to_samples(resampler, None, gain)
+        yield from resampler.take(None)
+
+
+class _Resampler:
+    """Turns sound of one form into ours: mono first, as FFmpeg alone resamples each channel."""
+
+    def __init__(self, frame: AudioFrame) -> None:
+        self.form = _form(frame)
+        self._mixer = AudioResampler("fltp", "mono", frame.sample_rate)
+        self._resampler = AudioResampler("fltp", "mono", SAMPLE_RATE)
+        with _refusing_forms():
+            self._gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
+
+    def take(self, frame: AudioFrame | None) -> list[Samples]:
+        """Return what is ready after a frame, or all of it after the last, which is None."""
+        with _refusing_forms():
+            mixed: list[AudioFrame | None] = [*self._mixer.resample(frame)]
+            if frame is None:
+                mixed.append(None)
+            found = [block for part in mixed for block in self._resampler.resample(part)]
+        samples = [block.to_ndarray()[0] for block in found]
+        return samples if self._gain == 1.0 else [block * self._gain for block in samples]
+
+
+@contextlib.contextmanager
+def _refusing_forms() -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidAudio("the audio has a form that cannot be resampled") from error
 
 
 @functools.cache
 def _mixing_gain(layout: str, num_channels: int) -> float:
     """Return what keeps a mix to mono as loud as its channels; to floats FFmpeg does not scale."""
-    ones = np.ones((num_channels, SAMPLE_RATE // 10), np.float32)
-    frame = AudioFrame.from_ndarray(ones, format="fltp", layout=layout)
+    # Not planar: past eight planes PyAV loses count.
+    ones = np.ones((1, num_channels * SAMPLE_RATE // 10), np.float32)
+    frame = AudioFrame.from_ndarray(ones, format="flt", layout=layout)
     frame.sample_rate = SAMPLE_RATE
     [mixed, *_] = AudioResampler("flt", "mono", SAMPLE_RATE).resample(frame)
     return 1.0 / max(1.0, float(mixed.to_ndarray().max()))
-
-
-def _to_samples(
-    resampler: AudioResampler, frame: AudioFrame | None, gain: float
-) -> Iterator[Samples]:
-    try:
-        resampled = resampler.resample(frame)
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudio("the audio has a form that cannot be resampled") from error
-    for block in resampled:
-        yield block.to_ndarray()[0] * np.float32(gain)
 
 
 def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:

@@ -9,7 +9,8 @@ The rules:
    whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
 4. A worker with live chunks of the exact lane asks between their steps: what joins them must fit,
    and none overtakes one that does not; a batch of the native lane runs in between.
-5. A chunk whose request nobody waits for any more leaves before it costs anything.
+5. A batch that did not fit the device's memory halves the limit for its like, for good.
+6. A chunk whose request nobody waits for any more leaves before it costs anything.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Batcher:
         self._num_arrived = 0
         self._turn = 0  # of the next batch
         self._credit: dict[int, tuple[int, int]] = {}  # request: turn, chunks in it
+        self._fits: dict[tuple[int, int], int] = {}  # rows a chunk, frames: chunks in a batch
 
     def __len__(self) -> int:
         """Return the number of chunks that wait."""
@@ -146,6 +148,28 @@ class Batcher:
         """Return the seconds until a batch is due; None if nothing waits."""
         return max(0.0, self._due_s() - now_s) if self._queue else None
 
+    def did_not_fit(self, key: BatchKey, size: int) -> int | None:
+        """Remember that the device's memory was short of a batch, and halve those like it.
+
+        Args:
+            key: The batch's. Its like have as many rows a chunk, and as many frames; in the exact
+                lane all are alike.
+            size: Its chunks; in the exact lane, the rows that were live.
+
+        Returns:
+            The new limit, in what `size` counts; None if it is no news.
+        """
+        limit = size // 2
+        if not limit:  # what does not fit alone says nothing of others
+            return None
+        if key.plan is None:
+            is_news = limit < self._max_exact_rows
+            self._max_exact_rows = min(limit, self._max_exact_rows)
+        else:
+            is_news = limit < self._limit(key)
+            self._fits[_like(key)] = min(limit, self._limit(key))
+        return limit if is_news else None
+
     def drain(self) -> list[PendingChunk]:
         """Return every chunk that waits, and forget them."""
         items = [item for _, item in self._queue]
@@ -156,7 +180,13 @@ class Batcher:
         return self._queue[0][1].put_s + self._max_wait_s
 
     def _is_full(self) -> bool:
-        return len(self._candidates()) == self._max_batch_size
+        taken = self._candidates()
+        return len(taken) == self._limit(taken[0][1].key)
+
+    def _limit(self, key: BatchKey) -> int:
+        if key.plan is None:
+            return self._max_batch_size
+        return self._fits.get(_like(key), self._max_batch_size)
 
     def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
         room = self._max_exact_rows - num_live_rows
@@ -167,8 +197,13 @@ class Batcher:
         if not queue:
             return []
         key = queue[0][1].key
-        same = [entry for entry in queue if entry[1].key == key][: self._max_batch_size]
+        same = [entry for entry in queue if entry[1].key == key][: self._limit(key)]
         if key.plan is not None:
             return same
         rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
+
+
+def _like(key: BatchKey) -> tuple[int, int]:
+    assert key.plan is not None
+    return key.plan.num_rows, key.num_frames

@@ -24,6 +24,9 @@ ComputeType = Literal[
 ]
 
 
+EncoderName = Literal["auto", "ctranslate2", "openvino"]
+
+
 def split_commas(value: object) -> object:
     """Return the parts of a text as it stands in a variable; anything else as it is."""
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
@@ -64,6 +67,11 @@ class EngineConfig(BaseModel):
         description="Number type of the computation; auto takes float16 on GPUs that have it "
         "and int8 on CPUs.",
     )
+    encoder: EncoderName = Field(
+        "auto",
+        description="What runs the encoder on a CPU; auto takes OpenVINO where it is installed "
+        "and a try at start-up finds it clearly faster.",
+    )
     workers_per_device: int = Field(
         0,
         ge=0,
@@ -85,6 +93,13 @@ class EngineConfig(BaseModel):
         ge=0,
         le=512,
         description="Pieces of audio in one batch at most. 0: 8 on a CPU, 16 on a GPU.",
+    )
+    encoder_batch_size: int = Field(
+        0,
+        ge=0,
+        le=512,
+        description="Pieces of a batch that go through the encoder at once, on a CPU. 0: 1, for "
+        "there the encoder gains nothing from a batch; a GPU takes the whole batch.",
     )
     max_batch_share: float = Field(
         0.5,

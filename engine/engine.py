@@ -28,8 +28,10 @@ from talkmill.engine.errors import (
 from talkmill.engine.feeder import Feeder
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import DeviceConfig, choose_device
+from talkmill.engine.model_files import find_model
 from talkmill.engine.prepare import Preparation
 from talkmill.engine.request import OnSegment, Request
+from talkmill.engine.tuning import with_tuning
 from talkmill.engine.types import (
     Chunk,
     Features,
@@ -143,8 +145,14 @@ class Engine:
             ConfigError: The settings cannot work on this machine.
         """
         config = self.config
-        device = choose_device(config)
-        model = self._given_model or load_model(config, device)
+        if self._given_model is None:
+            files = find_model(config.model, config.revision)
+            config = with_tuning(config, files)
+            device = choose_device(config)
+            model = load_model(config, device, files)
+        else:
+            device = choose_device(config)
+            model = self._given_model
         vad.preload()
         model.warm_up()
         num_workers = device.workers * len(model.replicas)
@@ -153,7 +161,7 @@ class Engine:
             max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
         )
-        cache = self._make_cache(model, device)
+        cache = self._make_cache(model)
         workers = WorkerPool(
             batcher,
             model,
@@ -251,11 +259,10 @@ class Engine:
     def _window_frames(self, model: LoadedModel) -> tuple[int, ...]:
         return self.config.window_frames or model.properties.window_frames
 
-    def _make_cache(self, model: LoadedModel, device: DeviceConfig) -> AnswerCache | None:
+    def _make_cache(self, model: LoadedModel) -> AnswerCache | None:
         if not self.config.cache_bytes:
             return None
-        shaping = (model.revision, device.compute_type, self._window_frames(model))
-        fingerprint = f"{model.name} {shaping} {library_versions()}"
+        fingerprint = f"{model.name} {model.fingerprint} {library_versions()}"
         return AnswerCache(MemoryStore(self.config.cache_bytes), fingerprint)
 
     def check(self, options: TranscribeOptions, model: str = "") -> None:

@@ -25,6 +25,9 @@ _POWER_FLOOR = 1e-10  # Whisper's constants: log10 is clamped here,
 _DYNAMIC_RANGE = 8.0  # then to so much below the loudest,
 _SHIFT = _SCALE = 4.0  # then shifted and scaled to about -1 to 1
 
+# Frames at a time, so that they stay in a core's cache: half the time of all 3000 at once.
+_BLOCK_FRAMES = 128
+
 
 def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) -> Features:
     """Return the log-mel features of one chunk, padded with silence to the encoder's window.
@@ -39,17 +42,25 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
     """
     # Only frames that touch sound are computed; the rest are the floor, as silence gives.
     num_frames = min(window_frames, (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES + 1)
-    power = _power_spectrum(
-        samples, num_frames, window_frames * HOP_SAMPLES
-    )  # (num_frames, FFT_SAMPLES // 2 + 1)
-    log_power: Features = np.full((n_mels, window_frames), math.log10(_POWER_FLOOR), np.float32)
-    mel = _mel_filters(n_mels) @ power.T
-    np.log10(np.maximum(mel, _POWER_FLOOR), out=log_power[:, :num_frames])
-    np.maximum(log_power, log_power.max() - _DYNAMIC_RANGE, out=log_power)
-    return (log_power + _SHIFT) / _SCALE
+    padded = _padded(samples, num_frames, window_frames * HOP_SAMPLES)
+    frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
+    filters = _mel_filters(n_mels)
+    mel = np.empty((n_mels, num_frames), np.float32)
+    for start in range(0, num_frames, _BLOCK_FRAMES):
+        block = slice(start, start + _BLOCK_FRAMES)
+        np.matmul(filters, _power_spectrum(frames[block]).T, out=mel[:, block])
+    np.log10(np.maximum(mel, _POWER_FLOOR, out=mel), out=mel)
+    floor = max(float(mel.max()) - _DYNAMIC_RANGE, math.log10(_POWER_FLOOR))
+    np.maximum(mel, floor, out=mel)
+    mel += _SHIFT
+    mel /= _SCALE
+    features = np.empty((n_mels, window_frames), np.float32)
+    features[:, :num_frames] = mel
+    features[:, num_frames:] = (floor + _SHIFT) / _SCALE
+    return features
 
 
-def _power_spectrum(samples: Samples, num_frames: int, window_samples: int) -> NDArray[np.float32]:
+def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:
     # Frames are centred: the front is mirrored. So is the window's end, before it is silence.
     half = FFT_SAMPLES // 2
     padded = np.zeros((num_frames - 1) * HOP_SAMPLES + FFT_SAMPLES, np.float32)
@@ -62,10 +73,16 @@ def _power_spectrum(samples: Samples, num_frames: int, window_samples: int) -> N
         full[: len(samples)] = samples
         end = half + window_samples
         padded[end:] = full[-2 : -2 - (len(padded) - end) : -1]
-    frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
-    spectrum = np.fft.rfft(frames * _window())
-    power = spectrum.real**2 + spectrum.imag**2
-    return power.astype(np.float32, copy=False)  # it is; NumPy's types do not know
+    return padded
+
+
+def _power_spectrum(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the power of each bin, (num_frames, FFT_SAMPLES // 2 + 1)."""
+    spectrum = np.fft.rfft(frames * _window())  # complex64, for all that NumPy's types say
+    parts = spectrum.view(np.float32)  # real, imaginary, real ...
+    parts *= parts
+    power: NDArray[np.float32] = parts[:, 0::2] + parts[:, 1::2]
+    return power
 
 
 @functools.cache

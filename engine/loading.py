@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import threadpoolctl
 
 from talkmill.engine.config import EngineConfig
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
+from talkmill.engine.encoder import choose_encoder
 from talkmill.engine.errors import InvalidOption
-from talkmill.engine.features import CHUNK_FRAMES
 from talkmill.engine.model import CTranslate2Model, DeviceConfig, SpeechModel
-from talkmill.engine.model_files import ModelProperties, find_model, suppressed_tokens
+from talkmill.engine.model_files import ModelFiles, ModelProperties, find_model, suppressed_tokens
 from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Task
+
+_BLAS_VARIABLES = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,7 @@ class LoadedModel:
         tokenizer: Its vocabulary.
         vocabulary: What its tokens mean to the rules of decoding.
         properties: What it says of itself.
-        revision: Tells its weights from others of this name.
+        fingerprint: Tells apart weights and ways to compute that may give other words.
     """
 
     name: str
@@ -36,7 +40,7 @@ class LoadedModel:
     tokenizer: WhisperTokenizer
     vocabulary: Vocabulary
     properties: ModelProperties
-    revision: str = ""
+    fingerprint: str = ""
 
     def check_language(self, language: str | None) -> str | None:
         """Return the language to decode in, or None where it must be detected.
@@ -85,22 +89,45 @@ class LoadedModel:
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
         for replica in self.replicas:
-            features = np.zeros((1, replica.n_mels, CHUNK_FRAMES), np.float32)
-            replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
+            for frames in self.properties.window_frames:
+                features = np.zeros((1, replica.n_mels, frames), np.float32)
+                replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
 
 
-def load_model(config: EngineConfig, device: DeviceConfig) -> LoadedModel:
+def keep_numpy_to_one_thread() -> None:
+    """Stop NumPy's BLAS from starting threads, unless the environment says how many.
+
+    The workers and the preparation of audio call it from many threads of ours at once: two exact
+    lanes on two cores took 2 to 4 times as long with it, features twice the CPU time.
+    """
+    if _BLAS_VARIABLES.isdisjoint(os.environ):
+        threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def load_model(
+    config: EngineConfig, device: DeviceConfig, files: ModelFiles | None = None
+) -> LoadedModel:
     """Find the configured model and load it onto each device.
+
+    Args:
+        config: The settings.
+        device: Where and how it is to run.
+        files: The model's, if they were found already.
 
     Raises:
         ConfigError: It cannot be found or loaded.
     """
-    files = find_model(config.model, config.revision)
+    keep_numpy_to_one_thread()
+    files = files or find_model(config.model, config.revision)
     replicas = [CTranslate2Model(files.folder, device, index) for index in device.indexes]
+    windows = config.window_frames or files.properties.window_frames
+    encoder = "ctranslate2"
+    if device.device == "cpu":
+        weights = files.folder / "model.bin"
+        encoder = choose_encoder(config.encoder, replicas[0], weights, device, windows)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
     vocabulary = Vocabulary(
         tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
     )
-    return LoadedModel(
-        files.name, replicas, tokenizer, vocabulary, files.properties, files.revision
-    )
+    fingerprint = f"{files.revision} {device.compute_type} {encoder} {windows}"
+    return LoadedModel(files.name, replicas, tokenizer, vocabulary, files.properties, fingerprint)

@@ -5,12 +5,11 @@ The only module that imports `ctranslate2`. Knows tokens and features, nothing o
 
 from __future__ import annotations
 
-import functools
 import importlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkmill.engine.config import EngineConfig
-from talkmill.engine.decoding.exact import ExactLane, ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.decoding.step_decoder import StepDecoder
@@ -30,12 +29,23 @@ from talkmill.engine.errors import ConfigError, DeviceLost
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; nobody looks inside."""
 
+
+class ArrayEncoder(Protocol):
+    """An encoder on the CPU that is not CTranslate2's. Thread-safe."""
+
+    number_type: str
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (batch, num_frames / 2, d_model) for (batch, n_mels, num_frames)."""
+
+
 # A CUDA context is beyond repair after these; out of memory is not among them.
 _STICKY_CUDA = re.compile(
     r"illegal memory access|unspecified launch failure|device-side assert|misaligned address"
     r"|illegal instruction|uncorrectable|hardware stack|device.*(lost|unavailable|busy)",
     re.IGNORECASE,
 )
+_OUT_OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 _MODEL_S_OWN = -1  # stands for the tokens that config.json suppresses
 _BEST_ON_CPU = ("int8", "int8_float32", "float32")
 _BEST_ON_CUDA = ("float16", "int8_float16", "bfloat16", "int8_float32", "float32")
@@ -67,13 +77,8 @@ class SpeechModel(Protocol):
             plan: How to search; one of the native lane.
         """
 
-    def decode_exactly(
-        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
-        """Return the tokens after each prompt, found by HF's algorithms; one task for each row."""
-
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
-        """Return one worker's lane, empty; it takes what `encode` gave."""
+        """Return one worker's lane, empty: HF's algorithms, over what `encode` gave."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class DeviceConfig:
         workers: Batches in the works at once on each replica.
         threads: CPU threads of each worker.
         batch_size: Chunks in one batch at most.
+        encoder_batch_size: Chunks that go through the encoder at once at most; 0 for all.
     """
 
     device: str
@@ -95,6 +101,7 @@ class DeviceConfig:
     workers: int
     threads: int
     batch_size: int
+    encoder_batch_size: int = 0
 
 
 def choose_device(config: EngineConfig) -> DeviceConfig:
@@ -105,6 +112,10 @@ def choose_device(config: EngineConfig) -> DeviceConfig:
     """
     num_gpus = ctranslate2.get_cuda_device_count()
     device = config.device if config.device != "auto" else ("cuda" if num_gpus else "cpu")
+    if device == "cuda" and config.encoder_batch_size:
+        raise ConfigError("encoder_batch_size: a GPU's encoder takes the whole batch")
+    if device == "cuda" and config.encoder == "openvino":
+        raise ConfigError("encoder: openvino runs on a CPU only, and the device is cuda")
     indexes = config.device_index if device == "cuda" else (0,)
     if device == "cuda" and not all(0 <= index < num_gpus for index in indexes):
         raise ConfigError(f"device_index: {indexes} asked for, {num_gpus} CUDA devices found")
@@ -118,6 +129,7 @@ def choose_device(config: EngineConfig) -> DeviceConfig:
         workers=workers,
         threads=config.threads_per_worker or max(1, cores // (workers * len(indexes))),
         batch_size=config.max_batch_size or (16 if device == "cuda" else 8),
+        encoder_batch_size=0 if device == "cuda" else config.encoder_batch_size or 1,
     )
 
 
@@ -133,7 +145,11 @@ def _choose_compute_type(wanted: str, device: str, index: int) -> str:
 
 
 class CTranslate2Model:
-    """Whisper on one device, through CTranslate2. Its calls release the GIL."""
+    """Whisper on one device, through CTranslate2. Its calls release the GIL.
+
+    Attributes:
+        encoder: Runs the encoder in CTranslate2's place, on a CPU; set before the first call.
+    """
 
     def __init__(self, folder: Path, device: DeviceConfig, index: int) -> None:
         """Load the weights in `folder` onto device number `index`.
@@ -142,7 +158,10 @@ class CTranslate2Model:
             ConfigError: The folder holds no Whisper model that can be loaded.
         """
         self._folder = folder
-        self._device = device.device
+        self._device = device
+        self.encoder: ArrayEncoder | None = None
+        self._lock = threading.Lock()
+        self._decoder: StepDecoder | None = None
         try:
             self._whisper = ctranslate2.models.Whisper(
                 str(folder),
@@ -167,6 +186,16 @@ class CTranslate2Model:
 
     def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
         """See `SpeechModel.encode`; the output stays on the device."""
+        num_rows = self._device.encoder_batch_size or len(features)
+        if num_rows >= len(features):
+            return self._encode(features)
+        parts = [features[row : row + num_rows] for row in range(0, len(features), num_rows)]
+        encoded = [self._to_array(self._encode(part), np) for part in parts]
+        return ctranslate2.StorageView.from_array(np.concatenate(encoded))
+
+    def _encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        if self.encoder is not None:
+            return ctranslate2.StorageView.from_array(self.encoder(features))
         storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
         return self._call(self._whisper.encode, storage)
 
@@ -196,22 +225,18 @@ class CTranslate2Model:
         )
         return [result.sequences_ids[0] for result in results]
 
-    def decode_exactly(
-        self, encoded: EncoderOutput, vocabulary: Vocabulary, tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
-        """See `SpeechModel.decode_exactly`."""
-        decoder = self._step_decoder
-        return decode_exactly(decoder, vocabulary, self._to_array(encoded, decoder.xp), tasks)
-
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
-        decoder = self._step_decoder
+        decoder = self._step_decoder()
         return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
 
-    @functools.cached_property
     def _step_decoder(self) -> StepDecoder:
-        # Made at the first request that needs it: a large model's takes gigabytes.
-        return StepDecoder(read_weights(self._folder / "model.bin"), _array_library(self._device))
+        # Made at the first request that needs it, and once: a large model's takes gigabytes.
+        with self._lock:
+            if self._decoder is None:
+                weights = read_weights(self._folder / "model.bin")
+                self._decoder = StepDecoder(weights, _array_library(self._device.device))
+            return self._decoder
 
     @staticmethod
     def _to_array(encoded: EncoderOutput, xp: Any) -> Any:
@@ -227,6 +252,11 @@ class CTranslate2Model:
             if _STICKY_CUDA.search(str(error)):
                 raise DeviceLost(str(error)) from error
             raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether a call of a model failed because the batch was too large for the memory."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _max_length(num_tokens: int, prompt_length: int) -> int:

@@ -1,20 +1,17 @@
-"""Where speech is: Silero's model over 32 ms windows, then hysteresis. One detector per utterance.
-
-Source: Silero VAD (github.com/snakers4/silero-vad), the ONNX file that faster-whisper bundles.
-"""
+"""Where speech is: Silero's model over windows of 32 ms, then hysteresis; one utterance each."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
+from talkmill.engine.silero import CONTEXT_SAMPLES, STATE_SIZE, WINDOW_SAMPLES, silero_session
 from talkmill.engine.types import Samples, Span
 
-WINDOW_SAMPLES = 512  # 32 ms: what the model looks at
-_CONTEXT_SAMPLES = 64  # of the window before, in front of each window
 _SPEECH_PROBABILITY = 0.5  # speech starts at this,
 _SILENCE_PROBABILITY = 0.35  # and ends below this
 _MIN_SILENCE_WINDOWS = 3  # 96 ms: shorter pauses are part of the speech
@@ -24,29 +21,39 @@ _LEAD_IN_WINDOWS = 8  # of silence first: started cold, the model misses 11 of 3
 Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Windows (num_windows, 512) to speech probabilities (num_windows,), knowing what came before."""
 
+_State = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-def silero() -> Probabilities:
-    """Return Silero's model with a fresh state, for one utterance."""
-    session = get_vad_model().session  # shared; running it is thread-safe
-    hidden = np.zeros((1, 1, 128), np.float32)
-    cell = np.zeros((1, 1, 128), np.float32)
-    context = np.zeros((1, _CONTEXT_SAMPLES), np.float32)
+
+def probabilities_of(session: InferenceSession) -> Probabilities:
+    """Return one utterance's way through Silero's model, see `silero_session`.
+
+    It begins with the state that a silence leaves. The session may be shared.
+    """
+    hidden, cell = _state_after_silence(session)
+    context = np.zeros((1, CONTEXT_SAMPLES), np.float32)
 
     def run(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         nonlocal hidden, cell, context
-        contexts = np.concatenate([context, windows[:-1, -_CONTEXT_SAMPLES:]])
+        contexts = np.concatenate([context, windows[:-1, -CONTEXT_SAMPLES:]])
         inputs = {"input": np.concatenate([contexts, windows], 1), "h": hidden, "c": cell}
         probabilities, hidden, cell = session.run(None, inputs)
-        context = windows[-1:, -_CONTEXT_SAMPLES:]
+        context = windows[-1:, -CONTEXT_SAMPLES:].copy()  # not to hold on to the block
         return np.asarray(probabilities, np.float32).reshape(-1)
 
-    run(np.zeros((_LEAD_IN_WINDOWS, WINDOW_SAMPLES), np.float32))
     return run
+
+
+@functools.cache
+def _state_after_silence(session: InferenceSession) -> _State:
+    silence = np.zeros((_LEAD_IN_WINDOWS, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
+    zeros = np.zeros((1, 1, STATE_SIZE), np.float32)
+    _, hidden, cell = session.run(None, {"input": silence, "h": zeros, "c": zeros})
+    return hidden, cell
 
 
 def preload() -> None:
     """Load the model now rather than at the first request."""
-    silero()
+    probabilities_of(silero_session())
 
 
 class SpeechDetector:
@@ -59,7 +66,7 @@ class SpeechDetector:
             max_span_samples: Longer speech is split where it is least like speech.
             probabilities: The model; Silero by default.
         """
-        self._probabilities = probabilities or silero()
+        self._probabilities = probabilities or probabilities_of(silero_session())
         self._max_windows = max_span_samples // WINDOW_SAMPLES
         self._rest: Samples = np.zeros(0, np.float32)
         self._num_windows = 0

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkmill.engine.assembly import to_segments
-from talkmill.engine.batching import Batcher, PendingChunk
+from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.errors import DeviceLost, ModelError, NotReady
 from talkmill.engine.loading import LoadedModel
-from talkmill.engine.model import EncoderOutput, SpeechModel
+from talkmill.engine.model import EncoderOutput, SpeechModel, is_out_of_memory
 from talkmill.engine.request import ChunkCost, Request
+
+_EXACT_LANE = BatchKey(None, 0)
 
 _log = logging.getLogger(__name__)
 
@@ -166,6 +168,10 @@ class WorkerPool:
         except DeviceLost as error:
             self._lose([*(one.item for one in live.values()), *batch], error)
         except Exception as error:  # who is at fault is found as in any batch
+            if is_out_of_memory(error):
+                rows = sum(task.plan.num_rows for task in live)
+                rows += sum(item.request.plan.num_rows for item in batch)
+                self._remember(_EXACT_LANE, rows, error)
             _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
             self._decode(replica, [*(one.item for one in live.values()), *batch])
 
@@ -206,13 +212,27 @@ class WorkerPool:
                 _log.exception("request %d: the model failed", batch[0].request.id)
                 self._fail(batch, "the model failed on this audio", error)
                 return
-            _log.warning("a batch of %d failed and is split: %s", len(batch), error)
+            if is_out_of_memory(error) and batch[0].key.plan is not None:
+                self._remember(batch[0].key, len(batch), error)
+            else:
+                _log.warning("a batch of %d failed and is split: %s", len(batch), error)
             middle = len(batch) // 2
             self._decode(replica, batch[:middle])
             self._decode(replica, batch[middle:])
         else:
             for item, tokens, cost in zip(batch, answers, costs, strict=True):
                 self._hand_over(item, tokens, cost)
+
+    def _remember(self, key: BatchKey, size: int, error: Exception) -> None:
+        with self._changed:
+            limit = self._batcher.did_not_fit(key, size)
+        if limit is not None:
+            _log.warning(
+                "no memory for %d at once: from now on at most %d of their kind: %s",
+                size,
+                limit,
+                error,
+            )
 
     def _lose(self, batch: list[PendingChunk], error: DeviceLost) -> None:
         _log.critical("device lost: %s", error)
@@ -237,7 +257,7 @@ class WorkerPool:
             answers = replica.generate(encoded, prompts, plan)
         else:
             tasks = [_exact_task(item, prompt) for item, prompt in zip(batch, prompts, strict=True)]
-            answers = replica.decode_exactly(encoded, self._model.vocabulary, tasks)
+            answers = replica.exact_lane(self._model.vocabulary).run(encoded, tasks)
         generated_s = time.monotonic()
         if len(answers) != len(batch):
             raise RuntimeError(f"{len(batch)} chunks, {len(answers)} answers. This is a bug.")

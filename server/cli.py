@@ -1,4 +1,4 @@
-"""The command line: `talkmill demo`, `serve` and `transcribe`."""
+"""The command line: `talkmill demo`, `serve`, `tune` and `transcribe`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from talkmill.server.formats import FORMATS
 from talkmill.server.lifecycle import serve as serve_until_stopped
 from talkmill.server.settings import build, flag, parse_parameters, settings
 from talkmill.server.transcribe import Result, in_process, over_grpc, transcribe_files
+from talkmill.server.tune import run_tune
 
 _SUBTITLES = ("srt", "vtt", "tsv")  # formats that are nothing without times
 
@@ -83,6 +84,20 @@ def token(name: str) -> None:
     click.echo(
         "The first is the caller's; nobody can read it out of the second, the server's.", err=True
     )
+
+
+@main.command()
+@settings(EngineConfig)
+def tune(**given: Any) -> None:
+    """Measure which workers, threads and batch sizes are fastest here, and keep that.
+
+    Takes about a minute, minutes for a large model on a CPU; the machine should be idle. What is
+    given stays as it is, the rest is tried. `serve` and `transcribe` then take what was found.
+    """
+    try:
+        run_tune(build(EngineConfig, given), Console())
+    except (TalkmillError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -22,6 +22,15 @@ from talkmill.server import BackgroundServer, ServerConfig
 DATA = Path(__file__).parent / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of our own: what somebody tuned on this machine must not change the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def speech() -> Samples:
     """11 s of real speech, 16 kHz mono: jfk.flac."""

@@ -167,8 +167,8 @@ class FakeModel:
             self.generated.append(batch)
         return [self.answer(band, plan) for band in bands]
 
-    def decode_exactly(
-        self, encoded: NDArray[np.float32], vocabulary: Vocabulary, tasks: Sequence[ExactTask]
+    def answer_exactly(
+        self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
     ) -> list[list[int]]:
         bands = tuple(heard(row) for row in encoded)
         with self._arrived:
@@ -207,8 +207,7 @@ class FakeLane(ExactLane):
         return sum(task.plan.num_rows for task in self._left)
 
     def add(self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]) -> None:
-        vocabulary = Vocabulary(0, 0)
-        answers = self._model.decode_exactly(encoded, vocabulary, tasks)
+        answers = self._model.answer_exactly(encoded, tasks)
         for task, answer in zip(tasks, answers, strict=True):
             self._left[task] = (answer, len(answer))
 
@@ -238,6 +237,7 @@ def small_config(**settings: object) -> EngineConfig:
         {
             "device": "cpu",
             "compute_type": "float32",
+            "encoder": "ctranslate2",
             "workers_per_device": 1,
             "threads_per_worker": 1,
             "prepare_threads": 1,

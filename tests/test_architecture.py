@@ -16,7 +16,7 @@ from talkmill.server import BackgroundServer, ServerConfig
 from talkmill.server.settings import settings_table
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted([*ROOT.glob("engine/*.py"), *ROOT.glob("server/*.py")])
+MODULES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("server/**/*.py")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 MAX_FUNCTION_LINES = 60
@@ -102,17 +102,18 @@ def test_readme_lists_each_module() -> None:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with BackgroundServer(ServerConfig(port=0)) as server:
-        yield server.address
+def server() -> Iterator[BackgroundServer]:
+    with BackgroundServer(ServerConfig(port=0, http_port=0)) as server:
+        yield server
 
 
 @pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
 def test_python_in_the_readme_runs(
-    number: int, address: str, monkeypatch: pytest.MonkeyPatch
+    number: int, server: BackgroundServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", address)
+    source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", server.address)
+    source = source.replace("http://127.0.0.1:8000", server.http_address)
 
     exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
 

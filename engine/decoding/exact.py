@@ -96,6 +96,14 @@ class ExactLane:
         self._read(steps)
         return [(one.task, one.answer) for one in left]
 
+    def run(self, encoded: Any, tasks: Sequence[ExactTask]) -> list[list[int]]:
+        """Return each chunk's answer, in a lane that is empty before and after; see `add`."""
+        self.add(encoded, tasks)
+        answers: dict[ExactTask, list[int]] = {}
+        while self.num_rows:
+            answers.update(self.step())
+        return [answers[task] for task in tasks]
+
     def _search(self, task: ExactTask) -> Search:
         rules = Rules(task.plan, self._vocabulary, task.prompt)
         return new_search(task.plan, rules, self._vocabulary.end_of_text, task.seed, task.chunk)
@@ -149,9 +157,4 @@ def decode_exactly(
         encoded: The encoder's output, (num_chunks, num_frames, d_model), in the decoder's library.
         tasks: One for each chunk.
     """
-    lane = ExactLane(decoder, vocabulary)
-    lane.add(encoded, tasks)
-    answers: dict[ExactTask, list[int]] = {}
-    while lane.num_rows:
-        answers.update(lane.step())
-    return [answers[task] for task in tasks]
+    return ExactLane(decoder, vocabulary).run(encoded, tasks)

@@ -38,7 +38,6 @@ from talkmill.engine.admission import check_options
 from talkmill.engine.batching import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
-from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.features import log_mel
 from talkmill.engine.loading import LoadedModel, load_model
 from talkmill.engine.model import choose_device
@@ -207,7 +206,7 @@ def run(demo: LoadedModel) -> Callable[[TranscribeOptions], tuple[DecodePlan, li
         if not plan.is_exact:
             return plan, replica.generate(encoded, [prompt], plan)[0]
         task = ExactTask(prompt, plan, plan.seed or 0, 0, lambda: True)
-        return plan, replica.decode_exactly(encoded, demo.vocabulary, [task])[0]
+        return plan, replica.exact_lane(demo.vocabulary).run(encoded, [task])[0]
 
     return decode
 
@@ -342,13 +341,13 @@ class WatchingModel(FakeModel):
         self.may_look = threading.Event()
         self.wanted: list[bool] = []
 
-    def decode_exactly(
-        self, encoded: NDArray[np.float32], vocabulary: Vocabulary, tasks: Sequence[ExactTask]
+    def answer_exactly(
+        self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
     ) -> list[list[int]]:
         self.is_decoding.set()
         assert self.may_look.wait(PATIENCE_S)
         self.wanted += [task.is_wanted() for task in tasks]
-        return super().decode_exactly(encoded, vocabulary, tasks)
+        return super().answer_exactly(encoded, tasks)
 
 
 def test_a_request_given_up_in_the_exact_lane_is_not_wanted_at_its_next_step() -> None:
@@ -381,7 +380,7 @@ def test_a_real_chunk_given_up_stops_and_its_neighbour_goes_on(demo: LoadedModel
         ExactTask(prompt, plan, 0, 0, is_wanted),
         ExactTask(prompt, plan, 0, 1, lambda: True),
     ]
-    answers = replica.decode_exactly(replica.encode(features), demo.vocabulary, tasks)
+    answers = replica.exact_lane(demo.vocabulary).run(replica.encode(features), tasks)
     assert answers[0] == []
     assert len(answers[1]) == 20
     assert len(asked) == 5, "asked before each step, and no more once it is not wanted"

@@ -184,7 +184,7 @@ def test_demo_model_says_what_it_says_in_hf(
 ) -> None:
     replica, task = model.replicas[0], demo_task(case, mode)
     golden = GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"][case]
-    exact = replica.decode_exactly(encoded[audio], model.vocabulary, [task])
+    exact = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
     assert exact == [golden]
     if not task.plan.is_exact and task.plan.strategy is Strategy.GREEDY:
         assert replica.generate(encoded[audio], [task.prompt], task.plan) == [golden]

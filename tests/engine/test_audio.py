@@ -76,12 +76,12 @@ def decode(file: bytes, max_audio_s: float = 60.0) -> tuple[Samples, list[str]]:
     return np.concatenate(blocks), warnings
 
 
-def correlation(found: Samples, expected: Samples) -> float:
-    """Return the best correlation at any shift of up to 0.1 s: codecs delay."""
+def correlation(found: Samples, expected: Samples, reach_s: float = 0.1) -> float:
+    """Return the best correlation at any shift of up to `reach_s`: codecs delay."""
     size = 1 << (len(found) + len(expected)).bit_length()
     spectrum = np.fft.rfft(found, size) * np.fft.rfft(expected, size).conj()
     products = np.fft.irfft(spectrum)
-    reach = SAMPLE_RATE // 10
+    reach = int(reach_s * SAMPLE_RATE)
     near = np.concatenate([products[:reach], products[-reach:]])
     return float(near.max() / np.linalg.norm(found) / np.linalg.norm(expected))
 
@@ -113,6 +113,46 @@ def test_mono_is_as_loud_as_each_of_its_channels(codec: str, channels: int) -> N
     expected = tone(440, 1.0)
     found, _ = decode(encode_audio(expected, "wav", codec, channels=channels))
     assert np.abs(found).max() == pytest.approx(np.abs(expected).max(), rel=0.02)
+
+
+def test_a_stream_that_changes_midway_is_decoded_on(speech: Samples) -> None:
+    parts = [speech[:48_000], speech[48_000:96_000], speech[96_000:144_000], speech[:48_000]]
+    forms = [(44_100, 2), (44_100, 1), (48_000, 2), (22_050, 1)]
+    file = b"".join(
+        encode_audio(part, "mp3", "libmp3lame", rate=rate, channels=channels)
+        for part, (rate, channels) in zip(parts, forms, strict=True)
+    )
+    found, _ = decode(file)
+    assert abs(len(found) - 4 * 48_000) < SAMPLE_RATE
+    for i, part in enumerate(parts):
+        assert correlation(found[i * 48_000 : (i + 1) * 48_000], part, 0.4) > 0.85
+
+
+@pytest.mark.parametrize("num_samples", [1, 4_000, 16_000, 16_001, 64_000, 100_003])
+def test_no_sample_is_lost_or_made(num_samples: int) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, num_samples).astype(np.float32)
+    found, _ = decode(encode_audio(samples, "wav", "pcm_f32le"))
+    np.testing.assert_array_equal(found, samples)
+
+
+def silent_wav(channels: int) -> bytes:
+    """Return a second of silence."""
+    data = bytes(2 * channels * SAMPLE_RATE)
+    fields = (1, channels, SAMPLE_RATE, SAMPLE_RATE * 2 * channels, 2 * channels, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, *fields)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_more_channels_than_eight_are_mixed_where_they_have_places() -> None:
+    found, _ = decode(silent_wav(16))
+    assert len(found) == SAMPLE_RATE
+
+
+@pytest.mark.parametrize("channels", [9, 64, 200])
+def test_channels_without_a_place_are_refused(channels: int) -> None:
+    with pytest.raises(InvalidAudio, match="form"):
+        decode(silent_wav(channels))
 
 
 def test_blocks_are_small_however_long_the_file() -> None:

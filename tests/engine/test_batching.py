@@ -332,3 +332,52 @@ def test_native_batch_between_exact_steps_comes_at_its_turn() -> None:
         batcher.put(item)
     found = [batcher.next_batch(0.0, num_live_rows=1) for _ in range(3)]
     assert found == [[first, last], [native], []]
+
+
+def sizes(batcher: Batcher) -> list[int]:
+    return [len(batch) for batch in batches(batcher)]
+
+
+def test_batch_that_did_not_fit_halves_those_like_it_and_no_others() -> None:
+    batcher = Batcher(8, 8)
+    assert batcher.did_not_fit(KEY, 8) == 4
+    longer = BatchKey(DecodePlan(max_new_tokens=5), 7)  # needs as much memory
+    short_window = BatchKey(DecodePlan(), 4, num_frames=500)
+    for key, expected in [
+        (KEY, [4, 4, 1]),
+        (longer, [4, 4, 1]),
+        (OTHER_KEY, [8, 1]),
+        (short_window, [8, 1]),
+    ]:
+        put(batcher, request(), 9, key)
+        assert sizes(batcher) == expected
+
+
+def test_limit_only_goes_down_and_no_news_is_told_twice() -> None:
+    batcher = Batcher(8, 8)
+    assert batcher.did_not_fit(KEY, 5) == 2
+    assert batcher.did_not_fit(KEY, 8) is None  # was under way already
+    put(batcher, request(), 4)
+    assert sizes(batcher) == [2, 2]
+    assert batcher.did_not_fit(KEY, 2) == 1
+    assert batcher.did_not_fit(KEY, 1) is None
+
+
+def test_full_batch_is_one_that_fits_and_does_not_wait() -> None:
+    batcher = Batcher(8, 8, max_wait_s=1.0)
+    batcher.did_not_fit(KEY, 8)
+    put(batcher, request(), 4)
+    assert len(batcher.next_batch(0.0)) == 4
+
+
+def test_exact_lane_that_did_not_fit_takes_half_the_rows() -> None:
+    batcher = Batcher(8, 8)
+    exact = DecodePlan(is_exact=True, num_beams=4)
+    key = BatchKey.of(exact, 4)
+    assert batcher.did_not_fit(key, 16) == 8
+    owners = [Request(TranscribeOptions(), plan=exact, language="en") for _ in range(5)]
+    for owner in owners:
+        batcher.put(chunk(owner, key=key))
+    assert sizes(batcher) == [2, 2, 1]
+    put(batcher, request(), 9)
+    assert sizes(batcher) == [8, 1]

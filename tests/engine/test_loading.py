@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import ctranslate2
@@ -126,3 +129,21 @@ def test_warm_up_runs_every_replica() -> None:
     replicas = [FakeModel(), FakeModel()]
     loaded(*replicas).warm_up()
     assert [len(replica.generated) for replica in replicas] == [1, 1]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="BLAS has one thread anyway")
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, 2)], ids=["unset", "set"]
+)
+def test_numpy_starts_no_threads_unless_told_to(variables: dict[str, str], expected: int) -> None:
+    script = (
+        "from talkmill.engine.loading import keep_numpy_to_one_thread as keep\n"
+        "from threadpoolctl import threadpool_info\n"
+        "keep()\n"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'])"
+    )
+    clean = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, **variables}, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == f"[{expected}]", found.stderr

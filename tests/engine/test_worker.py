@@ -23,6 +23,8 @@ from talkmill.engine.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Span
 from talkmill.engine.worker import WorkerPool
 
+EXACT = DecodePlan(is_exact=True)
+
 
 @dataclass
 class Bench:
@@ -133,6 +135,55 @@ def test_batch_too_large_for_the_memory_is_split_until_it_fits(bench: Bench) -> 
     requests = bench.put_together(*bands)
     assert [text(request) for request in requests] == [words(band) for band in bands]
     assert bench.pool.stats.num_failed_chunks == 0
+
+
+def test_size_that_was_too_large_for_the_memory_is_not_tried_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.model.max_rows = 3
+    bands = [10, 20, 30, 40, 50, 60, 70, 5]
+    for request in bench.put_together(*bands):
+        text(request)
+    bench.model.forget()
+    requests = bench.put_together(*bands)
+    assert [text(request) for request in requests] == [words(band) for band in bands]
+    assert [len(batch.bands) for batch in bench.model.encoded] == [1, 2, 2, 2, 2]
+    told = [message for message in caplog.messages if "no memory for" in message]
+    assert [message.split(":")[0] for message in told] == [
+        "no memory for 8 at once",
+        "no memory for 4 at once",
+    ]
+
+
+def test_batch_that_fails_for_another_reason_leaves_the_size_as_it_is(bench: Bench) -> None:
+    bench.model.poisoned = frozenset({10})
+    for request in bench.put_together(10, 20, 30, 40):
+        request.future.exception(PATIENCE_S)
+    bench.model.forget()
+    for request in bench.put_together(20, 30, 40, 50):
+        text(request)
+    assert [len(batch.bands) for batch in bench.model.encoded] == [1, 4]
+
+
+def test_exact_lane_that_ran_out_of_memory_starts_again_smaller(
+    new_bench: Callable[..., Bench], tokenizer: WhisperTokenizer
+) -> None:
+    bench = new_bench(FakeModel(tokenizer))
+    bench.model.max_rows = 1
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
+    bench.model.release()
+    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
+    bench.model.forget()
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
+    bench.model.release()
+    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
+    assert [len(batch.bands) for batch in bench.model.encoded[:2]] == [1, 2]
 
 
 def test_chunk_that_fails_after_its_language_was_detected_is_not_detected_again(
@@ -249,9 +300,6 @@ def test_who_may_send_more_is_told_after_each_chunk(bench: Bench) -> None:
         text(request)
     bench.pool.close()
     assert set(requests) <= set(bench.done)
-
-
-EXACT = DecodePlan(is_exact=True)
 
 
 def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:

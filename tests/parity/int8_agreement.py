@@ -54,7 +54,7 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
                 prompt_length=len(prompt),
             )
             task = ExactTask(prompt, plan, 0, 0, lambda: True)
-            (answer,) = replica.decode_exactly(encoded, model.vocabulary, [task])
+            (answer,) = replica.exact_lane(model.vocabulary).run(encoded, [task])
             found["exact"].append(likeness(answer, golden))
             if not plan.is_exact:
                 (answer,) = replica.generate(encoded, [prompt], plan)

@@ -1,0 +1,1 @@
+"""talkmill without gRPC."""

@@ -1,0 +1,1 @@
+"""talkmill, as its peers are run."""

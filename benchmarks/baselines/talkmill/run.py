@@ -1,0 +1,67 @@
+"""talkmill, through gRPC: a `talkmill serve` process, and this one for its clients.
+
+Options: `arguments` (of `talkmill serve`), or `address` (of a server that runs already).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+from benchmarks.baselines.protocol import Options, Setup, serve
+from talkmill.engine import GenerationParameters, TranscribeOptions, VadMode
+from talkmill.server import Client
+
+_VAD = {None: VadMode.AUTO, True: VadMode.ON, False: VadMode.OFF}
+
+
+def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str]:
+    """Return a `talkmill serve` process that serves, and its address.
+
+    Raises:
+        RuntimeError: It ended.
+    """
+    command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0"]
+    command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
+    command += ["--cache-bytes", "0"]  # clips come again: what is measured is computing
+    command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    if not (announcement := server.stdout.readline()):
+        raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
+    return server, announcement.split()[-1]
+
+
+class Talkmill:
+    """A server's clients; the server too, unless an address is given."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Start the server, and wait until it serves."""
+        address = setup.options.get("address")
+        if not address:
+            server, address = start_server(setup)
+            weakref.finalize(self, server.terminate)
+        self._client = Client(address)
+
+    def transcribe(self, path: str, options: Options) -> str:
+        """Send a file and return its text."""
+        with Path(path).open("rb") as audio:
+            return self._client.transcribe(audio, to_talkmill(options)).text
+
+
+def to_talkmill(options: Options) -> TranscribeOptions:
+    """Return the options as talkmill takes them."""
+    return TranscribeOptions(
+        language="en",
+        vad=_VAD[options.vad],
+        timestamps=options.timestamps,
+        parameters=GenerationParameters(max_new_tokens=options.max_new_tokens),
+    )
+
+
+if __name__ == "__main__":
+    threading.stack_size(512 * 1024)  # of many clients
+    serve(Talkmill, ("talkmill", "ctranslate2", "onnxruntime", "grpcio"))

@@ -1,0 +1,74 @@
+"""transformers' pipeline on PyTorch, in float32: it has no int8 of its own on a CPU.
+
+A job with a batch size cuts a file into windows of 30 s and takes so many at once; one at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from transformers import (
+    AutomaticSpeechRecognitionPipeline,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizerFast,
+)
+
+from benchmarks.baselines.protocol import Options, Setup, serve
+
+_SAMPLE_RATE = 16_000
+
+
+class Transformers:
+    """One pipeline, with all threads."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the model."""
+        torch.set_num_threads(setup.threads)
+        self._one_at_a_time = threading.Lock()
+        self._pipeline = AutomaticSpeechRecognitionPipeline(
+            model=WhisperForConditionalGeneration.from_pretrained(setup.model).eval(),
+            tokenizer=WhisperTokenizerFast(
+                tokenizer_file=str(Path(setup.model) / "tokenizer.json"),
+                unk_token="<|endoftext|>",
+                pad_token="<|endoftext|>",
+            ),
+            feature_extractor=WhisperFeatureExtractor.from_pretrained(setup.model),
+            device=setup.device,
+        )
+
+    def transcribe(self, path: str, options: Options) -> str:
+        """Return the text of a file."""
+        if options.timestamps or options.vad:
+            raise ValueError("timestamps and vad are not wired for transformers")
+        given = {"language": "en", "task": "transcribe", "do_sample": False, "num_beams": 1}
+        if options.max_new_tokens:
+            given["max_new_tokens"] = options.max_new_tokens
+        samples = _decode(path)
+        is_long = len(samples) > 30 * _SAMPLE_RATE
+        with self._one_at_a_time, torch.inference_mode():
+            answer = self._pipeline(
+                samples,
+                chunk_length_s=30 if is_long else None,
+                # Without overlap: every second is transcribed once, as by the others.
+                stride_length_s=0 if is_long else None,
+                batch_size=options.batch_size or 1,
+                generate_kwargs=given,
+            )
+        return str(answer["text"])
+
+
+def _decode(path: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    resampler = av.AudioResampler("fltp", "mono", _SAMPLE_RATE)
+    with av.open(path) as file:
+        frames = [new for frame in file.decode(audio=0) for new in resampler.resample(frame)]
+        frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+if __name__ == "__main__":
+    serve(Transformers, ("transformers", "torch"))

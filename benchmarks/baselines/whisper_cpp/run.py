@@ -1,0 +1,73 @@
+"""whisper.cpp through pywhispercpp: a context for each worker, in a pool of as many threads.
+
+Options: `num_workers`. The model is a file of ggml.
+"""
+
+from __future__ import annotations
+
+import queue
+
+import av
+import numpy as np
+from pywhispercpp.model import Model
+
+from benchmarks.baselines.protocol import Options, Setup, serve
+
+_SAMPLE_RATE = 16_000
+
+
+class WhisperCpp:
+    """As many models as workers; each takes the next file."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the models."""
+        num_workers = setup.options.get("num_workers", 1)
+        self._idle: queue.SimpleQueue[Model] = queue.SimpleQueue()
+        for _ in range(num_workers):
+            self._idle.put(self._load(setup, max(1, setup.threads // num_workers)))
+
+    @staticmethod
+    def _load(setup: Setup, threads: int) -> Model:
+        return Model(
+            setup.model,
+            n_threads=threads,
+            language="en",
+            no_context=True,
+            temperature=0.0,
+            temperature_inc=0.0,  # no fallback
+            entropy_thold=-1.0,
+            logprob_thold=-1e9,
+            no_speech_thold=1.0,
+            greedy={"best_of": 1},
+            print_progress=False,
+            context_params={"use_gpu": setup.device == "cuda"},
+        )
+
+    def transcribe(self, path: str, options: Options) -> str:
+        """Return the text of a file."""
+        if options.vad:
+            raise ValueError("vad: whisper.cpp has its own model for it, which is not here")
+        samples = _decode(path)
+        model = self._idle.get()
+        try:
+            segments = model.transcribe(
+                samples,
+                no_timestamps=not options.timestamps,
+                # It stops after the token that is over the limit, which it keeps.
+                max_tokens=max(0, (options.max_new_tokens or 0) - 1),
+            )
+            return " ".join(segment.text.strip() for segment in segments)
+        finally:
+            self._idle.put(model)
+
+
+def _decode(path: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    resampler = av.AudioResampler("fltp", "mono", _SAMPLE_RATE)
+    with av.open(path) as file:
+        frames = [new for frame in file.decode(audio=0) for new in resampler.resample(frame)]
+        frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+if __name__ == "__main__":
+    serve(WhisperCpp, ("pywhispercpp",))

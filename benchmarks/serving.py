@@ -1,0 +1,241 @@
+"""How does a server behave as clients come: speed at its ceiling, latency below it?
+
+    python -m benchmarks.serving [--model demo] [--plot FILE.svg] [--record]
+    python -m benchmarks.serving --workload mixed --model base [--record]
+
+Theory. In a closed loop the speed rises with the clients until the cores are full, then only the
+latency does: clients over speed (Little's law). In an open loop, with requests at a constant rate,
+latency stays near that of one request until the rate comes near the ceiling. `mixed` sends a long
+file at the same time: turns are by request, so the short ones should wait for a batch or two of
+it, not for the file; their p95 may double at most.
+
+A real `talkmill serve` process, several client processes, real speech where a corpus is there. An
+open loop's latency counts from the instant at which the request was due (see `load`). CPU is that
+of the server; the clients have their own column.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import workloads
+from benchmarks.baselines.protocol import Options
+from benchmarks.baselines.talkmill.run import start_server
+from benchmarks.contest import DEMO, Machine, get_model
+from benchmarks.corpus import SPEECH, find_manifest
+from benchmarks.load import Load
+from benchmarks.metrics import Figures, figures
+from benchmarks.peers import Peer, Result, cpu_s, running
+from benchmarks.plot import plot_serving
+from benchmarks.report import finish, print_table, stamp
+from benchmarks.versus import make_clips, plain
+from benchmarks.workloads import Clip
+
+_HEAD = ("load", "RTFx", "p50 s", "p95 s", "requests/s", "server CPU", "clients' CPU", "WER %")
+_FEWEST_REQUESTS = 40  # in an open loop
+
+
+@dataclass
+class Bench:
+    """A server and its clients.
+
+    Attributes:
+        clients: Processes.
+        server_pid: Of the server.
+        manifest: Of the clips.
+        clips: What is sent.
+        options: Of the requests.
+    """
+
+    clients: list[Peer]
+    server_pid: int
+    manifest: Path
+    clips: Sequence[Clip]
+    options: Options
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one load gave: the figures, and the cores that the server took."""
+
+    figures: Figures
+    server_cores: float
+
+
+@contextmanager
+def serving(
+    machine: Machine, model: Path, arguments: str, num_processes: int
+) -> Iterator[tuple[list[Peer], int]]:
+    """Give client processes of a new server, and the server's process."""
+    server, address = start_server(machine.setup(model, arguments=arguments.split()))
+    try:
+        setup = machine.setup(model, address=address)
+        peers = [Peer(f"clients {number}", "talkmill", setup) for number in range(num_processes)]
+        with running(peers) as (started, failed):
+            if failed:
+                raise click.ClickException("; ".join(failed.values()))
+            yield started, server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def run(bench: Bench, load: Load) -> Row:
+    """Share a load among the client processes and return what came of it."""
+    parts = share(load, len(bench.clients))
+    before_s = cpu_s(bench.server_pid)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        jobs: list[Future[Result]] = [
+            pool.submit(client.run, bench.manifest, part, bench.options)
+            for client, part in zip(bench.clients, parts, strict=False)
+        ]
+        results = [job.result() for job in jobs]
+    server_s = cpu_s(bench.server_pid) - before_s
+    wall_s = max(part.delay_s + one.wall_s for part, one in zip(parts, results, strict=True))
+    answers = [answer for result in results for answer in result.answers]
+    clients_s = sum(result.cpu_s for result in results)
+    return Row(figures([Result(wall_s, clients_s, answers)], bench.clips), server_s / wall_s)
+
+
+def share(load: Load, num_processes: int) -> list[Load]:
+    """Return the part of each process; those that would have no client are left out."""
+    if load.kind == "open":
+        rate_per_s = load.rate_per_s / num_processes
+        return [
+            replace(load, rate_per_s=rate_per_s, first_clip=17 * i, delay_s=i / load.rate_per_s)
+            for i in range(num_processes)
+        ]
+    counts = [len(range(i, load.num_clients, num_processes)) for i in range(num_processes)]
+    return [
+        replace(load, num_clients=count, first_clip=17 * i)
+        for i, count in enumerate(counts)
+        if count
+    ]
+
+
+def open_loop(rate_per_s: float, seconds: float) -> Load:
+    """Return requests at a constant rate, enough of them for a 95th percentile."""
+    return Load("open", 0, max(seconds, _FEWEST_REQUESTS / rate_per_s), rate_per_s)
+
+
+def measure_loads(bench: Bench, given: dict[str, Any]) -> dict[str, Row]:
+    """Return the rows of the closed loops, then of the open ones below the best of them."""
+    seconds = given["seconds"]
+    run(bench, Load("closed", 4, 1.0))
+    rows = {}
+    for clients in map(int, given["clients"].split(",")):
+        rows[f"closed, {clients} clients"] = run(bench, Load("closed", clients, seconds))
+    ceiling = max(row.figures.requests_per_s for row in rows.values())
+    for part in map(float, given["shares"].split(",")):
+        rate = part * ceiling
+        name = f"open, {rate:.1f}/s ({part:g} of the best)"
+        rows[name] = run(bench, open_loop(rate, seconds))
+    return rows
+
+
+def measure_mixed(bench: Bench, meeting: Path, given: dict[str, Any]) -> dict[str, Row]:
+    """Return the rows of the short requests, without and with a long file beside them."""
+    *clients, extra = bench.clients
+    bench = replace(bench, clients=clients)
+    seconds = given["seconds"]
+    run(bench, Load("closed", 4, 1.0))
+    closed = Load("closed", workloads.NUM_CLIENTS, seconds)
+    rows = {"closed, 32 clients": run(bench, closed)}
+    rate = given["mixed_share"] * rows["closed, 32 clients"].figures.requests_per_s
+    steady = open_loop(rate, seconds)
+    rows[f"open, {rate:.1f}/s"] = run(bench, steady)
+    for name, load in zip(list(rows), (closed, steady), strict=True):
+        ended = threading.Event()
+
+        def send_long_files(ended: threading.Event = ended) -> None:
+            while not ended.is_set():
+                extra.run(meeting, Load("once"), Options(timestamps=bench.options.timestamps))
+
+        thread = threading.Thread(target=send_long_files)
+        thread.start()
+        rows[f"{name}, with a meeting"] = run(bench, load)
+        ended.set()
+        thread.join()
+    return rows
+
+
+def show(title: str, rows: dict[str, Row]) -> None:
+    """Print the table."""
+    lines = []
+    for name, row in rows.items():
+        own = row.figures
+        lines.append(
+            (
+                name,
+                f"{own.rtfx:.1f}",
+                f"{own.p50_s:.3f}",
+                f"{own.p95_s:.3f}",
+                f"{own.requests_per_s:.1f}" + (f" -{own.num_errors}" if own.num_errors else ""),
+                f"{row.server_cores:.2f}",
+                f"{own.cpu_s / own.wall_s:.2f}",
+                "" if own.wer is None else f"{100 * own.wer:.1f}",
+            )
+        )
+    print_table(title, _HEAD, lines)
+
+
+@click.command()
+@click.option(
+    "--workload", type=click.Choice(["commands", "mixed"]), default="commands", show_default=True
+)
+@click.option("--model", default=DEMO, show_default=True, help="demo, or a shape.")
+@click.option("--clients", default="1,2,4,8,16,32,64,128", show_default=True)
+@click.option("--shares", default="0.5,0.7,0.9", show_default=True, help="Rates of the open loops.")
+@click.option("--mixed-share", default=0.3, show_default=True, help="Of the ceiling, in mixed.")
+@click.option("--seconds", default=6.0, show_default=True, help="Of each load.")
+@click.option("--meeting-s", default=120.0, show_default=True, help="Of the long file in mixed.")
+@click.option("--processes", default=3, show_default=True, help="Of clients.")
+@click.option("--timestamps", is_flag=True, help="For the demo model only.")
+@click.option("--serve-arguments", default="", help="For talkmill serve.")
+@click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG to write."
+)
+@click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
+def main(record: bool, corpus: Path | None, plot: Path | None, **given: Any) -> None:
+    """Print speed and latency as clients come."""
+    started = stamp(**given)
+    is_mixed = given["workload"] == "mixed"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        # Both kinds of request share a model in `mixed`, so the short ones say their length.
+        num_tokens = workloads.MEETING_TOKENS if is_mixed else workloads.COMMAND_TOKENS
+        limit = workloads.COMMAND_TOKENS if is_mixed and given["model"] != DEMO else None
+        model = get_model(given["model"], root, num_tokens)
+        clips = make_clips("commands", given["model"], root, corpus, 0)
+        manifest = workloads.write_manifest(root / "clips.json", clips)
+        options = Options(timestamps=given["timestamps"], max_new_tokens=limit)
+        with serving(Machine(), model, given["serve_arguments"], given["processes"]) as (own, pid):
+            bench = Bench(own, pid, manifest, clips, options)
+            if is_mixed:
+                source = find_manifest(corpus, SPEECH)
+                long = workloads.meeting(root, source, given["meeting_s"])
+                meeting = workloads.write_manifest(root / "meeting.json", long)
+                rows = measure_mixed(bench, meeting, given)
+            else:
+                rows = measure_loads(bench, given)
+    show(f"{given['model']}: {given['workload']}", rows)
+    recorded = plain({name: row.figures for name, row in rows.items()})
+    for name, row in rows.items():
+        recorded[name]["server_cores"] = round(row.server_cores, 3)
+    if plot:
+        plot_serving(recorded, f"talkmill, {given['model']} model, {started['cpu']}", plot)
+    finish("serving", {"stamp": started, "loads": recorded}, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""What does each stage cost: CPU milliseconds per second of audio, and per chunk of the model?
+
+    python -m benchmarks.stages [--corpus MANIFEST] [--record]
+
+Theory, for a core with AVX2 that does 40 billion float32 multiply-adds a second. VAD: 0.6 million
+for a window of 32 ms make 0.5 ms a second, and the LSTM, which reads its weights anew for every
+window, 0.25. Features: 100 transforms of 400 samples and as many logarithms as bands, 0.25 ms.
+Decoding is FFmpeg's: 0.3 ms for FLAC at 16 kHz; for an MP3 of two channels at 44.1 kHz 0.8, and
+0.3 to mix and resample it. A core that is shared is slower: look at the load in the stamp.
+
+Each stage's time is that of the thread that runs it. `process` is what the whole process took in
+the meantime: more than the sum, where a library has threads of its own. Recordings go through one
+by one, as short requests do, and joined to one file, as a long one does.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+
+from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
+from talkmill.engine import GenerationParameters, Task, VadMode
+from talkmill.engine.audio import SAMPLE_RATE, decode_audio
+from talkmill.engine.decoding.plan import make_plan
+from talkmill.engine.features import HOP_SAMPLES, log_mel
+from talkmill.engine.model import CTranslate2Model, DeviceConfig
+from talkmill.engine.model_files import find_model
+from talkmill.engine.prepare import AudioReport, Preparation
+from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.types import Samples
+
+STAGES = ("decode", "vad", "features")
+BATCHES = (1, 8)
+_N_MELS = 80
+_WINDOW_FRAMES = 3000  # that of stock Whisper
+_ENCODED_SAMPLES = 65_536  # at a time
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        name: As the table shows it.
+        container: FFmpeg's name.
+        codec: FFmpeg's name.
+        rate: Hz.
+        layout: Of the channels.
+        bar: Most CPU milliseconds per second of audio that its stages may come to.
+    """
+
+    name: str
+    container: str
+    codec: str
+    rate: int
+    layout: str
+    bar: float
+
+
+FORMATS = (
+    Format("FLAC, 16 kHz mono", "flac", "flac", 16_000, "mono", 2.5),
+    Format("MP3, 44.1 kHz stereo", "mp3", "libmp3lame", 44_100, "stereo", 4.0),
+)
+
+
+def read_recordings(corpus: Path | None, min_s: float) -> list[Samples]:
+    """Return recordings of `min_s` in all, from a manifest's first on.
+
+    Args:
+        corpus: A TSV file with a column `file`, beside it; None for the bundled sample, repeated.
+        min_s: They are repeated if they are shorter.
+    """
+    if corpus is None:
+        paths = [find_model("demo").folder / "sample.flac"]
+    else:
+        with corpus.open(encoding="utf-8", newline="") as file:
+            paths = [corpus.parent / row["file"] for row in csv.DictReader(file, delimiter="\t")]
+    recordings: list[Samples] = []
+    while sum(map(len, recordings)) < min_s * SAMPLE_RATE:
+        with paths[len(recordings) % len(paths)].open("rb") as source:
+            blocks = decode_audio(source, 1e9, lambda _: None)
+            recordings.append(np.concatenate(list(blocks)))
+    return recordings
+
+
+def encode(samples: Samples, form: Format) -> bytes:
+    """Return 16 kHz samples as a file; a second channel hears them a little later and softer."""
+    target = io.BytesIO()
+    channels = np.stack([samples, 0.8 * np.roll(samples, 8)])[: 2 if form.layout == "stereo" else 1]
+    channels = np.ascontiguousarray(channels, np.float32)
+    with av.open(target, "w", format=form.container) as output:
+        stream = output.add_stream(form.codec, rate=form.rate, layout=form.layout)
+        assert isinstance(stream, av.AudioStream)
+        resampler = av.AudioResampler(stream.format.name, form.layout, form.rate)
+        for start in range(0, len(samples), _ENCODED_SAMPLES):
+            block = np.ascontiguousarray(channels[:, start : start + _ENCODED_SAMPLES])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=form.layout)
+            frame.sample_rate, frame.pts = SAMPLE_RATE, None
+            for resampled in resampler.resample(frame):
+                output.mux(stream.encode(resampled))
+        for resampled in resampler.resample(None):
+            output.mux(stream.encode(resampled))
+        output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def prepare(files: list[bytes], reports: list[list[AudioReport]]) -> None:
+    """Take files through the stages, as the engine does, and keep what they cost."""
+    reports.append([])
+    for file in files:
+        preparation = Preparation(io.BytesIO(file), VadMode.AUTO, _N_MELS, 1e9, (_WINDOW_FRAMES,))
+        for _ in preparation:
+            pass
+        reports[-1].append(preparation.report)
+
+
+def measure_stages(
+    recordings: list[Samples], repeats: int
+) -> dict[str, dict[str, float | list[float]]]:
+    """Return what each stage costs for each kind of file, in milliseconds per second of audio."""
+    whole = np.concatenate(recordings)
+    files = {
+        (form, split): [encode(part, form) for part in parts]
+        for form in FORMATS
+        for split, parts in (("recordings", recordings), ("one file", [whole]))
+    }
+    reports: dict[str, list[list[AudioReport]]] = {}
+    calls: dict[str, Callable[[], None]] = {}
+    for (form, split), group in files.items():
+        name = f"{form.name}, {split}"
+        reports[name] = []
+        calls[name] = functools.partial(prepare, group, reports[name])
+        calls[name]()
+        reports[name].clear()  # that was the warm-up
+    timings = time_interleaved(calls, repeats, "stages")
+    bars = {f"{form.name}, {split}": form.bar for form, split in files}
+    return {name: _row(reports[name], timings[name], bars[name]) for name in calls}
+
+
+def _row(
+    rounds: list[list[AudioReport]], timings: list[Timing], bar: float
+) -> dict[str, float | list[float]]:
+    audio_s = sum(report.duration_s for report in rounds[0])
+    costs = {
+        stage: [sum(getattr(r, f"{stage}_s") for r in reports) / audio_s for reports in rounds]
+        for stage in STAGES
+    }
+    sums = [sum(parts) for parts in zip(*costs.values(), strict=True)]
+    row: dict[str, float | list[float]] = {
+        f"{stage}_ms_per_s": round(1000 * statistics.median(values), 3)
+        for stage, values in costs.items()
+    }
+    process = statistics.median(timing.cpu_s for timing in timings) / audio_s
+    return row | {
+        "sum_ms_per_s": round(1000 * statistics.median(sums), 3),
+        "sum_spread_ms_per_s": [round(1000 * value, 3) for value in (min(sums), max(sums))],
+        "process_ms_per_s": round(1000 * process, 3),
+        "bar_ms_per_s": bar,
+        "audio_s": round(audio_s, 1),
+        "speech_share": round(sum(report.speech_s for report in rounds[0]) / audio_s, 3),
+    }
+
+
+def measure_model(recordings: list[Samples], threads: int, repeats: int) -> dict[str, float]:
+    """Return what the demo model costs: CPU milliseconds per chunk of its longest window."""
+    files = find_model("demo")
+    window_frames = files.properties.window_frames[-1]
+    window_samples = window_frames * HOP_SAMPLES
+    device = DeviceConfig("cpu", (0,), "int8", 1, threads, max(BATCHES))
+    model = CTranslate2Model(files.folder, device, 0)
+    tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", is_multilingual=True)
+    prompt = tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)
+    plan, _ = make_plan(GenerationParameters(), timestamps=False, prompt_length=len(prompt))
+    audio = np.resize(np.concatenate(recordings), max(BATCHES) * window_samples)
+    chunks = audio.reshape(-1, window_samples)
+    features = np.stack([log_mel(chunk, model.n_mels, window_frames) for chunk in chunks])
+    calls: dict[str, Callable[[], object]] = {}
+    sizes: dict[str, int] = {}
+    for batch in BATCHES:
+        encoded = model.encode(features[:batch])
+        steps = {
+            "encode": functools.partial(model.encode, features[:batch]),
+            "generate": functools.partial(model.generate, encoded, [prompt] * batch, plan),
+        }
+        for step, call in steps.items():
+            name = f"{step}, {window_frames / 100:g} s window, batch {batch}"
+            calls[name], sizes[name] = call, batch
+            call()
+    timings = time_interleaved(calls, repeats, "demo model")
+    return {
+        name: round(1000 * statistics.median(t.cpu_s for t in timings[name]) / sizes[name], 2)
+        for name in calls
+    }
+
+
+def _print(stages: Mapping[str, Mapping[str, object]], model: Mapping[str, float]) -> None:
+    columns = [*STAGES, "sum", "process", "bar"]
+    print_table(
+        "CPU ms per second of audio",
+        ("files", *columns),
+        [(name, *(str(row[f"{c}_ms_per_s"]) for c in columns)) for name, row in stages.items()],
+    )
+    print_table(
+        "Demo model, int8: CPU ms per chunk",
+        ("step", "ms"),
+        [(name, str(cost_ms)) for name, cost_ms in model.items()],
+    )
+
+
+@click.command()
+@click.option(
+    "--corpus",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TSV manifest with a column `file`. Default: the bundled sample, repeated.",
+)
+@click.option("--seconds", default=120.0, show_default=True, help="Audio to measure with.")
+@click.option("--repeats", default=7, show_default=True)
+@click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
+def main(corpus: Path | None, seconds: float, repeats: int, record: bool) -> None:
+    """Print what each stage costs."""
+    threads = int(os.environ["OPENBLAS_NUM_THREADS"])
+    recordings = read_recordings(corpus, seconds)
+    stages = measure_stages(recordings, repeats)
+    model = measure_model(recordings, threads, repeats)
+    _print(stages, model)
+    options = {"corpus": corpus.name if corpus else "sample", "seconds": seconds}
+    stamped = stamp(**options, num_recordings=len(recordings), repeats=repeats, threads=threads)
+    finish("stages", {"stamp": stamped, "stages": stages, "model": model}, record)
+
+
+if __name__ == "__main__":
+    main()

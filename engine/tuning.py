@@ -1,0 +1,275 @@
+"""Which workers, threads and batch sizes are fastest here: measured once, kept, and picked up.
+
+`tune` measures with the real model on noise at its real windows; `with_tuning` fills in what was
+found where the settings leave it open. What is kept is for one model on one machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from talkmill.engine.config import EncoderName, EngineConfig
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.encoder import CLEARLY
+from talkmill.engine.errors import ConfigError
+from talkmill.engine.loading import LoadedModel, load_model
+from talkmill.engine.model import DeviceConfig, choose_device, is_out_of_memory
+from talkmill.engine.model_files import ModelFiles, find_model
+from talkmill.engine.types import Task
+
+_TOKENS_PER_S = 3.3  # of speech, and so of a full window
+_MEASURE_S = 4.0  # each setup, or one batch of each window if that takes longer
+_TOPOLOGY = {"workers_per_device", "threads_per_worker"}
+
+_log = logging.getLogger(__name__)
+
+
+class Setup(BaseModel):
+    """What is tuned; the fields are those of `EngineConfig`, with every choice made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers_per_device: int = Field(ge=1)
+    threads_per_worker: int = Field(ge=1)
+    max_batch_size: int = Field(ge=1)
+    encoder: EncoderName
+    encoder_batch_size: int = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A setup and how fast it is.
+
+    Attributes:
+        setup: Which.
+        chunks_per_s: Chunks a second on all workers, each window as often as the others.
+    """
+
+    setup: Setup
+    chunks_per_s: float  # 0 where the memory was short of it
+
+
+Stage = Callable[[Setup], Iterable[Setup]]
+"""Gives what to try, from the best so far."""
+
+
+def with_tuning(config: EngineConfig, files: ModelFiles) -> EngineConfig:
+    """Return the settings with what is open taken from an earlier `tune`, if there was one.
+
+    Workers and threads were measured together and are taken together, or not at all.
+    """
+    path = _path(_circumstances(config, files))
+    if not path.is_file():
+        return config
+    try:
+        setup = Setup.model_validate(json.loads(path.read_text(encoding="utf-8"))["setup"])
+    except (KeyError, TypeError, ValueError) as error:
+        _log.warning("tuning: %s is not valid and has no effect: %s", path, error)
+        return config
+    taken = {name: value for name, value in setup if _is_open(config, name)}
+    if not taken.keys() >= _TOPOLOGY:
+        taken = {name: value for name, value in taken.items() if name not in _TOPOLOGY}
+    shown = ", ".join(f"{name} {value}" for name, value in taken.items())
+    _log.info("tuning: %s; from %s", shown or "nothing is left open", path)
+    return config.model_copy(update=taken)
+
+
+def tune(
+    config: EngineConfig,
+    on_measured: Callable[[Measured], None] = lambda _: None,
+    measure: Callable[[EngineConfig, ModelFiles], float] | None = None,
+) -> tuple[Measured, Path]:
+    """Return the fastest setup of what `config` leaves open, and the file that keeps it.
+
+    Args:
+        config: The settings; what they fix stays.
+        on_measured: Called with each setup that was tried.
+        measure: Returns the chunks a second of these settings; by default it runs the model.
+
+    Raises:
+        ConfigError: The settings cannot work on this machine.
+    """
+    measure = measure or _measure
+    files = find_model(config.model, config.revision)
+    device = choose_device(config)
+    start = Setup(
+        workers_per_device=device.workers,
+        threads_per_worker=device.threads,
+        max_batch_size=device.batch_size,
+        encoder="openvino" if config.encoder == "openvino" else "ctranslate2",
+        encoder_batch_size=device.encoder_batch_size,
+    )
+
+    def measured(setup: Setup) -> float:
+        try:
+            chunks_per_s = measure(config.model_copy(update=dict(setup)), files)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            chunks_per_s = 0.0
+        on_measured(Measured(setup, chunks_per_s))
+        return chunks_per_s
+
+    best = search(start, [_allowed(stage, start, config) for stage in _stages(device)], measured)
+    if not best.chunks_per_s:
+        raise ConfigError(f"model: {files.name} fits this machine's memory in no setup tried")
+    circumstances = _circumstances(config, files)
+    path = _path(circumstances)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = {
+        "model": files.name,
+        "setup": dict(best.setup),
+        "chunks_per_s": round(best.chunks_per_s, 2),
+        "for": circumstances,
+    }
+    path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return best, path
+
+
+def search(start: Setup, stages: Sequence[Stage], measure: Callable[[Setup], float]) -> Measured:
+    """Return the best of what the stages try, each from the best so far.
+
+    A setup must be clearly faster to replace another, or noise decides; none is measured twice.
+    """
+    best = Measured(start, measure(start))
+    seen = {start}
+    for stage in stages:
+        fresh = [setup for setup in dict.fromkeys(stage(best.setup)) if setup not in seen]
+        seen.update(fresh)
+        tried = [Measured(setup, measure(setup)) for setup in fresh]
+        fastest = max(tried, key=lambda one: one.chunks_per_s, default=best)
+        if fastest.chunks_per_s > CLEARLY * best.chunks_per_s:
+            best = fastest
+    return best
+
+
+def _stages(device: DeviceConfig) -> list[Stage]:
+    cores = len(os.sched_getaffinity(0))
+    if device.device == "cuda":
+        return [
+            _vary(workers_per_device=[1, 3, 4]),
+            _vary(max_batch_size=[8, 32, 64]),
+        ]
+    powers = [2**i for i in range(cores.bit_length()) if 2**i <= min(cores, 64)]
+
+    def topologies(best: Setup) -> Iterable[Setup]:
+        for workers in powers:
+            threads = cores // workers
+            update = {"workers_per_device": workers, "threads_per_worker": threads}
+            yield best.model_copy(update=update)
+
+    def encoder_takes_batch(best: Setup) -> Iterable[Setup]:
+        yield best.model_copy(update={"encoder_batch_size": best.max_batch_size})
+
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    encoders = ["ctranslate2", "openvino"] if has_openvino else []
+    batch_sizes = _vary(max_batch_size=[2, 4, 8, 16])
+    return [topologies, _vary(encoder=encoders), batch_sizes, encoder_takes_batch]
+
+
+def _vary(**values: Sequence[object]) -> Stage:
+    ((name, choices),) = values.items()
+    return lambda best: (best.model_copy(update={name: choice}) for choice in choices)
+
+
+def _allowed(stage: Stage, start: Setup, config: EngineConfig) -> Stage:
+    """Return the stage without what differs from a setting that was given."""
+    fixed = {name: value for name, value in start if not _is_open(config, name)}
+    return lambda best: (
+        setup
+        for setup in stage(best)
+        if all(getattr(setup, name) == value for name, value in fixed.items())
+    )
+
+
+def _is_open(config: EngineConfig, name: str) -> bool:
+    return getattr(config, name) in (0, "auto")
+
+
+def _measure(config: EngineConfig, files: ModelFiles) -> float:
+    device = choose_device(config)
+    model = load_model(config, device, files)
+    model.warm_up()
+    windows = config.window_frames or files.properties.window_frames
+    start_s = time.perf_counter()
+
+    def work(replica: int) -> int:
+        num_batches = 0
+        while True:
+            for frames in windows:
+                _run_batch(model, replica, device.batch_size, frames)
+                num_batches += 1
+            if time.perf_counter() - start_s > _MEASURE_S:
+                return num_batches
+
+    turns = [*range(len(model.replicas))] * device.workers
+    with ThreadPoolExecutor(len(turns)) as pool:
+        num_chunks = device.batch_size * sum(pool.map(work, turns))
+    return num_chunks / (time.perf_counter() - start_s)
+
+
+def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: int) -> None:
+    prompt = model.tokenizer.prompt(
+        next(iter(model.tokenizer.languages)), Task.TRANSCRIBE, timestamps=False
+    )
+    plan = DecodePlan(
+        max_new_tokens=max(1, round(num_frames / 100 * _TOKENS_PER_S)),
+        suppress_tokens=(model.tokenizer.end_of_text,),  # as many tokens in every setup
+    )
+    worker = model.replicas[replica]
+    shape = (num_chunks, worker.n_mels, num_frames)
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+    worker.generate(worker.encode(noise), [prompt] * num_chunks, plan)
+
+
+def _path(circumstances: dict[str, object]) -> Path:
+    text = json.dumps(circumstances, sort_keys=True)
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Path(folder) / "talkmill" / f"tuning-{key}.json"
+
+
+def _circumstances(config: EngineConfig, files: ModelFiles) -> dict[str, object]:
+    """Return what a measurement holds for."""
+    device = choose_device(config)
+    return {
+        "weights": files.revision,
+        "windows": list(config.window_frames or files.properties.window_frames),
+        "device": [device.device, list(device.indexes), device.compute_type],
+        "machine": _machine(),
+        "versions": {name: _version(name) for name in ("talkmill", "ctranslate2", "openvino")},
+    }
+
+
+def _machine() -> list[str]:
+    cpu = _values(Path("/proc/cpuinfo"), "model name")[:1] or [platform.processor()]
+    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    models = [model for path in gpus for model in _values(path, "Model")]
+    return [*cpu, f"{len(os.sched_getaffinity(0))} cores", *models]
+
+
+def _values(path: Path, name: str) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
