@@ -19,8 +19,8 @@ from talkmill.engine.decoding.weights import read_weights
 from talkmill.engine.errors import ConfigError
 from talkmill.engine.model import ArrayEncoder, CTranslate2Model, DeviceConfig
 
-CLEARLY = 1.1  # times as fast, or noise decides
-_ROUNDS = 3
+CLEARLY = 1.2  # times as fast, or noise decides
+_ROUNDS = 10
 _PATIENCE_S = 2.0  # a large model's one call takes seconds: then one round is enough
 
 _log = logging.getLogger(__name__)
@@ -79,11 +79,12 @@ def choose_encoder(
 def time_side_by_side(
     encoders: Sequence[Callable[[NDArray[np.float32]], object]],
     batches: Sequence[NDArray[np.float32]],
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> list[float]:
     """Return the seconds that each encoder takes for all batches, each at its best of some tries.
 
-    They take turns, so that what else the machine does meets all alike.
+    They take turns, so that what else the machine does meets all alike. Processor time counts:
+    under load every core is busy, and at start-up a neighbour may be.
     """
     for encoder in encoders:
         encoder(batches[0])  # the first call prepares

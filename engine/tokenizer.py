@@ -28,6 +28,7 @@ class WhisperTokenizer:
         tasks: What the vocabulary has a token for; only transcribe without such tokens.
         end_of_text: The token that ends an answer; every text token is below it.
         timestamp_begin: The token of 0.00 s; every token from here on is a time.
+        num_tokens: Tokens in the vocabulary, special ones included.
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
@@ -47,6 +48,7 @@ class WhisperTokenizer:
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
+        self.num_tokens: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._languages: dict[str, int] = {}
         self._tasks: dict[Task, int] = {}
         if is_multilingual:
@@ -56,11 +58,6 @@ class WhisperTokenizer:
                     self._languages[match[1]] = number
         self.languages = frozenset(self._languages or {"en"})
         self.tasks = frozenset(self._tasks or {Task.TRANSCRIBE})
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens in the vocabulary, special ones included."""
-        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def prompt(
         self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()

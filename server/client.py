@@ -48,9 +48,9 @@ class Client:
         *,
         model: str = "",
         timeout_s: float | None = None,
-        on_segment: Callable[[Segment], None] = lambda segment: None,
+        on_segment: Callable[[Segment], None] | None = None,
     ) -> Transcript:
-        """Send a file in pieces and return its transcript.
+        """Send a file, a large one in pieces, and return its transcript.
 
         Args:
             audio: The file, at its start.
@@ -62,17 +62,23 @@ class Client:
         Raises:
             grpc.RpcError: The server refused, failed or is not there.
         """
-        config = pb.TranscribeStreamConfig(
-            model=model, options=from_options(options or TranscribeOptions())
-        )
+        wire_options = from_options(options or TranscribeOptions())
+        first = audio.read(PIECE_BYTES)
+        if len(first) < PIECE_BYTES and on_segment is None:  # one message is half the work of many
+            request = pb.TranscribeRequest(audio=first, model=model, options=wire_options)
+            return to_transcript(self._stub.Transcribe(request, timeout=timeout_s))
+        config = pb.TranscribeStreamConfig(model=model, options=wire_options)
 
         def requests() -> Iterator[pb.TranscribeStreamRequest]:
             yield pb.TranscribeStreamRequest(config=config)
-            while piece := audio.read(PIECE_BYTES):
+            piece = first
+            while piece:
                 yield pb.TranscribeStreamRequest(audio=piece)
+                piece = audio.read(PIECE_BYTES)
 
         for response in self._stub.TranscribeStream(requests(), timeout=timeout_s):
             if response.WhichOneof("payload") == "result":
                 return to_transcript(response.result)
-            on_segment(to_segment(response.segment))
+            if on_segment is not None:
+                on_segment(to_segment(response.segment))
         raise RuntimeError("the stream ended without a result. This is a bug.")
