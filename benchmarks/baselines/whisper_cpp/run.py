@@ -33,6 +33,7 @@ class WhisperCpp:
             n_threads=threads,
             language="en",
             no_context=True,
+            n_max_text_ctx=0,  # else the text of one window is the prompt of the next
             temperature=0.0,
             temperature_inc=0.0,  # no fallback
             entropy_thold=-1.0,
