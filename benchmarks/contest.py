@@ -171,3 +171,9 @@ def _run(entry: Entry, clips: Path, load: Load) -> None:
     entry.results.append(result)
     if not result.latencies_s:
         entry.reason = next(iter(result.errors), "no answers")
+
+
+def print_reasons(reasons: Mapping[str, str]) -> None:
+    """Say below a table why some of its rows are empty."""
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}")
