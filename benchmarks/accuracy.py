@@ -24,7 +24,16 @@ import click
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.contest import DEMO, PEERS, Entry, Machine, get_model, run_rounds, talkmill
+from benchmarks.contest import (
+    DEMO,
+    PEERS,
+    Entry,
+    Machine,
+    get_model,
+    print_reasons,
+    run_rounds,
+    talkmill,
+)
 from benchmarks.corpus import DIGITS, SPEECH, find_manifest, read
 from benchmarks.load import Load
 from benchmarks.metrics import figures
@@ -110,9 +119,11 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
         return "" if value is None else f"{100 * value:.1f}"
 
     lines = []
+    reasons = {}
     for row in rows:
         if reason := row.get("reason"):
-            lines.append((f"{row['engine']}: {reason}", *[""] * (len(_HEAD) - 1)))
+            lines.append((row["engine"], "not run", *[""] * (len(_HEAD) - 2)))
+            reasons[row["engine"]] = reason
             continue
         lines.append(
             (
@@ -126,6 +137,7 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
             )
         )
     print_table(title, _HEAD, lines)
+    print_reasons(reasons)
 
 
 @click.command()

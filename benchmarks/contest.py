@@ -88,9 +88,14 @@ def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str =
 
 
 def faster_whisper(machine: Machine, model: Path, is_one_file: bool) -> Peer:
-    """Return what people deploy: a pool of threads, a replica each, of one thread each."""
-    setup = machine.setup(model, num_workers=machine.threads if machine.device == "cpu" else 2)
-    return Peer(f"faster-whisper, {setup.options['num_workers']} workers", "faster_whisper", setup)
+    """Return what people deploy: a pool of threads and a replica each; for one file all threads."""
+    num_workers = 1 if is_one_file else machine.threads if machine.device == "cpu" else 2
+    setup = machine.setup(model, num_workers=num_workers)
+    return Peer(f"faster-whisper, {_workers(num_workers)}", "faster_whisper", setup)
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker" + "s" * (number != 1)
 
 
 def faster_whisper_batched(machine: Machine, model: Path, is_one_file: bool) -> Peer:
@@ -102,7 +107,7 @@ def whisper_cpp(machine: Machine, model: Path, is_one_file: bool) -> Peer:
     """Return whisper.cpp with the same weights: a context for each thread, or one for one file."""
     num_workers = 1 if is_one_file else machine.threads
     setup = machine.setup(ggml.convert(model, model / "ggml.bin"), num_workers=num_workers)
-    return Peer(f"whisper.cpp, {num_workers} workers", "whisper_cpp", setup)
+    return Peer(f"whisper.cpp, {_workers(num_workers)}", "whisper_cpp", setup)
 
 
 def transformers(machine: Machine, model: Path, is_one_file: bool) -> Peer:
@@ -166,3 +171,9 @@ def _run(entry: Entry, clips: Path, load: Load) -> None:
     entry.results.append(result)
     if not result.latencies_s:
         entry.reason = next(iter(result.errors), "no answers")
+
+
+def print_reasons(reasons: Mapping[str, str]) -> None:
+    """Say below a table why some of its rows are empty."""
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}")

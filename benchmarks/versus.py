@@ -35,6 +35,7 @@ from benchmarks.contest import (
     Entry,
     Machine,
     get_model,
+    print_reasons,
     replace_results,
     run_rounds,
     talkmill,
@@ -85,7 +86,7 @@ def show(title: str, rows: dict[str, Figures | str], reference: str) -> None:
     lines = []
     for name, row in rows.items():
         if isinstance(row, str):
-            lines.append((f"{name}: {row}", *[""] * (len(_HEAD) - 1)))
+            lines.append((name, "not run", *[""] * (len(_HEAD) - 2)))
             continue
         lines.append(
             (
@@ -102,6 +103,7 @@ def show(title: str, rows: dict[str, Figures | str], reference: str) -> None:
             )
         )
     print_table(title, _HEAD, lines)
+    print_reasons({name: row for name, row in rows.items() if isinstance(row, str)})
 
 
 def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[Entry]:

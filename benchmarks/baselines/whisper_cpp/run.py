@@ -5,7 +5,13 @@ Options: `num_workers`. The model is a file of ggml.
 
 from __future__ import annotations
 
+import os
 import queue
+
+# Its threads wait for each other at every operation. Spinning costs it several times its own time
+# where anything else wants a core, a load generator for one; set before its library is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import av
 import numpy as np
@@ -33,6 +39,7 @@ class WhisperCpp:
             n_threads=threads,
             language="en",
             no_context=True,
+            n_max_text_ctx=0,  # else the text of one window is the prompt of the next
             temperature=0.0,
             temperature_inc=0.0,  # no fallback
             entropy_thold=-1.0,
