@@ -60,7 +60,9 @@ class Entry:
     def name(self) -> str:
         """In the tables."""
         size = self.options.batch_size
-        return f"{self.peer.name}, batch {size}" if size else self.peer.name
+        batch = f", batch {size}" if size else ""
+        vad = ", no VAD" if self.options.vad is False else ""
+        return f"{self.peer.name}{batch}{vad}"
 
 
 def get_model(name: str, folder: Path, num_tokens: int, quantization: str = "int8") -> Path:

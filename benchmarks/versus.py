@@ -118,9 +118,12 @@ def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[E
     for entry in entries:
         if "batched" in entry.peer.name or "transformers" in entry.peer.name:
             entry.options = Options(batch_size=8)
+    # By default talkmill looks for speech in clips, and faster-whisper does not.
+    modes = [Options()] if is_one_file else [Options(), Options(vad=False)]
     return entries + [
-        Entry(talkmill(machine, model, window_s, given["serve_arguments"]), Options())
+        Entry(talkmill(machine, model, window_s, given["serve_arguments"]), options)
         for window_s in given["windows_s"]
+        for options in modes
     ]
 
 
