@@ -169,7 +169,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
         clip = workloads.meeting(root, find_manifest(corpus, SPEECH), given["meeting_s"])[0]
         arguments = ["--encoder-windows-s", f"{window_s:g}", *given["serve_arguments"].split()]
         machine = Machine(given["threads"], given["compute_type"])
-        server, address = start_server(machine.setup(model, arguments=arguments))
+        server, address, _ = start_server(machine.setup(model, arguments=arguments))
         try:
             served: list[tuple[float, float, int]] = []
             alone_s: dict[Topology, list[float]] = {topology: [] for topology in topologies}

@@ -114,7 +114,7 @@ def talkmill_server(machine: Machine, model: Path, topology: tuple[int, int]) ->
     """Give the address of a server with so many workers and chunks in a batch."""
     workers, batch_size = topology
     arguments = ["--workers-per-device", str(workers), "--max-batch-size", str(batch_size)]
-    server, address = start_server(machine.setup(model, arguments=arguments))
+    server, address, _ = start_server(machine.setup(model, arguments=arguments))
     try:
         yield address
     finally:

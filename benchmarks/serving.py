@@ -11,13 +11,15 @@ it, not for the file; their p95 may double at most.
 
 A real `talkmill serve` process, several client processes, real speech where a corpus is there. An
 open loop's latency counts from the instant at which the request was due (see `load`). CPU is that
-of the server; the clients have their own column.
+of the server; the clients have their own column. "late" is how often the server's event loop,
+looked at 20 times a second, was over 20 ms behind: below 1 %, its p99 is within 20 ms.
 """
 
 from __future__ import annotations
 
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
@@ -40,7 +43,17 @@ from benchmarks.report import finish, print_table, stamp
 from benchmarks.versus import make_clips, plain
 from benchmarks.workloads import Clip
 
-_HEAD = ("load", "RTFx", "p50 s", "p95 s", "requests/s", "server CPU", "clients' CPU", "WER %")
+_HEAD = (
+    "load",
+    "RTFx",
+    "p50 s",
+    "p95 s",
+    "requests/s",
+    "server CPU",
+    "clients' CPU",
+    "late %",
+    "WER %",
+)
 _FEWEST_REQUESTS = 40  # in an open loop
 
 
@@ -51,6 +64,7 @@ class Bench:
     Attributes:
         clients: Processes.
         server_pid: Of the server.
+        http_address: Of the server, for its metrics.
         manifest: Of the clips.
         clips: What is sent.
         options: Of the requests.
@@ -58,6 +72,7 @@ class Bench:
 
     clients: list[Peer]
     server_pid: int
+    http_address: str
     manifest: Path
     clips: Sequence[Clip]
     options: Options
@@ -65,25 +80,32 @@ class Bench:
 
 @dataclass(frozen=True)
 class Row:
-    """What one load gave: the figures, and the cores that the server took."""
+    """What one load gave.
+
+    Attributes:
+        figures: Of the requests.
+        server_cores: Cores that the server took.
+        late: Share of the looks at the server's event loop that found it over 20 ms late.
+    """
 
     figures: Figures
     server_cores: float
+    late: float
 
 
 @contextmanager
 def serving(
     machine: Machine, model: Path, arguments: str, num_processes: int
-) -> Iterator[tuple[list[Peer], int]]:
-    """Give client processes of a new server, and the server's process."""
-    server, address = start_server(machine.setup(model, arguments=arguments.split()))
+) -> Iterator[tuple[list[Peer], int, str]]:
+    """Give client processes of a new server, its process, and its HTTP address."""
+    server, address, http_address = start_server(machine.setup(model, arguments=arguments.split()))
     try:
         setup = machine.setup(model, address=address)
         peers = [Peer(f"clients {number}", "talkmill", setup) for number in range(num_processes)]
         with running(peers) as (started, failed):
             if failed:
                 raise click.ClickException("; ".join(failed.values()))
-            yield started, server.pid
+            yield started, server.pid, http_address
     finally:
         server.terminate()
         server.wait()
@@ -93,6 +115,7 @@ def run(bench: Bench, load: Load) -> Row:
     """Share a load among the client processes and return what came of it."""
     parts = share(load, len(bench.clients))
     before_s = cpu_s(bench.server_pid)
+    before = _loop_looks(bench.http_address)
     with ThreadPoolExecutor(len(parts)) as pool:
         jobs: list[Future[Result]] = [
             pool.submit(client.run, bench.manifest, part, bench.options)
@@ -100,10 +123,21 @@ def run(bench: Bench, load: Load) -> Row:
         ]
         results = [job.result() for job in jobs]
     server_s = cpu_s(bench.server_pid) - before_s
+    looks, in_time = np.subtract(_loop_looks(bench.http_address), before)
     wall_s = max(part.delay_s + one.wall_s for part, one in zip(parts, results, strict=True))
     answers = [answer for result in results for answer in result.answers]
     clients_s = sum(result.cpu_s for result in results)
-    return Row(figures([Result(wall_s, clients_s, answers)], bench.clips), server_s / wall_s)
+    own = figures([Result(wall_s, clients_s, answers)], bench.clips)
+    return Row(own, server_s / wall_s, float(1 - in_time / looks))
+
+
+def _loop_looks(http_address: str) -> tuple[float, float]:
+    """Return how often the server looked at its event loop, and found it at most 20 ms late."""
+    with urllib.request.urlopen(f"{http_address}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    lag = "talkmill_event_loop_lag_seconds"
+    return float(values[f"{lag}_count"]), float(values[f'{lag}_bucket{{le="0.02"}}'])
 
 
 def share(load: Load, num_processes: int) -> list[Load]:
@@ -182,6 +216,7 @@ def show(title: str, rows: dict[str, Row]) -> None:
                 f"{own.requests_per_s:.1f}" + (f" -{own.num_errors}" if own.num_errors else ""),
                 f"{row.server_cores:.2f}",
                 f"{own.cpu_s / own.wall_s:.2f}",
+                f"{100 * row.late:.1f}",
                 "" if own.wer is None else f"{100 * own.wer:.1f}",
             )
         )
@@ -219,8 +254,9 @@ def main(record: bool, corpus: Path | None, plot: Path | None, **given: Any) -> 
         clips = make_clips("commands", given["model"], root, corpus, 0)
         manifest = workloads.write_manifest(root / "clips.json", clips)
         options = Options(timestamps=given["timestamps"], max_new_tokens=limit)
-        with serving(Machine(), model, given["serve_arguments"], given["processes"]) as (own, pid):
-            bench = Bench(own, pid, manifest, clips, options)
+        parts = serving(Machine(), model, given["serve_arguments"], given["processes"])
+        with parts as (own, pid, http_address):
+            bench = Bench(own, pid, http_address, manifest, clips, options)
             if is_mixed:
                 source = find_manifest(corpus, SPEECH)
                 long = workloads.meeting(root, source, given["meeting_s"])
@@ -231,7 +267,7 @@ def main(record: bool, corpus: Path | None, plot: Path | None, **given: Any) -> 
     show(f"{given['model']}: {given['workload']}", rows)
     recorded = plain({name: row.figures for name, row in rows.items()})
     for name, row in rows.items():
-        recorded[name]["server_cores"] = round(row.server_cores, 3)
+        recorded[name] |= {"server_cores": round(row.server_cores, 3), "late": round(row.late, 4)}
     if plot:
         plot_serving(recorded, f"talkmill, {given['model']} model, {started['cpu']}", plot)
     finish("serving", {"stamp": started, "loads": recorded}, record)

@@ -69,6 +69,7 @@ class Server:
         )
         self._gateway = Gateway(self.engine, access, Metrics(self.engine))
         self._http: HttpDoor | None = None
+        self._watching: asyncio.Task[None]
         service = TranscriptionService(self._gateway, config)
         pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -91,6 +92,7 @@ class Server:
             app = make_app(self._gateway, self._config)
             self._http = HttpDoor(app, self._config.host, self._config.http_port)
             self.http_port = self._http.port
+        self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
         await self._set_health(_NOT_SERVING)
         await self._grpc.start()
         if self._http is not None:
@@ -100,6 +102,7 @@ class Server:
         except BaseException:
             # Left running, they can stop the process from ending.
             await asyncio.gather(*self._stop_doors(0))
+            self._watching.cancel()
             raise
         finally:
             self._gateway.settled()
@@ -133,6 +136,7 @@ class Server:
             await asyncio.to_thread(self.engine.close, 0)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # who was failed just now is told so
         idle.cancel()
+        self._watching.cancel()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,

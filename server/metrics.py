@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from prometheus_client.registry import Collector
 from talkmill.engine import Engine, Transcript
 from talkmill.server.status import OK, status_of
 
+_LAG_INTERVAL_S = 0.05
+_LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 
 
@@ -43,6 +46,20 @@ class Metrics:
         self._speech_s = Counter(
             "talkmill_speech_seconds", "Speech that was found in it.", registry=self._registry
         )
+
+        self._lag_s = Histogram(
+            "talkmill_event_loop_lag_seconds",
+            "How late the event loop is: what a call waits before anyone looks at it.",
+            buckets=_LAG_SECONDS,
+            registry=self._registry,
+        )
+
+    async def watch_loop(self) -> None:
+        """Measure how late the event loop is, until cancelled."""
+        while True:
+            due_s = time.monotonic() + _LAG_INTERVAL_S
+            await asyncio.sleep(_LAG_INTERVAL_S)
+            self._lag_s.observe(time.monotonic() - due_s)
 
     @contextmanager
     def count(self, door: str) -> Iterator[None]:

@@ -119,3 +119,9 @@ def test_no_metric_holds_a_token_or_words(http: Callable[..., Http]) -> None:
 
     assert "secret" not in text
     assert "heard" not in text
+
+
+def test_the_event_loop_is_watched(http: Callable[..., Http]) -> None:
+    server = http()
+    looks = (metrics(server)["talkmill_event_loop_lag_seconds_count"] for _ in range(10_000))
+    assert any(looks)

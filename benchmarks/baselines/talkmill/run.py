@@ -18,13 +18,13 @@ from talkmill.server import Client
 _VAD = {None: VadMode.AUTO, True: VadMode.ON, False: VadMode.OFF}
 
 
-def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str]:
-    """Return a `talkmill serve` process that serves, and its address.
+def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
+    """Return a `talkmill serve` process that serves, and its addresses for gRPC and HTTP.
 
     Raises:
         RuntimeError: It ended.
     """
-    command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0", "--http-port", "0"]
     command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
     command += ["--cache-bytes", "0"]  # clips come again: what is measured is computing
     command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
@@ -32,7 +32,8 @@ def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str]:
     assert server.stdout is not None
     if not (announcement := server.stdout.readline()):
         raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
-    return server, announcement.split()[-1]
+    *_, address, _, http_address = announcement.split()
+    return server, address, http_address
 
 
 class Talkmill:
@@ -42,7 +43,7 @@ class Talkmill:
         """Start the server, and wait until it serves."""
         address = setup.options.get("address")
         if not address:
-            server, address = start_server(setup)
+            server, address, _ = start_server(setup)
             weakref.finalize(self, server.terminate)
         self._client = Client(address)
 
