@@ -2,8 +2,9 @@
 
 The rules:
 1. A batch holds one key: what CTranslate2 takes once for a whole batch.
-2. Oldest first, as many as are there, up to `max_batch_size`, and in the exact lane up to
-   `max_exact_rows` rows of its decoder; a chunk that needs more goes alone.
+2. Oldest first, as many as are there, up to `max_batch_size` and `max_batch_frames`, and in the
+   exact lane up to `max_exact_rows` rows of its decoder; a chunk that needs more goes alone. Where
+   few wait, the workers share them: half for each of two is done sooner than all for one.
 3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
    turn, however many are put at once. So a three-hour file gives way to a two-second command,
    whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from dataclasses import dataclass
 
 from talkmill.engine.decoding.plan import DecodePlan
@@ -85,6 +87,8 @@ class Batcher:
         max_per_request: int,
         max_wait_s: float = 0.0,
         max_exact_rows: int = MAX_EXACT_ROWS,
+        max_batch_frames: int = 0,
+        num_sharing: int = 1,
     ) -> None:
         """Set the rules.
 
@@ -93,7 +97,11 @@ class Batcher:
             max_per_request: Chunks of one request in a batch while others wait.
             max_wait_s: How long the oldest chunk may wait for a fuller batch.
             max_exact_rows: Rows of the exact lane's decoder in a batch.
+            max_batch_frames: Frames of all windows in a batch; 0 for any number.
+            num_sharing: Workers that share what waits.
         """
+        self._max_batch_frames = max_batch_frames
+        self._num_sharing = num_sharing
         self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
         self._max_per_request = max_per_request
@@ -180,13 +188,16 @@ class Batcher:
         return self._queue[0][1].put_s + self._max_wait_s
 
     def _is_full(self) -> bool:
-        taken = self._candidates()
-        return len(taken) == self._limit(taken[0][1].key)
+        key = self._queue[0][1].key
+        return sum(item.key == key for _, item in self._queue) >= self._limit(key)
 
     def _limit(self, key: BatchKey) -> int:
         if key.plan is None:
             return self._max_batch_size
-        return self._fits.get(_like(key), self._max_batch_size)
+        limit = self._fits.get(_like(key), self._max_batch_size)
+        if self._max_batch_frames:
+            limit = min(limit, max(1, self._max_batch_frames // key.num_frames))
+        return limit
 
     def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
         room = self._max_exact_rows - num_live_rows
@@ -197,9 +208,10 @@ class Batcher:
         if not queue:
             return []
         key = queue[0][1].key
-        same = [entry for entry in queue if entry[1].key == key][: self._limit(key)]
+        same = [entry for entry in queue if entry[1].key == key]
         if key.plan is not None:
-            return same
+            return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+        same = same[: self._max_batch_size]
         rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
 

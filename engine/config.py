@@ -92,7 +92,8 @@ class EngineConfig(BaseModel):
         0,
         ge=0,
         le=512,
-        description="Pieces of audio in one batch at most. 0: 8 on a CPU, 16 on a GPU.",
+        description="Pieces of audio in one batch at most. 0: 8 on a CPU, 4 with windows of "
+        "30 s; 16 on a GPU.",
     )
     encoder_batch_size: int = Field(
         0,

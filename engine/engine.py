@@ -160,6 +160,8 @@ class Engine:
             device.batch_size,
             max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
+            max_batch_frames=device.batch_frames,
+            num_sharing=num_workers if device.device == "cpu" else 1,
         )
         cache = self._make_cache(model)
         workers = WorkerPool(

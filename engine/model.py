@@ -47,6 +47,8 @@ _STICKY_CUDA = re.compile(
 )
 _OUT_OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 _MODEL_S_OWN = -1  # stands for the tokens that config.json suppresses
+# 4 windows of 30 s. Past a core's cache, the more rows a decoder's step has, the more each costs.
+_CPU_BATCH_FRAMES = 12_000
 _BEST_ON_CPU = ("int8", "int8_float32", "float32")
 _BEST_ON_CUDA = ("float16", "int8_float16", "bfloat16", "int8_float32", "float32")
 
@@ -93,6 +95,7 @@ class DeviceConfig:
         threads: CPU threads of each worker.
         batch_size: Chunks in one batch at most.
         encoder_batch_size: Chunks that go through the encoder at once at most; 0 for all.
+        batch_frames: Frames of all windows in one batch at most; 0 for any number.
     """
 
     device: str
@@ -102,6 +105,7 @@ class DeviceConfig:
     threads: int
     batch_size: int
     encoder_batch_size: int = 0
+    batch_frames: int = 0
 
 
 def choose_device(config: EngineConfig) -> DeviceConfig:
@@ -129,6 +133,7 @@ def choose_device(config: EngineConfig) -> DeviceConfig:
         workers=workers,
         threads=config.threads_per_worker or max(1, cores // (workers * len(indexes))),
         batch_size=config.max_batch_size or (16 if device == "cuda" else 8),
+        batch_frames=0 if device == "cuda" or config.max_batch_size else _CPU_BATCH_FRAMES,
         encoder_batch_size=0 if device == "cuda" else config.encoder_batch_size or 1,
     )
 

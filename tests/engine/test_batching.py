@@ -184,6 +184,20 @@ def test_expired_chunk_leaves_though_no_batch_is_due() -> None:
     assert len(batcher) == 0
 
 
+def test_long_windows_make_smaller_batches() -> None:
+    batcher = Batcher(8, 8, max_batch_frames=12_000)
+    for frames, size in ((3000, 4), (1000, 8), (20_000, 1)):
+        put(batcher, request(), 9, BatchKey(DecodePlan(), 4, frames))
+        assert len(batcher.next_batch(0.0)) == size
+        batcher.drain()
+
+
+def test_workers_share_what_waits() -> None:
+    batcher = Batcher(4, 4, num_sharing=2)
+    put(batcher, request(), 11)
+    assert [len(batch) for batch in batches(batcher)] == [4, 4, 2, 1]
+
+
 def test_wait_window_holds_a_batch_back_until_it_is_due() -> None:
     batcher = Batcher(4, 4, max_wait_s=0.5)
     item = chunk(request(), put_s=10.0)
