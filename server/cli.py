@@ -106,6 +106,12 @@ def tune(**given: Any) -> None:
 )
 @click.option("--server", metavar="HOST:PORT", help="Send the files there instead of working here.")
 @click.option(
+    "--token",
+    envvar="TALKMILL_TOKEN",
+    show_envvar=True,
+    help="What that server lets this caller in by.",
+)
+@click.option(
     "--output",
     type=click.Choice(list(FORMATS)),
     default="txt",
@@ -153,6 +159,7 @@ def transcribe(
     /,
     files: tuple[Path, ...],
     server: str | None,
+    token: str | None,
     output: str,
     output_dir: Path | None,
     language: str | None,
@@ -187,7 +194,7 @@ def transcribe(
         raise click.UsageError(f"{flag(typed[0])} has no effect with --server")
     num_failed = 0
     try:
-        with over_grpc(server) if server else in_process(config) as transcriber:
+        with over_grpc(server, token) if server else in_process(config) as transcriber:
             results = transcribe_files(list(files), transcriber, options, Console(stderr=True))
             for path, result in results:
                 num_failed += not _write(path, result, output, output_dir)

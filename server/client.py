@@ -23,8 +23,14 @@ class Client:
         print(client.transcribe(file).text)
     """
 
-    def __init__(self, address: str) -> None:
-        """Connect to HOST:PORT, without encryption."""
+    def __init__(self, address: str, token: str | None = None) -> None:
+        """Connect to HOST:PORT, without encryption.
+
+        Args:
+            address: The server's.
+            token: The bearer token, where the server asks for one.
+        """
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._channel = grpc.insecure_channel(address)
         self._stub = pb_grpc.TranscriptionStub(self._channel)
 
@@ -66,7 +72,9 @@ class Client:
         first = audio.read(PIECE_BYTES)
         if len(first) < PIECE_BYTES and on_segment is None:  # one message is half the work of many
             request = pb.TranscribeRequest(audio=first, model=model, options=wire_options)
-            return to_transcript(self._stub.Transcribe(request, timeout=timeout_s))
+            return to_transcript(
+                self._stub.Transcribe(request, timeout=timeout_s, metadata=self._metadata)
+            )
         config = pb.TranscribeStreamConfig(model=model, options=wire_options)
 
         def requests() -> Iterator[pb.TranscribeStreamRequest]:
@@ -76,7 +84,8 @@ class Client:
                 yield pb.TranscribeStreamRequest(audio=piece)
                 piece = audio.read(PIECE_BYTES)
 
-        for response in self._stub.TranscribeStream(requests(), timeout=timeout_s):
+        stream = self._stub.TranscribeStream(requests(), timeout=timeout_s, metadata=self._metadata)
+        for response in stream:
             if response.WhichOneof("payload") == "result":
                 return to_transcript(response.result)
             if on_segment is not None:

@@ -43,9 +43,9 @@ def in_process(config: EngineConfig) -> Iterator[Transcriber]:
 
 
 @contextmanager
-def over_grpc(address: str) -> Iterator[Transcriber]:
+def over_grpc(address: str, token: str | None = None) -> Iterator[Transcriber]:
     """Give a function that transcribes a file with the server at HOST:PORT."""
-    with Client(address) as client:
+    with Client(address, token) as client:
 
         def transcribe(path: Path, options: TranscribeOptions, on_segment: OnSegment) -> Transcript:
             with path.open("rb") as audio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import requests
 
 from fakes import PATIENCE_S, loaded, tones_file, words
 from http_calls import Http
-from talkmill.engine import ConfigError
+from talkmill.engine import ConfigError, TranscribeOptions, VadMode
 from talkmill.proto import transcription_pb2 as pb
-from talkmill.server import BackgroundServer, ServerConfig
+from talkmill.server import BackgroundServer, Client, ServerConfig
 from talkmill.server.auth import Access, new_token
 
 TONE = tones_file(10)
@@ -196,3 +197,14 @@ def test_no_name_holds_a_line_of_its_own() -> None:
     for name in ("", "a b", "a:b", "a\n"):
         with pytest.raises(ValueError, match="no name"):
             new_token(name)
+
+
+@pytest.mark.parametrize("on_segment", [None, print], ids=["one message", "stream"])
+def test_our_own_client_carries_a_token(guarded: Http, on_segment: Any) -> None:
+    options = TranscribeOptions(vad=VadMode.OFF)
+    with Client(guarded.served.address, ALICE) as client:
+        answer = client.transcribe(io.BytesIO(TONE), options, on_segment=on_segment)
+    assert answer.text == words(10)
+    with Client(guarded.served.address) as client, pytest.raises(grpc.RpcError) as refused:
+        client.transcribe(io.BytesIO(TONE), options, on_segment=on_segment)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
