@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from fakes import DEMO_FOLDER, FakeModel, encode_audio, tones_file, words
 from talkmill.engine import EngineConfig
 from talkmill.server import ServerConfig
+from talkmill.server.auth import new_token
 from talkmill.server.cli import main
 from talkmill.server.formats import FORMATS
 from talkmill.server.settings import flag, variable
@@ -190,6 +191,17 @@ def test_silence_is_no_failure_in_any_format(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert result.output == "WEBVTT\n\n"
+
+
+def test_transcribe_carries_a_token(serve, tones) -> None:
+    secret, entry = new_token("me")
+    to_server = ("transcribe", tones[0], "--vad", "off", "--server")
+    address = serve(auth_tokens=(entry,)).address
+
+    assert run(*to_server, address, TALKMILL_TOKEN=secret).exit_code == 0
+    refused = run(*to_server, address)
+    assert refused.exit_code == 1
+    assert "UNAUTHENTICATED" in refused.output
 
 
 def test_transcribe_through_a_server_gives_the_servers_words(serve, tones) -> None:
