@@ -39,7 +39,13 @@ def test_64_clients_get_their_own_words_and_share_batches(speech: Samples) -> No
     # Float32, where a batch gives the same words as its rows one by one. Stock Whisper's window:
     # in the short ones of the demo model the encoder takes less time than finding the speech, and
     # a batch is what is there.
-    config = ServerConfig(port=0, compute_type="float32", encoder_windows_s=(30,), max_batch_size=8)
+    config = ServerConfig(
+        port=0,
+        compute_type="float32",
+        encoder_windows_s=(30,),
+        max_batch_size=8,
+        cache_bytes=0,  # the same clips come one by one and together
+    )
     with BackgroundServer(config) as server, ThreadPoolExecutor(NUM_CLIENTS) as pool:
         engine = server.server.engine
         alone = [engine.transcribe(file, options).segments for file in files]
