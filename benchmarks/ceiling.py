@@ -30,7 +30,7 @@ import ctranslate2
 import numpy as np
 
 from benchmarks import workloads
-from benchmarks.baselines.talkmill.run import start_server
+from benchmarks.baselines.talkmill.run import running_server
 from benchmarks.contest import Machine, get_model
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.report import finish, print_table, stamp
@@ -169,8 +169,8 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
         clip = workloads.meeting(root, find_manifest(corpus, SPEECH), given["meeting_s"])[0]
         arguments = ["--encoder-windows-s", f"{window_s:g}", *given["serve_arguments"].split()]
         machine = Machine(given["threads"], given["compute_type"])
-        server, address, _ = start_server(machine.setup(model, arguments=arguments))
-        try:
+        setup = machine.setup(model, arguments=arguments)
+        with running_server(setup) as (_, address, _):
             served: list[tuple[float, float, int]] = []
             alone_s: dict[Topology, list[float]] = {topology: [] for topology in topologies}
             for _, topology in itertools.product(range(given["rounds"]), [None, *topologies]):
@@ -180,9 +180,6 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
                     continue
                 seconds = model_only_s(model, topology, window_s, num_chunks, machine.compute_type)
                 alone_s[topology].append(seconds)
-        finally:
-            server.terminate()
-            server.wait()
     wall_s, stage_s = (statistics.median(one[i] for one in served) for i in range(2))
     costs = multiplications(shape, window_s, workloads.MEETING_TOKENS) * num_chunks
     result = summary(

@@ -37,7 +37,7 @@ import click
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.baselines.talkmill.run import start_server, to_talkmill
+from benchmarks.baselines.talkmill.run import running_server, to_talkmill
 from benchmarks.contest import Machine, get_model, print_reasons
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.load import Load, run_load
@@ -114,12 +114,8 @@ def talkmill_server(machine: Machine, model: Path, topology: tuple[int, int]) ->
     """Give the address of a server with so many workers and chunks in a batch."""
     workers, batch_size = topology
     arguments = ["--workers-per-device", str(workers), "--max-batch-size", str(batch_size)]
-    server, address, _ = start_server(machine.setup(model, arguments=arguments))
-    try:
+    with running_server(machine.setup(model, arguments=arguments)) as (_, address, _):
         yield address
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def run_talkmill(

@@ -32,7 +32,7 @@ import numpy as np
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.baselines.talkmill.run import start_server
+from benchmarks.baselines.talkmill.run import running_server
 from benchmarks.contest import DEMO, Machine, get_model
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.load import Load
@@ -98,17 +98,14 @@ def serving(
     machine: Machine, model: Path, arguments: str, num_processes: int
 ) -> Iterator[tuple[list[Peer], int, str]]:
     """Give client processes of a new server, its process, and its HTTP address."""
-    server, address, http_address = start_server(machine.setup(model, arguments=arguments.split()))
-    try:
+    setup = machine.setup(model, arguments=arguments.split())
+    with running_server(setup) as (pid, address, http_address):
         setup = machine.setup(model, address=address)
         peers = [Peer(f"clients {number}", "talkmill", setup) for number in range(num_processes)]
         with running(peers) as (started, failed):
             if failed:
                 raise click.ClickException("; ".join(failed.values()))
-            yield started, server.pid, http_address
-    finally:
-        server.terminate()
-        server.wait()
+            yield started, pid, http_address
 
 
 def run(bench: Bench, load: Load) -> Row:

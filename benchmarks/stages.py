@@ -28,9 +28,10 @@ import av
 import click
 import numpy as np
 
+from benchmarks.corpus import read
 from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
 from talkmill.engine import GenerationParameters, Task, VadMode
-from talkmill.engine.audio import SAMPLE_RATE, decode_audio
+from talkmill.engine.audio import SAMPLE_RATE
 from talkmill.engine.decoding.plan import make_plan
 from talkmill.engine.features import HOP_SAMPLES, log_mel
 from talkmill.engine.model import CTranslate2Model, DeviceConfig
@@ -87,9 +88,7 @@ def read_recordings(corpus: Path | None, min_s: float) -> list[Samples]:
             paths = [corpus.parent / row["file"] for row in csv.DictReader(file, delimiter="\t")]
     recordings: list[Samples] = []
     while sum(map(len, recordings)) < min_s * SAMPLE_RATE:
-        with paths[len(recordings) % len(paths)].open("rb") as source:
-            blocks = decode_audio(source, 1e9, lambda _: None)
-            recordings.append(np.concatenate(list(blocks)))
+        recordings.append(read(paths[len(recordings) % len(paths)]))
     return recordings
 
 

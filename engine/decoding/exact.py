@@ -144,17 +144,3 @@ class ExactLane:
             own = slice(start, start + one.num_rows)
             one.seen = Seen(logits[own], hidden[own])
             start += one.num_rows
-
-
-def decode_exactly(
-    decoder: StepDecoder, vocabulary: Vocabulary, encoded: Any, tasks: Sequence[ExactTask]
-) -> list[list[int]]:
-    """Return each chunk's answer, end of text left out; empty where it was not wanted any more.
-
-    Args:
-        decoder: The step decoder.
-        vocabulary: What the rules must know.
-        encoded: The encoder's output, (num_chunks, num_frames, d_model), in the decoder's library.
-        tasks: One for each chunk.
-    """
-    return ExactLane(decoder, vocabulary).run(encoded, tasks)

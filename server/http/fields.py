@@ -46,9 +46,11 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
     options = {
         field: read(name, given[name]) for name, (field, read) in _OPTIONS.items() if name in given
     }
-    generation = {name: value for name, value in given.items() if name in _GENERATION}
-    for name, value in generation.items():
-        generation[name] = tuple(value) if isinstance(value, list) else value
+    generation: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if name in _GENERATION
+    }
     warnings = [f"{name} has no effect: {why}" for name, why in IDLE.items() if name in given]
     return (
         TranscribeOptions(**options, parameters=GenerationParameters(**generation)),

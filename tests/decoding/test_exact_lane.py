@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from parity import random_weights as rw
 
-from talkmill.engine.decoding.exact import ExactLane, ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.decoding.step_decoder import StepDecoder
@@ -48,7 +48,7 @@ def alone(
     decoder: StepDecoder, encoded: NDArray[np.float32], tasks: list[ExactTask]
 ) -> list[list[int]]:
     return [
-        decode_exactly(decoder, VOCABULARY, encoded[i : i + 1], [task])[0]
+        ExactLane(decoder, VOCABULARY).run(encoded[i : i + 1], [task])[0]
         for i, task in enumerate(tasks)
     ]
 
@@ -110,7 +110,7 @@ def test_chunk_that_is_not_wanted_any_more_leaves_at_the_next_step(
     finished: list[tuple[ExactTask, list[int]]] = []
     while lane.num_rows:
         finished += lane.step()
-    expected = decode_exactly(
-        decoder, VOCABULARY, encoded[1:2], [ExactTask(prompt(0), plan, 5, 1, lambda: True)]
+    expected = ExactLane(decoder, VOCABULARY).run(
+        encoded[1:2], [ExactTask(prompt(0), plan, 5, 1, lambda: True)]
     )
     assert [answer for _, answer in finished] == expected

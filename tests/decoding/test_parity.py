@@ -20,7 +20,7 @@ from parity import random_weights as rw
 
 from fakes import DEMO_FOLDER, decode_file, small_config
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
-from talkmill.engine.decoding.exact import ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.decoding.step_decoder import StepDecoder
@@ -87,7 +87,7 @@ def answers_of_random_weights(seed: int) -> dict[str, dict[str, list[int]]]:
     ]
     encoded = rw.random_chunks(seed)[[chunk for chunk, _, _ in places]]
     tasks = [random_task(RANDOM_CASES[name], timestamps=MODES[mode]) for _, mode, name in places]
-    answers = decode_exactly(random_decoder(seed), VOCABULARY, encoded, tasks)
+    answers = ExactLane(random_decoder(seed), VOCABULARY).run(encoded, tasks)
     found: dict[str, dict[str, list[int]]] = {}
     for (chunk, mode, name), answer in zip(places, answers, strict=True):
         found.setdefault(f"{chunk}, {mode}", {})[name] = answer
@@ -129,7 +129,7 @@ def test_goldens_hold_endings_lengths_and_answers_of_every_kind() -> None:
 )
 def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
     task = random_task(RANDOM_CASES[case], timestamps=True)
-    alone = decode_exactly(random_decoder(0), VOCABULARY, rw.random_chunks(0)[:1], [task])
+    alone = ExactLane(random_decoder(0), VOCABULARY).run(rw.random_chunks(0)[:1], [task])
     assert alone == [answers_of_random_weights(0)["0, times"][case]]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.exact import ExactTask, decode_exactly
+from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary, apply_timestamp_rules
 from talkmill.engine.decoding.search import Seen, best
@@ -486,7 +486,7 @@ def task(
 
 def decode(decoder: FakeDecoder, *tasks: ExactTask) -> list[list[int]]:
     names = list(decoder.tables)
-    return decode_exactly(decoder, VOCABULARY, names, tasks)  # type: ignore[arg-type]
+    return ExactLane(decoder, VOCABULARY).run(names, tasks)  # type: ignore[arg-type]
 
 
 def test_chunks_of_every_kind_share_steps_and_get_their_own_words() -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.baselines.protocol import Options, Setup, serve
@@ -34,6 +36,17 @@ def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
         raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
     *_, address, _, http_address = announcement.split()
     return server, address, http_address
+
+
+@contextmanager
+def running_server(setup: Setup) -> Iterator[tuple[int, str, str]]:
+    """Give the process id of a `talkmill serve`, and its addresses for gRPC and HTTP; end it."""
+    server, address, http_address = start_server(setup)
+    try:
+        yield server.pid, address, http_address
+    finally:
+        server.terminate()
+        server.wait()
 
 
 class Talkmill:

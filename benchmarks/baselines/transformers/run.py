@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import av
-import numpy as np
 import torch
 from transformers import (
     AutomaticSpeechRecognitionPipeline,
@@ -18,10 +16,10 @@ from transformers import (
     WhisperTokenizerFast,
 )
 
+from benchmarks.baselines.audio import SAMPLE_RATE, decode
 from benchmarks.baselines.protocol import Options, Setup, serve
 
-_SAMPLE_RATE = 16_000
-_WINDOW_SAMPLES = 30 * _SAMPLE_RATE
+_WINDOW_SAMPLES = 30 * SAMPLE_RATE
 
 
 class Transformers:
@@ -49,7 +47,7 @@ class Transformers:
         given = {"language": "en", "task": "transcribe", "do_sample": False, "num_beams": 1}
         if options.max_new_tokens:
             given["max_new_tokens"] = options.max_new_tokens
-        samples = _decode(path)
+        samples = decode(path)
         # Cut here: the pipeline would drop words that two windows have in common.
         windows = [
             samples[i : i + _WINDOW_SAMPLES] for i in range(0, len(samples), _WINDOW_SAMPLES)
@@ -59,14 +57,6 @@ class Transformers:
                 windows, batch_size=options.batch_size or 1, generate_kwargs=given
             )
         return "".join(answer["text"] for answer in answers)
-
-
-def _decode(path: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    resampler = av.AudioResampler("fltp", "mono", _SAMPLE_RATE)
-    with av.open(path) as file:
-        frames = [new for frame in file.decode(audio=0) for new in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 if __name__ == "__main__":

@@ -13,13 +13,10 @@ import queue
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-import av
-import numpy as np
 from pywhispercpp.model import Model
 
+from benchmarks.baselines.audio import decode
 from benchmarks.baselines.protocol import Options, Setup, serve
-
-_SAMPLE_RATE = 16_000
 
 
 class WhisperCpp:
@@ -54,7 +51,7 @@ class WhisperCpp:
         """Return the text of a file."""
         if options.vad:
             raise ValueError("vad: whisper.cpp has its own model for it, which is not here")
-        samples = _decode(path)
+        samples = decode(path)
         model = self._idle.get()
         try:
             segments = model.transcribe(
@@ -66,14 +63,6 @@ class WhisperCpp:
             return " ".join(segment.text.strip() for segment in segments)
         finally:
             self._idle.put(model)
-
-
-def _decode(path: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    resampler = av.AudioResampler("fltp", "mono", _SAMPLE_RATE)
-    with av.open(path) as file:
-        frames = [new for frame in file.decode(audio=0) for new in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 if __name__ == "__main__":
