@@ -24,7 +24,7 @@ import click
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.contest import (
+from benchmarks.comparison import (
     DEMO,
     PEERS,
     Entry,
@@ -40,7 +40,7 @@ from benchmarks.metrics import figures
 from benchmarks.peers import Result, running
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.workloads import Clip
-from talkmill.engine.model_files import find_model
+from talkmill.engine.model.files import find_model
 from training.scoring import edit_distance
 
 _HEAD = ("engine", "timestamps", "WER %", "sample's WER %", "agrees %", "RTFx", "tokens")

@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks import workloads
 from benchmarks.baselines.talkmill.run import running_server
-from benchmarks.contest import Machine, get_model
+from benchmarks.comparison import Machine, get_model
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.shapes import PROMPT, SHAPES, START, Shape

@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from talkmill.engine.audio import SAMPLE_RATE, decode_audio
-from talkmill.engine.model_files import find_model
+from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
+from talkmill.engine.model.files import find_model
 from talkmill.engine.types import Samples
 
 # Beside the repository, where they may be absent.

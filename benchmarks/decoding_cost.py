@@ -33,14 +33,16 @@ import numpy as np
 from benchmarks.report import finish, median_ratio, print_table, stamp, time_interleaved
 from benchmarks.shapes import END_OF_TEXT, FIRST_TIMESTAMP, PROMPT, SHAPES, build_model
 from talkmill.engine import GenerationParameters, Task
-from talkmill.engine.audio import SAMPLE_RATE, decode_audio
+from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
+from talkmill.engine.audio.features import CHUNK_FRAMES, log_mel
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.features import log_mel
-from talkmill.engine.model import CTranslate2Model, DeviceConfig, EncoderOutput
-from talkmill.engine.model_files import find_model
-from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.model.files import find_model
+from talkmill.engine.model.protocol import EncoderOutput
+from talkmill.engine.model.runtime import Runtime
+from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.model.whisper_ct2 import CTranslate2Model
 
 GREEDY, BEAM = "greedy", "num_beams 4"
 
@@ -131,8 +133,8 @@ def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens:
     else:
         build_model(folder, SHAPES[name])
         vocabulary, prompt = Vocabulary(END_OF_TEXT, FIRST_TIMESTAMP), PROMPT
-    device = DeviceConfig("cpu", (0,), "int8", 1, threads, num_rows)
-    model = CTranslate2Model(folder, device, 0)
+    runtime = Runtime("cpu", (0,), "int8", (CHUNK_FRAMES,), 1, threads, num_rows)
+    model = CTranslate2Model(folder, runtime, 0)
     direct = ctranslate2.models.Whisper(
         str(folder), compute_type="int8", inter_threads=1, intra_threads=threads
     )

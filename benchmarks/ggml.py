@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.hf import num_layers
 from benchmarks.shapes import END_OF_TEXT, START, VOCABULARY
-from talkmill.engine.decoding.weights import Weights, dense, read_weights
+from talkmill.engine.model.weights import Weights, dense, read_weights
 
 _MAGIC = 0x67676D6C
 _F32, _F16, _Q8_0 = 0, 1, 8

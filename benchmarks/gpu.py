@@ -38,7 +38,7 @@ import click
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
 from benchmarks.baselines.talkmill.run import running_server, to_talkmill
-from benchmarks.contest import Machine, get_model, print_reasons
+from benchmarks.comparison import Machine, get_model, print_reasons
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.load import Load, run_load
 from benchmarks.metrics import Figures, figures

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from talkmill.engine.decoding.weights import Weights, dense, read_weights
+from talkmill.engine.model.weights import Weights, dense, read_weights
 
 Array = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ import click
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.contest import Entry, Machine, get_model, talkmill, warm_up
+from benchmarks.comparison import Entry, Machine, get_model, talkmill, warm_up
 from benchmarks.load import Load
 from benchmarks.peers import Peer, running
 from benchmarks.report import finish, stamp

@@ -33,7 +33,7 @@ import numpy as np
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
 from benchmarks.baselines.talkmill.run import running_server
-from benchmarks.contest import DEMO, Machine, get_model
+from benchmarks.comparison import DEMO, Machine, get_model
 from benchmarks.corpus import SPEECH, find_manifest
 from benchmarks.load import Load
 from benchmarks.metrics import Figures, figures

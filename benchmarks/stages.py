@@ -31,13 +31,14 @@ import numpy as np
 from benchmarks.corpus import read
 from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
 from talkmill.engine import GenerationParameters, Task, VadMode
-from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.audio.features import HOP_SAMPLES, log_mel
+from talkmill.engine.audio.preparation import AudioReport, Preparation
 from talkmill.engine.decoding.plan import make_plan
-from talkmill.engine.features import HOP_SAMPLES, log_mel
-from talkmill.engine.model import CTranslate2Model, DeviceConfig
-from talkmill.engine.model_files import find_model
-from talkmill.engine.prepare import AudioReport, Preparation
-from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.model.files import find_model
+from talkmill.engine.model.runtime import Runtime
+from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.model.whisper_ct2 import CTranslate2Model
 from talkmill.engine.types import Samples
 
 STAGES = ("decode", "vad", "features")
@@ -175,8 +176,8 @@ def measure_model(recordings: list[Samples], threads: int, repeats: int) -> dict
     files = find_model("demo")
     window_frames = files.properties.window_frames[-1]
     window_samples = window_frames * HOP_SAMPLES
-    device = DeviceConfig("cpu", (0,), "int8", 1, threads, max(BATCHES))
-    model = CTranslate2Model(files.folder, device, 0)
+    runtime = Runtime("cpu", (0,), "int8", (window_frames,), 1, threads, max(BATCHES))
+    model = CTranslate2Model(files.folder, runtime, 0)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", is_multilingual=True)
     prompt = tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)
     plan, _ = make_plan(GenerationParameters(), timestamps=False, prompt_length=len(prompt))

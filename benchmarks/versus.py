@@ -29,7 +29,7 @@ import click
 
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
-from benchmarks.contest import (
+from benchmarks.comparison import (
     DEMO,
     PEERS,
     Entry,

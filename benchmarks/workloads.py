@@ -22,8 +22,8 @@ from benchmarks.corpus import (
     speech,
     write_flac,
 )
-from talkmill.engine.audio import SAMPLE_RATE
-from talkmill.engine.model_files import find_model
+from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.model.files import find_model
 from talkmill.engine.types import Samples
 
 NUM_CLIENTS = 32

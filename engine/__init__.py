@@ -6,12 +6,11 @@ goes together, `worker` runs it through `model`, `assembly` reads the tokens, an
 the answer together.
 """
 
-from talkmill.engine.audio import declared_duration_s
-from talkmill.engine.cache import CacheStats
-from talkmill.engine.config import EngineConfig, split_commas
-from talkmill.engine.decoding.parameters import PARAMETERS, GenerationParameters
-from talkmill.engine.engine import Engine, State
-from talkmill.engine.errors import (
+from .audio.decode import declared_duration_s
+from .config import EngineConfig, split_commas
+from .decoding.parameters import PARAMETERS, GenerationParameters
+from .engine import Engine, State
+from .errors import (
     AudioTooLong,
     Cancelled,
     ConfigError,
@@ -28,9 +27,11 @@ from talkmill.engine.errors import (
     UnknownModel,
     UnsupportedOption,
 )
-from talkmill.engine.loading import LoadedModel
-from talkmill.engine.request import OnSegment, Request
-from talkmill.engine.types import (
+from .model.loading import LoadedModel
+from .scheduling.cache import CacheStats
+from .scheduling.request import OnSegment, Request
+from .scheduling.worker import WorkerStats
+from .types import (
     Segment,
     Task,
     Timings,
@@ -38,7 +39,6 @@ from talkmill.engine.types import (
     Transcript,
     VadMode,
 )
-from talkmill.engine.worker import WorkerStats
 
 __all__ = [
     "PARAMETERS",

@@ -9,15 +9,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from talkmill.engine import vad
-from talkmill.engine.admission import check_options
-from talkmill.engine.batching import Batcher, BatchKey, PendingChunk
-from talkmill.engine.cache import AnswerCache, CacheStats, MemoryStore, library_versions
-from talkmill.engine.config import EngineConfig
-from talkmill.engine.errors import (
+from .audio.preparation import Preparation
+from .audio.vad import preload as preload_vad
+from .config import EngineConfig
+from .errors import (
     AudioTooLong,
     DeviceLost,
     InvalidAudio,
@@ -25,20 +23,22 @@ from talkmill.engine.errors import (
     NotReady,
     Overloaded,
 )
-from talkmill.engine.feeder import Feeder
-from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import DeviceConfig, choose_device
-from talkmill.engine.model_files import find_model
-from talkmill.engine.prepare import Preparation
-from talkmill.engine.request import OnSegment, Request
-from talkmill.engine.tuning import with_tuning
-from talkmill.engine.types import (
+from .model.device import resolve_runtime
+from .model.files import find_model
+from .model.loading import LoadedModel, load_model
+from .options import check_options
+from .scheduling.batcher import Batcher, BatchKey, PendingChunk
+from .scheduling.cache import AnswerCache, CacheStats, MemoryStore, library_versions
+from .scheduling.feeder import Feeder
+from .scheduling.request import OnSegment, Request
+from .scheduling.worker import WorkerPool, WorkerStats
+from .tuning import with_tuning
+from .types import (
     Chunk,
     Features,
     TranscribeOptions,
     Transcript,
 )
-from talkmill.engine.worker import WorkerPool, WorkerStats
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,6 @@ class _Stages:
     """What runs between `start` and `close`."""
 
     model: LoadedModel
-    device: DeviceConfig
     cache: AnswerCache | None
     batcher: Batcher
     feeder: Feeder
@@ -131,7 +130,7 @@ class Engine:
     @property
     def device(self) -> str:
         """What the model runs on, "cpu" or "cuda"; empty while that is not known."""
-        return self._stages.device.device if self._stages else ""
+        return self._stages.model.runtime.device if self._stages else ""
 
     @property
     def model_name(self) -> str:
@@ -144,47 +143,46 @@ class Engine:
         Raises:
             ConfigError: The settings cannot work on this machine.
         """
-        config = self.config
-        if self._given_model is None:
-            files = find_model(config.model, config.revision)
-            config = with_tuning(config, files)
-            device = choose_device(config)
-            model = load_model(config, device, files)
-        else:
-            device = choose_device(config)
-            model = self._given_model
-        vad.preload()
+        config, model = self.config, self._load()
+        runtime = model.runtime
+        preload_vad()
         model.warm_up()
-        num_workers = device.workers * len(model.replicas)
+        num_workers = runtime.workers * len(model.replicas)
         batcher = Batcher(
-            device.batch_size,
-            max_per_request=max(1, int(device.batch_size * config.max_batch_share)),
+            runtime.batch_size,
+            max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
-            max_batch_frames=device.batch_frames,
-            num_sharing=num_workers if device.device == "cpu" else 1,
+            max_batch_frames=runtime.batch_frames,
+            num_sharing=num_workers if runtime.device == "cpu" else 1,
         )
         cache = self._make_cache(model)
         workers = WorkerPool(
             batcher,
             model,
-            device.workers,
+            runtime.workers,
             on_room=lambda: feeder.wake(),
             on_chunk_done=lambda request: feeder.resume(request),
             on_device_lost=self._device_lost,
         )
         feeder = Feeder(
             config.prepare_threads or len(os.sched_getaffinity(0)),
-            max_ahead=device.batch_size * (num_workers + 1),
+            max_ahead=runtime.batch_size * (num_workers + 1),
             # About 1 MB a chunk: this bounds what waits, whatever the number of requests.
-            has_room=lambda: len(batcher) < max(256, 8 * device.batch_size * num_workers),
+            has_room=lambda: len(batcher) < max(256, 8 * runtime.batch_size * num_workers),
             deliver=self._deliver,
             cache=cache,
         )
-        self._stages = _Stages(model, device, cache, batcher, feeder, workers)
+        self._stages = _Stages(model, cache, batcher, feeder, workers)
         workers.start()
         feeder.start()
         self._state = State.READY
-        _log.info("ready: %s on %s", model.name, device)
+        _log.info("ready: %s on %s", model.name, runtime)
+
+    def _load(self) -> LoadedModel:
+        if (model := self._given_model) is not None:
+            return replace(model, runtime=resolve_runtime(self.config, model.properties))
+        files = find_model(self.config.model, self.config.revision)
+        return load_model(with_tuning(self.config, files), files)
 
     def submit(
         self,
@@ -254,12 +252,9 @@ class Engine:
             request.options.vad,
             stages.model.replicas[0].n_mels,
             self.config.max_audio_s,
-            self._window_frames(stages.model),
+            stages.model.runtime.window_frames,
         )
         stages.feeder.add(request, preparation)
-
-    def _window_frames(self, model: LoadedModel) -> tuple[int, ...]:
-        return self.config.window_frames or model.properties.window_frames
 
     def _make_cache(self, model: LoadedModel) -> AnswerCache | None:
         if not self.config.cache_bytes:

@@ -22,14 +22,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from talkmill.engine.config import EncoderName, EngineConfig
-from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.encoder import CLEARLY
-from talkmill.engine.errors import ConfigError
-from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import DeviceConfig, choose_device, is_out_of_memory
-from talkmill.engine.model_files import ModelFiles, find_model
-from talkmill.engine.types import Task
+from .config import EncoderName, EngineConfig
+from .decoding.plan import DecodePlan
+from .errors import ConfigError
+from .model.device import resolve_runtime
+from .model.encoder_choice import MIN_SPEEDUP
+from .model.files import ModelFiles, find_model
+from .model.loading import LoadedModel, load_model
+from .model.runtime import Runtime
+from .model.whisper_ct2 import is_out_of_memory
+from .types import Task
 
 _TOKENS_PER_S = 3.3  # of speech, and so of a full window
 _MEASURE_S = 4.0  # each setup, or one batch of each window if that takes longer
@@ -105,13 +107,13 @@ def tune(
     """
     measure = measure or _measure
     files = find_model(config.model, config.revision)
-    device = choose_device(config)
+    runtime = resolve_runtime(config, files.properties)
     start = Setup(
-        workers_per_device=device.workers,
-        threads_per_worker=device.threads,
-        max_batch_size=device.batch_size,
+        workers_per_device=runtime.workers,
+        threads_per_worker=runtime.threads,
+        max_batch_size=runtime.batch_size,
         encoder="openvino" if config.encoder == "openvino" else "ctranslate2",
-        encoder_batch_size=device.encoder_batch_size,
+        encoder_batch_size=runtime.encoder_batch_size,
     )
 
     def measured(setup: Setup) -> float:
@@ -124,7 +126,7 @@ def tune(
         on_measured(Measured(setup, chunks_per_s))
         return chunks_per_s
 
-    best = search(start, [_allowed(stage, start, config) for stage in _stages(device)], measured)
+    best = search(start, [_allowed(stage, start, config) for stage in _stages(runtime)], measured)
     if not best.chunks_per_s:
         raise ConfigError(f"model: {files.name} fits this machine's memory in no setup tried")
     circumstances = _circumstances(config, files)
@@ -152,14 +154,14 @@ def search(start: Setup, stages: Sequence[Stage], measure: Callable[[Setup], flo
         seen.update(fresh)
         tried = [Measured(setup, measure(setup)) for setup in fresh]
         fastest = max(tried, key=lambda one: one.chunks_per_s, default=best)
-        if fastest.chunks_per_s > CLEARLY * best.chunks_per_s:
+        if fastest.chunks_per_s > MIN_SPEEDUP * best.chunks_per_s:
             best = fastest
     return best
 
 
-def _stages(device: DeviceConfig) -> list[Stage]:
+def _stages(runtime: Runtime) -> list[Stage]:
     cores = len(os.sched_getaffinity(0))
-    if device.device == "cuda":
+    if runtime.device == "cuda":
         return [
             _vary(workers_per_device=[1, 3, 4]),
             _vary(max_batch_size=[8, 32, 64]),
@@ -201,24 +203,23 @@ def _is_open(config: EngineConfig, name: str) -> bool:
 
 
 def _measure(config: EngineConfig, files: ModelFiles) -> float:
-    device = choose_device(config)
-    model = load_model(config, device, files)
+    model = load_model(config, files)
     model.warm_up()
-    windows = config.window_frames or files.properties.window_frames
+    runtime = model.runtime
     start_s = time.perf_counter()
 
     def work(replica: int) -> int:
         num_batches = 0
         while True:
-            for frames in windows:
-                _run_batch(model, replica, device.batch_size, frames)
+            for frames in runtime.window_frames:
+                _run_batch(model, replica, runtime.batch_size, frames)
                 num_batches += 1
             if time.perf_counter() - start_s > _MEASURE_S:
                 return num_batches
 
-    turns = [*range(len(model.replicas))] * device.workers
+    turns = [*range(len(model.replicas))] * runtime.workers
     with ThreadPoolExecutor(len(turns)) as pool:
-        num_chunks = device.batch_size * sum(pool.map(work, turns))
+        num_chunks = runtime.batch_size * sum(pool.map(work, turns))
     return num_chunks / (time.perf_counter() - start_s)
 
 
@@ -245,11 +246,11 @@ def _path(circumstances: dict[str, object]) -> Path:
 
 def _circumstances(config: EngineConfig, files: ModelFiles) -> dict[str, object]:
     """Return what a measurement holds for."""
-    device = choose_device(config)
+    runtime = resolve_runtime(config, files.properties)
     return {
         "weights": files.revision,
-        "windows": list(config.window_frames or files.properties.window_frames),
-        "device": [device.device, list(device.indexes), device.compute_type],
+        "windows": list(runtime.window_frames),
+        "device": [runtime.device, list(runtime.indexes), runtime.compute_type],
         "machine": _machine(),
         "versions": {name: _version(name) for name in ("talkmill", "ctranslate2", "openvino")},
     }

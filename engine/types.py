@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.parameters import GenerationParameters
+from .decoding.parameters import GenerationParameters
 
 Samples = NDArray[np.float32]
 """Mono float32 audio at 16 kHz, shape (num_samples,), in -1 to 1."""

@@ -1,5 +1,5 @@
 """`python -m talkmill.server` is `talkmill`."""
 
-from talkmill.server.cli import main
+from .cli import main
 
 main(prog_name="talkmill")

@@ -9,8 +9,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from talkmill.engine import ConfigError, TalkmillError
-from talkmill.server.config import ServerConfig
+from ..engine import ConfigError, TalkmillError
+from .config import ServerConfig
 
 _SCHEME = "bearer "
 _ENTRY = re.compile(r"(?P<name>[\w.-]+):(?P<digest>[0-9a-f]{64})")

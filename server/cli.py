@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
-from talkmill.engine import (
+from ..engine import (
     EngineConfig,
     TalkmillError,
     Task,
@@ -20,14 +20,14 @@ from talkmill.engine import (
     Transcript,
     VadMode,
 )
-from talkmill.server.auth import new_token
-from talkmill.server.config import ServerConfig
-from talkmill.server.demo import run_demo
-from talkmill.server.formats import FORMATS
-from talkmill.server.lifecycle import serve as serve_until_stopped
-from talkmill.server.settings import build, flag, parse_parameters, settings
-from talkmill.server.transcribe import Result, in_process, over_grpc, transcribe_files
-from talkmill.server.tune import run_tune
+from .auth import new_token
+from .config import ServerConfig
+from .demo import run_demo
+from .formats import FORMATS
+from .lifecycle import serve as serve_until_stopped
+from .settings import build, flag, parse_parameters, settings
+from .transcribe import Result, in_process, over_grpc, transcribe_files
+from .tune import run_tune
 
 _SUBTITLES = ("srt", "vtt", "tsv")  # formats that are nothing without times
 

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 import grpc
 
-from talkmill.engine import Segment, TranscribeOptions, Transcript
-from talkmill.proto import transcription_pb2 as pb
-from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server.convert import from_options, to_segment, to_transcript
+from ..engine import Segment, TranscribeOptions, Transcript
+from ..proto import transcription_pb2 as pb
+from ..proto import transcription_pb2_grpc as pb_grpc
+from .convert import from_options, to_segment, to_transcript
 
 PIECE_BYTES = 256 * 1024
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from talkmill.engine import EngineConfig, split_commas
+from ..engine import EngineConfig, split_commas
 
 
 class ServerConfig(EngineConfig):

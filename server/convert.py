@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from talkmill.engine import (
+from ..engine import (
     GenerationParameters,
     InvalidOption,
     Segment,
@@ -19,7 +19,7 @@ from talkmill.engine import (
     UnsupportedOption,
     VadMode,
 )
-from talkmill.proto import transcription_pb2 as pb
+from ..proto import transcription_pb2 as pb
 
 T = TypeVar("T")
 

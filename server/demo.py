@@ -8,10 +8,10 @@ from importlib.resources import files
 from rich.console import Console
 from rich.table import Table
 
-from talkmill.engine import Timings, TranscribeOptions, Transcript
-from talkmill.server.client import Client
-from talkmill.server.config import ServerConfig
-from talkmill.server.lifecycle import BackgroundServer
+from ..engine import Timings, TranscribeOptions, Transcript
+from .client import Client
+from .config import ServerConfig
+from .lifecycle import BackgroundServer
 
 _SAMPLE = files("talkmill.engine") / "demo_model" / "sample.flac"
 _WORDS = files("talkmill.engine") / "demo_model" / "sample.txt"

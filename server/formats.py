@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 
-from talkmill.engine import Transcript
+from ..engine import Transcript
 
 
 def to_text(transcript: Transcript) -> str:

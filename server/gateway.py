@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from talkmill.engine import (
+from ..engine import (
     AudioTooLong,
     DeadlineExceeded,
     Engine,
@@ -24,8 +24,8 @@ from talkmill.engine import (
     TranscribeOptions,
     Transcript,
 )
-from talkmill.server.auth import Access
-from talkmill.server.metrics import Metrics
+from .auth import Access
+from .metrics import Metrics
 
 SPOOL_BYTES = 8 * 2**20  # an upload larger than this goes to disk
 

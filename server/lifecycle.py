@@ -14,16 +14,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from talkmill.engine import DeviceLost, Engine, LoadedModel
-from talkmill.proto import transcription_pb2 as pb
-from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server.auth import Access
-from talkmill.server.config import ServerConfig
-from talkmill.server.gateway import Gateway
-from talkmill.server.http.app import make_app
-from talkmill.server.http.door import HttpDoor
-from talkmill.server.metrics import Metrics
-from talkmill.server.service import TranscriptionService
+from ..engine import DeviceLost, Engine, LoadedModel
+from ..proto import transcription_pb2 as pb
+from ..proto import transcription_pb2_grpc as pb_grpc
+from .auth import Access
+from .config import ServerConfig
+from .gateway import Gateway
+from .http.app import make_app
+from .http.listener import HttpDoor
+from .metrics import Metrics
+from .service import TranscriptionService
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
 

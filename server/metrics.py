@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from talkmill.engine import Engine, Transcript
-from talkmill.server.status import OK, status_of
+from ..engine import Engine, Transcript
+from .status import OK, status_of
 
 _LAG_INTERVAL_S = 0.05
 _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)

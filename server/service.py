@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 
-from talkmill.engine import AudioTooLong, InvalidOption, Segment, Transcript
-from talkmill.proto import transcription_pb2 as pb
-from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server.abort import Context, errors_as_status
-from talkmill.server.config import ServerConfig
-from talkmill.server.convert import from_segment, from_transcript, to_options
-from talkmill.server.gateway import Gateway, Terms, read_switch
+from ..engine import AudioTooLong, InvalidOption, Segment, Transcript
+from ..proto import transcription_pb2 as pb
+from ..proto import transcription_pb2_grpc as pb_grpc
+from .config import ServerConfig
+from .convert import from_segment, from_transcript, to_options
+from .gateway import Gateway, Terms, read_switch
+from .grpc_errors import Context, errors_as_status
 
 StreamRequests = AsyncIterator[pb.TranscribeStreamRequest]
 StreamResponses = AsyncIterator[pb.TranscribeStreamResponse]

@@ -13,7 +13,7 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from talkmill.engine import PARAMETERS, GenerationParameters
+from ..engine import PARAMETERS, GenerationParameters
 
 Config = TypeVar("Config", bound=BaseModel)
 Command = Callable[..., Any]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from google.rpc import code_pb2
 
-from talkmill.engine import (
+from ..engine import (
     AudioTooLong,
     Cancelled,
     ConfigError,
@@ -21,7 +21,7 @@ from talkmill.engine import (
     UnknownModel,
     UnsupportedOption,
 )
-from talkmill.server.auth import Unauthenticated
+from .auth import Unauthenticated
 
 
 class MalformedBody(RequestError):

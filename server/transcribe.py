@@ -11,7 +11,7 @@ import grpc
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from talkmill.engine import (
+from ..engine import (
     Engine,
     EngineConfig,
     OnSegment,
@@ -21,7 +21,7 @@ from talkmill.engine import (
     Transcript,
     declared_duration_s,
 )
-from talkmill.server.client import Client
+from .client import Client
 
 FILES_AT_ONCE = 8
 

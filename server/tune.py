@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from talkmill.engine import EngineConfig
-from talkmill.engine.tuning import Measured, Setup, tune
+from ..engine import EngineConfig
+from ..engine.tuning import Measured, Setup, tune
 
 
 def run_tune(config: EngineConfig, console: Console) -> None:

@@ -15,7 +15,7 @@ import pytest
 from fakes import DEMO_FOLDER, FakeModel, decode_file, demo_tokenizer, loaded, small_config
 from served import ModelThatCounts, Served
 from talkmill.engine import Engine, LoadedModel
-from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Samples
 from talkmill.server import BackgroundServer, ServerConfig
 

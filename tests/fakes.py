@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 import talkmill.engine
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
-from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.features import CHUNK_FRAMES, CHUNK_SAMPLES
-from talkmill.engine.model_files import ModelProperties
-from talkmill.engine.tokenizer import WhisperTokenizer
+from talkmill.engine.model.device import resolve_runtime
+from talkmill.engine.model.files import ModelProperties
+from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Features, Samples, Task
 
 DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
@@ -228,7 +229,8 @@ def loaded(
     properties = ModelProperties(tasks=frozenset(tasks))
     tokenizer = replicas[0].tokenizer
     vocabulary = Vocabulary(tokenizer.end_of_text, tokenizer.timestamp_begin)
-    return LoadedModel(name, replicas, tokenizer, vocabulary, properties)
+    runtime = resolve_runtime(small_config(), properties)
+    return LoadedModel(name, replicas, tokenizer, vocabulary, properties, runtime)
 
 
 def small_config(**settings: object) -> EngineConfig:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.decoding.rules import Rules
-from talkmill.engine.decoding.search import Search, Step, best, log_softmax
+from .plan import DecodePlan
+from .rules import Rules
+from .search import Search, Step, best
+from .softmax import log_softmax
 
 _UNLIKELY = np.float32(-1e9)
 
@@ -28,8 +29,8 @@ class _Hypothesis:
 def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     """Beam search over the log-probabilities, after the rules."""
     num_beams = plan.num_beams
-    seen = yield None
-    logits = np.repeat(seen.logits, num_beams, 0)
+    observation = yield None
+    logits = np.repeat(observation.logits, num_beams, 0)
     answers: list[list[int]] = [[]] * num_beams
     scores = np.full(num_beams, _UNLIKELY)  # of the running beams;
     scores[0] = 0  # at first they are all the same
@@ -54,8 +55,8 @@ def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
             answer = kept[0].answer
             return answer[:-1] if answer[-1:] == [end_of_text] else answer
         parents = beams[running] if length > 1 else np.zeros(num_beams, int)  # the prompt's row
-        seen = yield Step(parents.tolist(), tokens[running].tolist())
-        logits = seen.logits
+        observation = yield Step(parents.tolist(), tokens[running].tolist())
+        logits = observation.logits
 
 
 def _total_scores(

@@ -10,9 +10,10 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.decoding.rules import Rules
-from talkmill.engine.decoding.search import Search, Step, best, log_softmax
+from .plan import DecodePlan
+from .rules import Rules
+from .search import Search, Step, best
+from .softmax import log_softmax
 
 _UNLIKELY = np.float32(-1e9)
 
@@ -91,8 +92,8 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     """Beam search in groups; each avoids the tokens that those before it just chose."""
     groups = [_Group(plan, end_of_text) for _ in range(plan.num_beam_groups)]
     size = groups[0].size
-    seen = yield None
-    logits = np.repeat(seen.logits, plan.num_beams, 0)
+    observation = yield None
+    logits = np.repeat(observation.logits, plan.num_beams, 0)
     for _ in range(plan.max_new_tokens):
         log_probabilities = log_softmax(logits)
         parents: list[int] = []
@@ -113,8 +114,8 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         ):
             break
         is_first = len(groups[0].answers[0]) == 1  # all beams go on from the prompt's one row
-        seen = yield Step([0] * plan.num_beams if is_first else parents, tokens)
-        logits = seen.logits
+        observation = yield Step([0] * plan.num_beams if is_first else parents, tokens)
+        logits = observation.logits
     for group in groups:
         group.close()
     hypotheses = [hypothesis for group in groups for hypothesis in group.kept]

@@ -7,13 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.decoding.rules import Rules, Vocabulary
-from talkmill.engine.decoding.search import Search, Seen, Step
-from talkmill.engine.decoding.step_decoder import DecoderState, StepDecoder
-from talkmill.engine.decoding.strategies import new_search
+from .beam import beam
+from .diverse_beam import diverse_beam
+from .plan import DecodePlan, Strategy
+from .rules import Rules, Vocabulary
+from .search import Logits, Observation, Search, Step
+from .single import contrastive, one_by_one
+
+DecoderState = Any
+"""The cache of some rows; only the decoder that made it looks inside."""
+
+
+class Decoder(Protocol):
+    """A decoder that reads one token of each row at a time; see `model.step_decoder`."""
+
+    def start(
+        self, encoded: Any, prompts: Sequence[Sequence[int]]
+    ) -> tuple[DecoderState, list[tuple[Logits, Logits]]]:
+        """Return the state after the prompts, and each chunk's first observation."""
+
+    def step(self, state: DecoderState, tokens: Sequence[int]) -> tuple[Logits, Logits]:
+        """Append a token to each row; return logits and hidden states of all rows."""
+
+    def reorder(
+        self, state: DecoderState, rows: Sequence[int], chunks: Sequence[tuple[int, int]]
+    ) -> None:
+        """Continue row i from what was row `rows[i]`, in place."""
+
+    def join(self, states: Sequence[DecoderState]) -> DecoderState:
+        """Return one state with the rows of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +63,7 @@ class ExactTask:
 class _Live:
     task: ExactTask
     search: Search
-    seen: Seen
+    observation: Observation
     num_rows: int = 1
     answer: list[int] = field(default_factory=list)
 
@@ -49,7 +73,7 @@ class ExactLane:
 
     def __init__(
         self,
-        decoder: StepDecoder,
+        decoder: Decoder,
         vocabulary: Vocabulary,
         to_array: Callable[[Any], Any] = lambda encoded: encoded,
     ) -> None:
@@ -82,8 +106,8 @@ class ExactLane:
         state, observations = self._decoder.start(self._to_array(encoded), prompts)
         self._state = self._decoder.join([self._state, state]) if self._state else state
         self._live += [
-            _Live(task, self._search(task), Seen(*seen))
-            for task, seen in zip(tasks, observations, strict=True)
+            _Live(task, self._search(task), Observation(*observation))
+            for task, observation in zip(tasks, observations, strict=True)
         ]
 
     def step(self) -> list[tuple[ExactTask, list[int]]]:
@@ -115,7 +139,7 @@ class ExactLane:
             one.search.close()
             return None
         try:
-            return one.search.send(one.seen)
+            return one.search.send(one.observation)
         except StopIteration as stop:
             one.answer = stop.value
             return None
@@ -142,5 +166,28 @@ class ExactLane:
         start = 0
         for one, (_, one.num_rows) in zip(self._live, chunks, strict=True):
             own = slice(start, start + one.num_rows)
-            one.seen = Seen(logits[own], hidden[own])
+            one.observation = Observation(logits[own], hidden[own])
             start += one.num_rows
+
+
+def new_search(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chunk: int) -> Search:
+    """Return the search that `plan` asks for, ready for its first observation.
+
+    Args:
+        plan: How to search.
+        rules: Which tokens may not come next.
+        end_of_text: The token that ends an answer.
+        seed: Seed of the random draws, if any.
+        chunk: Index of the chunk in its utterance, so that chunks draw differently.
+    """
+    search: Search
+    if plan.strategy is Strategy.CONTRASTIVE:
+        search = contrastive(plan, rules, end_of_text)
+    elif plan.strategy is Strategy.BEAM:
+        search = beam(plan, rules, end_of_text)
+    elif plan.strategy is Strategy.DIVERSE_BEAM:
+        search = diverse_beam(plan, rules, end_of_text)
+    else:
+        search = one_by_one(plan, rules, end_of_text, seed, chunk)
+    next(search)
+    return search

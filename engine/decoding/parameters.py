@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from talkmill.engine.errors import InvalidOption
+from ..errors import InvalidOption
 
 EarlyStopping = Literal[True, False, "never"]
 Value = bool | int | float | str | tuple[int, ...]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from talkmill.engine.decoding.parameters import (
+from ..errors import InvalidOption
+from .parameters import (
     DEFAULT_TOP_K,
     MAX_CANDIDATES,
     MAX_POSITIONS,
@@ -17,7 +18,6 @@ from talkmill.engine.decoding.parameters import (
     GenerationParameters,
     check_ranges,
 )
-from talkmill.engine.errors import InvalidOption
 
 
 class Strategy(enum.Enum):

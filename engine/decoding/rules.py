@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.plan import DecodePlan
+from .plan import DecodePlan
 
 Scores = NDArray[np.float32]
 """One number for each token of the vocabulary, float32 of shape (vocabulary,)."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.decoding.rules import Scores
+from .plan import DecodePlan
+from .rules import Scores
+from .softmax import softmax
 
 _COLDEST = 1e-30  # below it float32 divides by zero
 
@@ -92,13 +93,6 @@ def draw(scores: Scores, seed: int, chunk: int, position: int) -> int:
     cumulative = np.cumsum(softmax(scores[tokens]), dtype=np.float64)
     point = np.random.Generator(bits).random() * cumulative[-1]
     return int(tokens[np.searchsorted(cumulative[:-1], point, side="right")])
-
-
-def softmax(scores: Scores) -> Scores:
-    """Return probabilities; minus infinity gives 0."""
-    exponentials = np.exp(scores - scores.max())
-    probabilities: Scores = exponentials / exponentials.sum()
-    return probabilities
 
 
 def _keep(scores: Scores, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Scores:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.rules import Scores
+from .rules import Scores
+
+Logits = NDArray[np.float32]
+"""Unnormalised scores of the next token, float32 (num_rows, vocabulary)."""
 
 _BLOCK = 256  # values that `best` looks at together
 
@@ -31,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What the decoder saw.
 
     Attributes:
@@ -40,19 +43,12 @@ class Seen:
             the prompt's positions, for the one row that there is.
     """
 
-    logits: NDArray[np.float32]
+    logits: Logits
     hidden: NDArray[np.float32]
 
 
-Search = Generator[Step | None, Seen, list[int]]
+Search = Generator[Step | None, Observation, list[int]]
 """Primed with `next`, then sent what the decoder sees."""
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return log-probabilities, row by row."""
-    result: NDArray[np.float32] = logits - logits.max(-1, keepdims=True)
-    result -= np.log(np.exp(result).sum(-1, keepdims=True))
-    return result
 
 
 def best(values: Scores, k: int) -> NDArray[np.intp]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.plan import DecodePlan, Strategy
-from talkmill.engine.decoding.rules import Rules
-from talkmill.engine.decoding.sampling import draw, softmax, warp
-from talkmill.engine.decoding.search import Search, Step, best
+from .plan import DecodePlan, Strategy
+from .rules import Rules
+from .sampling import draw, warp
+from .search import Search, Step, best
+from .softmax import softmax
 
 
 def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chunk: int) -> Search:
     """Greedy search, or sampling."""
     answer: list[int] = []
-    seen = yield None
+    observation = yield None
     while True:
-        scores = seen.logits[0].copy()
+        scores = observation.logits[0].copy()
         rules.apply(scores, answer)
         if plan.strategy is Strategy.SAMPLE:
             token = draw(warp(scores, plan), seed, chunk, len(answer))
@@ -27,7 +28,7 @@ def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chun
         answer.append(token)
         if len(answer) == plan.max_new_tokens:
             return answer
-        seen = yield Step([0], [token])
+        observation = yield Step([0], [token])
 
 
 def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
@@ -37,16 +38,16 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     """
     answer: list[int] = []
     alpha = np.float32(plan.penalty_alpha)
-    seen = yield None
-    context = _unit(seen.hidden)
-    logits, chosen = seen.logits[0], 0
+    observation = yield None
+    context = _unit(observation.hidden)
+    logits, chosen = observation.logits[0], 0
     while True:
         scores = logits.copy()
         rules.apply(scores, answer)
         probabilities = softmax(scores)
         candidates = best(probabilities, plan.top_k)
-        seen = yield Step([chosen] * plan.top_k, candidates.tolist())
-        hidden = _unit(seen.hidden)
+        observation = yield Step([chosen] * plan.top_k, candidates.tolist())
+        hidden = _unit(observation.hidden)
         likeness = (hidden @ context.T).max(-1)
         worth = (1 - alpha) * probabilities[candidates] - alpha * likeness
         # Where fewer are allowed than asked for, HF may say what the rules forbid.
@@ -59,7 +60,7 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         if len(answer) == plan.max_new_tokens:
             return answer
         context = np.concatenate([context, hidden[chosen : chosen + 1]])
-        logits = seen.logits[chosen]
+        logits = observation.logits[chosen]
 
 
 def _unit(hidden: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,13 +14,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from talkmill.engine import State
-from talkmill.server.config import ServerConfig
-from talkmill.server.gateway import Gateway
-from talkmill.server.http import huggingface, openai
-from talkmill.server.http.description import describe, to_page
-from talkmill.server.http.endpoint import Call, Endpoint, Handler
-from talkmill.server.http.errors import huggingface_error, openai_error
+from ...engine import State
+from ..config import ServerConfig
+from ..gateway import Gateway
+from . import huggingface, openai
+from .description import describe, to_page
+from .endpoint import Call, Endpoint, Handler
+from .errors import huggingface_error, openai_error
 
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 200  # characters of the caller's own

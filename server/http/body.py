@@ -13,8 +13,8 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from talkmill.engine import AudioTooLong, Cancelled
-from talkmill.server.status import MalformedBody, UnsupportedMediaType
+from ...engine import AudioTooLong, Cancelled
+from ..status import MalformedBody, UnsupportedMediaType
 
 # What clients call a file whose type they do not know; curl's --data-binary says the last.
 _UNSPOKEN = {"", "application/octet-stream", "application/x-www-form-urlencoded"}

@@ -9,10 +9,10 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from talkmill.engine import PARAMETERS, Task, VadMode
-from talkmill.engine.decoding.parameters import Parameter
-from talkmill.server.http.fields import IDLE
-from talkmill.server.http.openai import FORMATS_OF_ANSWERS
+from ...engine import PARAMETERS, Task, VadMode
+from ...engine.decoding.parameters import Parameter
+from .fields import IDLE
+from .openai import FORMATS_OF_ANSWERS
 
 Json = dict[str, Any]
 

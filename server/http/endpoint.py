@@ -14,16 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from talkmill.engine import (
+from ...engine import (
     Cancelled,
     DeadlineExceeded,
     TalkmillError,
     TranscribeOptions,
     Transcript,
 )
-from talkmill.server.config import ServerConfig
-from talkmill.server.gateway import Gateway, Terms, read_switch
-from talkmill.server.http.body import BodyReader
+from ..config import ServerConfig
+from ..gateway import Gateway, Terms, read_switch
+from .body import BodyReader
 
 Answer = TypeVar("Answer")
 

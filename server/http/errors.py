@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from talkmill.engine import Overloaded, Refused, RequestError, TalkmillError
-from talkmill.server.auth import Unauthenticated
-from talkmill.server.gateway import Loading
-from talkmill.server.status import field_of, status_of
+from ...engine import Overloaded, Refused, RequestError, TalkmillError
+from ..auth import Unauthenticated
+from ..gateway import Loading
+from ..status import field_of, status_of
 
 _RETRY_AFTER_S = 1  # a queue moves on within a batch or two
 _MAX_TEXT = 1_000  # letters of a message: it may repeat what was sent

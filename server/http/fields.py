@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
-from talkmill.engine import (
+from ...engine import (
     PARAMETERS,
     GenerationParameters,
     InvalidOption,

@@ -8,12 +8,12 @@ from typing import Any, BinaryIO
 
 from starlette.responses import JSONResponse, Response
 
-from talkmill.engine import InvalidOption, Transcript
-from talkmill.server.gateway import Terms
-from talkmill.server.http.body import check_audio_type, media_type
-from talkmill.server.http.endpoint import Call
-from talkmill.server.http.fields import read_bool, to_options
-from talkmill.server.status import MalformedBody
+from ...engine import InvalidOption, Transcript
+from ..gateway import Terms
+from ..status import MalformedBody
+from .body import check_audio_type, media_type
+from .endpoint import Call
+from .fields import read_bool, to_options
 
 # Where the generation parameters may stand: HF's document says the first, its clients and its own
 # pipeline the second.

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from talkmill.engine import (
+from ...engine import (
     InvalidOption,
     Segment,
     TalkmillError,
@@ -18,11 +18,11 @@ from talkmill.engine import (
     Transcript,
     UnsupportedOption,
 )
-from talkmill.server.formats import FORMATS, timed_lines
-from talkmill.server.http.endpoint import Call
-from talkmill.server.http.errors import openai_details
-from talkmill.server.http.fields import to_options
-from talkmill.server.status import MalformedBody
+from ..formats import FORMATS, timed_lines
+from ..status import MalformedBody
+from .endpoint import Call
+from .errors import openai_details
+from .fields import to_options
 
 ANY_MODEL = "whisper-1"
 """What many tools send whatever is served; here it means the model that is."""

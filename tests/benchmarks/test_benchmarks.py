@@ -18,7 +18,7 @@ import pytest
 from benchmarks import workloads
 from benchmarks.baselines.protocol import Options
 from benchmarks.ceiling import Topology, multiplications, summary
-from benchmarks.contest import DEMO, PEERS, Entry, Machine, get_model, run_rounds, talkmill
+from benchmarks.comparison import DEMO, PEERS, Entry, Machine, get_model, run_rounds, talkmill
 from benchmarks.corpus import read
 from benchmarks.ggml import convert
 from benchmarks.load import Answer, Load, run_load
@@ -28,8 +28,8 @@ from benchmarks.serving import share
 from benchmarks.shapes import SHAPES, Shape, build_model
 from benchmarks.workloads import Clip
 from talkmill.engine import Engine, EngineConfig, TranscribeOptions
-from talkmill.engine.decoding.weights import dense, read_weights
-from talkmill.engine.model_files import find_model
+from talkmill.engine.model.files import find_model
+from talkmill.engine.model.weights import dense, read_weights
 
 NUM_TOKENS = 5
 SMALL = Shape(64, 2, 2)

@@ -10,7 +10,7 @@ from parity import random_weights as rw
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.decoding.step_decoder import StepDecoder
+from talkmill.engine.model.step_decoder import StepDecoder
 
 VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN)
 PLANS = [

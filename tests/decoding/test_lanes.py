@@ -34,13 +34,12 @@ from talkmill.engine import (
     Transcript,
     VadMode,
 )
-from talkmill.engine.admission import check_options
-from talkmill.engine.batching import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
+from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
-from talkmill.engine.features import log_mel
-from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import choose_device
+from talkmill.engine.model.loading import LoadedModel, load_model
+from talkmill.engine.options import check_options
+from talkmill.engine.scheduling.batcher import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
 from talkmill.engine.types import Span, Task
 
 WINDOW_S = 4  # a short window of the encoder: what is said does not matter here
@@ -58,7 +57,7 @@ def clips() -> list[bytes]:
 @pytest.fixture(scope="module")
 def demo() -> LoadedModel:
     config = small_config()
-    return load_model(config, choose_device(config))
+    return load_model(config)
 
 
 def lane_config(**more: Any) -> Any:

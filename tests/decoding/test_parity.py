@@ -20,13 +20,13 @@ from parity import random_weights as rw
 
 from fakes import DEMO_FOLDER, decode_file, small_config
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
+from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.decoding.step_decoder import StepDecoder
-from talkmill.engine.features import log_mel
-from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import EncoderOutput, choose_device
+from talkmill.engine.model.loading import LoadedModel, load_model
+from talkmill.engine.model.protocol import EncoderOutput
+from talkmill.engine.model.step_decoder import StepDecoder
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDENS = {
@@ -136,7 +136,7 @@ def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     config = small_config(compute_type="float32")
-    return load_model(config, choose_device(config))
+    return load_model(config)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from parity.warpers import NUM_TOKENS, PLANS, scores_to_warp
 
+from talkmill.engine.decoding.exact import new_search
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary
 from talkmill.engine.decoding.sampling import draw, softmax, warp
-from talkmill.engine.decoding.search import Seen
-from talkmill.engine.decoding.strategies import new_search
+from talkmill.engine.decoding.search import Observation
 
 GOLDENS = dict(np.load(Path(__file__).parents[1] / "data" / "parity" / "warpers.npz"))
 SCORES = scores_to_warp()
@@ -71,7 +71,7 @@ def test_the_scores_given_are_left_as_they_are(name: str) -> None:
 def first_tokens(scores: NDArray[np.float32], plan: DecodePlan, count: int) -> NDArray[np.int64]:
     """Return the first tokens that as many searches draw, one for each seed."""
     vocabulary = Vocabulary(end_of_text=NUM_TOKENS - 1, timestamp_begin=NUM_TOKENS + 1)
-    seen = Seen(scores[None], np.zeros((1, 1), np.float32))
+    seen = Observation(scores[None], np.zeros((1, 1), np.float32))
     found = []
     for seed in range(count):
         rules = Rules(plan, vocabulary, [0])
@@ -133,7 +133,7 @@ def test_the_position_in_the_answer_goes_into_the_draw() -> None:
     vocabulary = Vocabulary(end_of_text=999, timestamp_begin=1001)
     logits = np.zeros((1, 1000), np.float32)
     logits[0, 999] = -np.inf
-    seen = Seen(logits, np.zeros((1, 1), np.float32))
+    seen = Observation(logits, np.zeros((1, 1), np.float32))
 
     def answer(seed: int, chunk: int) -> list[int]:
         search = new_search(plan, Rules(plan, vocabulary, [0]), 999, seed, chunk)

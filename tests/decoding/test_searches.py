@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from talkmill.engine.decoding.exact import ExactLane, ExactTask
+from talkmill.engine.decoding.exact import ExactLane, ExactTask, new_search
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary, apply_timestamp_rules
-from talkmill.engine.decoding.search import Seen, best
-from talkmill.engine.decoding.strategies import new_search
+from talkmill.engine.decoding.search import Observation, best
 
 A, B, C, D = 0, 1, 2, 3  # words
 END, START, NO_TIMES, TIME = 4, 5, 6, 7  # TIME is 0.00 s
@@ -58,7 +57,7 @@ def search(plan: DecodePlan, table: Table, **options: Any) -> Outcome:
     try:
         while True:
             logits = np.array([logits_of(table(row)) for row in rows])
-            step = running.send(Seen(logits, hidden))
+            step = running.send(Observation(logits, hidden))
             assert step is not None
             assert len(step.tokens) == len(step.parents)
             rows = [(*rows[p], t) for p, t in zip(step.parents, step.tokens, strict=True)]
@@ -535,7 +534,7 @@ def test_scores_of_one_step_are_not_changed_under_the_next() -> None:
         before = logits.copy()
         longer = with_limits(plan, repetition_penalty=1.5, min_new_tokens=3)
         running = new_search(longer, Rules(longer, VOCABULARY, PROMPT), END, seed=0, chunk=0)
-        running.send(Seen(logits, hidden_of(())[None]))
+        running.send(Observation(logits, hidden_of(())[None]))
         np.testing.assert_array_equal(logits, before)
 
 

@@ -39,7 +39,7 @@ from talkmill.engine import (
     UnknownModel,
     VadMode,
 )
-from talkmill.engine.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
+from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
 
 OFF = TranscribeOptions(vad=VadMode.OFF)
 TONE = tones_file(40)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from random_models import Shape, build
 
 from talkmill.engine import ConfigError, Engine, EngineConfig
-from talkmill.engine.model_files import ModelFiles, find_model
+from talkmill.engine.model.files import ModelFiles, find_model
 from talkmill.engine.tuning import Measured, Setup, search, tune, with_tuning
 from talkmill.server.cli import main
 

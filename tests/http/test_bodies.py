@@ -16,7 +16,7 @@ import requests
 
 from fakes import PATIENCE_S, chunk_tones, encode_audio, tones_file, words
 from http_calls import Http
-from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server.gateway import SPOOL_BYTES
 
 TONE = tones_file(10)

@@ -11,8 +11,8 @@ import pytest
 
 from fakes import DEMO_FOLDER, encode_audio, small_config
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
-from talkmill.engine.audio import decode_audio
-from talkmill.engine.features import CHUNK_SAMPLES
+from talkmill.engine.audio.decode import decode_audio
+from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.types import Samples
 
 DIGITS = Path(__file__).parents[3] / "shared" / "speech" / "fsdd"

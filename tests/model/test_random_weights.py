@@ -19,10 +19,9 @@ from talkmill.engine import (
     TranscribeOptions,
     VadMode,
 )
+from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.features import log_mel
-from talkmill.engine.loading import LoadedModel, load_model
-from talkmill.engine.model import choose_device
+from talkmill.engine.model.loading import LoadedModel, load_model
 from talkmill.engine.types import Samples
 
 SHAPES = [
@@ -51,7 +50,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, bool],
 @pytest.fixture
 def model(folder_of: Callable[[int, bool], Path]) -> LoadedModel:
     config = small_config(model=str(folder_of(80, True)))
-    return load_model(config, choose_device(config))
+    return load_model(config)
 
 
 @pytest.mark.parametrize(("n_mels", "is_multilingual"), SHAPES)

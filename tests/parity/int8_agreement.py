@@ -15,11 +15,10 @@ import numpy as np
 
 from fakes import DEMO_FOLDER, decode_file, small_config
 from talkmill.engine import GenerationParameters
+from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import make_plan
-from talkmill.engine.features import log_mel
-from talkmill.engine.loading import load_model
-from talkmill.engine.model import choose_device
+from talkmill.engine.model.loading import load_model
 
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "data" / "parity" / "demo_model.json"
@@ -35,7 +34,7 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
     """Return the likeness of each answer to its golden, by lane."""
     goldens = json.loads(GOLDENS.read_text(encoding="utf-8"))
     config = small_config(compute_type=compute_type)
-    model = load_model(config, choose_device(config))
+    model = load_model(config)
     replica = model.replicas[0]
     found: dict[str, list[float]] = {"exact": [], "native greedy": []}
     for place, answers in goldens["answers"].items():

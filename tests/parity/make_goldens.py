@@ -171,7 +171,7 @@ def _demo_weights() -> dict[str, np.ndarray]:
         package = types.ModuleType(name)
         package.__path__ = [str(folder)]
         sys.modules[name] = package
-    from talkmill.engine.decoding.weights import dense, read_weights
+    from talkmill.engine.model.weights import dense, read_weights
 
     stored = read_weights(DEMO_FOLDER / "model.bin")
     return {

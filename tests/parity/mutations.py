@@ -18,7 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("engine", "server", "proto", "tests", ".links", "pyproject.toml")
-TESTS = ("searches", "sampling", "plan", "step_decoder", "parity")
+TESTS = (
+    "decoding/test_searches",
+    "decoding/test_sampling",
+    "decoding/test_plan",
+    "model/test_step_decoder",
+    "decoding/test_parity",
+)
 # What needs CTranslate2's models is slow, and the rest notices all.
 SELECTED = "not ctranslate2 and not demo and not engine and not native"
 
@@ -29,7 +35,7 @@ class Mutation:
 
     Attributes:
         name: What goes wrong.
-        module: Where, below `engine/decoding`.
+        module: Where, below `engine`.
         changes: Texts of the source, each there once, and what stands there instead.
     """
 
@@ -39,7 +45,7 @@ class Mutation:
 
     def apply(self, root: Path) -> None:
         """Change the copy below `root`."""
-        path = root / "engine" / "decoding" / f"{self.module}.py"
+        path = root / "engine" / f"{self.module}.py"
         source = path.read_text(encoding="utf-8")
         for old, new in self.changes:
             if source.count(old) != 1:
@@ -49,7 +55,7 @@ class Mutation:
 
 
 def _one(module: str, name: str, old: str, new: str) -> Mutation:
-    return Mutation(name, module, ((old, new),))
+    return Mutation(name, f"decoding/{module}", ((old, new),))
 
 
 _NO_END = """        if len(answer) < plan.min_new_tokens:
@@ -85,13 +91,13 @@ _TEMPERATURE = (
 
 
 def _swap(name: str, first: str, second: str) -> Mutation:
-    return Mutation(name, "sampling", ((first + second, second + first),))
+    return Mutation(name, "decoding/sampling", ((first + second, second + first),))
 
 
 RULES = (
     Mutation(
         "end suppressed after the timestamp rules",
-        "rules",
+        "decoding/rules",
         ((_NO_END, ""), (_TIMES, _TIMES + _NO_END)),
     ),
     _one("rules", "minimum off by one", "len(answer) < plan.min", "len(answer) <= plan.min"),
@@ -124,13 +130,13 @@ RULES = (
 )  # fmt: skip
 
 SAMPLING = (
-    Mutation("top p before top k", "sampling", ((_TOP_K, ""), (_TOP_P, _LATE_TOP_K))),
+    Mutation("top p before top k", "decoding/sampling", ((_TOP_K, ""), (_TOP_P, _LATE_TOP_K))),
     _swap("typical before top p", _TOP_P, _TYPICAL),
     _swap("epsilon before typical", _TYPICAL, _EPSILON),
     _swap("eta before epsilon", _EPSILON, _ETA),
     Mutation(
         "temperature last",
-        "sampling",
+        "decoding/sampling",
         (
             (_TEMPERATURE, "    scores = scores.copy()\n"),
             (_ETA, _ETA + "    kept = kept / np.float32(max(plan.temperature, _COLDEST))\n"),
@@ -219,26 +225,26 @@ GROUPS = (
 )  # fmt: skip
 
 SINGLE = (
-    _one("single", "contrastive without the prompt's states", "context = _unit(seen.hidden)",
-         "context = _unit(seen.hidden[-1:])"),
+    _one("single", "contrastive without the prompt's states", "context = _unit(observation.hidden)",
+         "context = _unit(observation.hidden[-1:])"),
     _one("single", "contrastive forgets what it said",
          "        context = np.concatenate([context, hidden[chosen : chosen + 1]])\n", ""),
     _one("single", "contrastive: mean likeness", "(hidden @ context.T).max(-1)",
          "(hidden @ context.T).mean(-1)"),
-    _one("single", "contrastive: product, not cosine", "hidden = _unit(seen.hidden)",
-         "hidden = seen.hidden"),
+    _one("single", "contrastive: product, not cosine", "hidden = _unit(observation.hidden)",
+         "hidden = observation.hidden"),
     _one("single", "contrastive: whole probability", "(1 - alpha) * probabilities[candidates]",
          "probabilities[candidates]"),
     _one("single", "contrastive: one candidate fewer", "alpha * likeness\n",
          "alpha * likeness\n        worth[-1] = -np.inf\n"),
-    _one("single", "contrastive goes on from the first row", "logits = seen.logits[chosen]",
-         "logits = seen.logits[0]"),
+    _one("single", "contrastive goes on from the first row", "logits = observation.logits[chosen]",
+         "logits = observation.logits[0]"),
     _one("single", "contrastive says what is forbidden",
          "        worth[scores[candidates] == -np.inf] = -np.inf\n", ""),
     _one("single", "sampling without warpers", "draw(warp(scores, plan), seed",
          "draw(scores, seed"),
-    _one("single", "rules spoil what was given", "scores = seen.logits[0].copy()",
-         "scores = seen.logits[0]"),
+    _one("single", "rules spoil what was given", "scores = observation.logits[0].copy()",
+         "scores = observation.logits[0]"),
 )  # fmt: skip
 
 BEST = (
@@ -246,7 +252,7 @@ BEST = (
          "np.partition(peaks, -k)[-k + 1] if 1 < k <= len(peaks)"),
     _one("search", "best: of equals the last", "equal[: k - len(above)]",
          "equal[len(equal) - (k - len(above)) :]"),
-    _one("search", "no softmax", "result -= np.log(np.exp(result).sum(-1, keepdims=True))",
+    _one("softmax", "no softmax", "result -= np.log(np.exp(result).sum(-1, keepdims=True))",
          "result -= 0"),
 )  # fmt: skip
 
@@ -254,14 +260,14 @@ LANE = (
     _one("exact", "nobody asks whether a chunk is wanted", "if not one.task.is_wanted():",
          "if False:"),
     _one("exact", "rows of the chunk before", "first += one.num_rows", "first += 1"),
-    _one("step_decoder", "what lay in memory shows",
+    _one("../model/step_decoder", "what lay in memory shows",
          "self.xp.zeros((len(taken), capacity", "self.xp.empty((len(taken), capacity"),
-    _one("step_decoder", "caches of other sizes do not join", "        for state in states:\n"
-         "            self._grow(state, capacity)\n", ""),
-    _one("step_decoder", "no mask over shorter rows",
+    _one("../model/step_decoder", "caches of other sizes do not join",
+         "        for state in states:\n            self._grow(state, capacity)\n", ""),
+    _one("../model/step_decoder", "no mask over shorter rows",
          "if at.shape[1] == 1 and (at == at[0]).all():", "if at.shape[1] == 1:"),
-    _one("step_decoder", "padded prompts count", "        state.lengths = lengths\n", ""),
-    _one("step_decoder", "rows that swap overwrite each other",
+    _one("../model/step_decoder", "padded prompts count", "        state.lengths = lengths\n", ""),
+    _one("../model/step_decoder", "rows that swap overwrite each other",
          "            taken = cache[self.xp.asarray(rows[changed]), :length]\n"
          "            cache[self.xp.asarray(changed), :length] = taken\n",
          "            for i in changed:\n"
@@ -286,7 +292,7 @@ sys.exit(pytest.main({arguments!r}))
 
 def first_failure(root: Path) -> str:
     """Return the first test that fails on the copy below `root`; empty if none does."""
-    files = [str(root / "tests" / "decoding" / f"test_{name}.py") for name in TESTS]
+    files = [str(root / "tests" / f"{name}.py") for name in TESTS]
     arguments = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-k", SELECTED, *files]
     code = _RUN.format(links=str(root / ".links"), arguments=arguments)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -322,7 +328,7 @@ def main() -> int:
         for mutation in MUTATIONS:
             if wanted not in mutation.name:
                 continue
-            path = root / "engine" / "decoding" / f"{mutation.module}.py"
+            path = root / "engine" / f"{mutation.module}.py"
             original = path.read_text(encoding="utf-8")
             mutation.apply(root)
             failure = first_failure(root)

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import DEMO_FOLDER, decode_file, encode_audio
 from talkmill.engine import TranscribeOptions
-from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.types import Samples
 from talkmill.server import BackgroundServer, Client, ServerConfig
 

@@ -19,7 +19,7 @@ import pytest
 
 from fakes import DEMO_FOLDER, PATIENCE_S, decode_file, encode_audio
 from talkmill.engine import TranscribeOptions, Transcript, VadMode
-from talkmill.engine.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server import Client
 
 SERVE = (sys.executable, "-m", "talkmill.server", "serve", "--port", "0")

@@ -17,7 +17,7 @@ from talkmill.engine import (
     UnknownModel,
     UnsupportedOption,
 )
-from talkmill.server.abort import to_status
+from talkmill.server.grpc_errors import to_status
 from talkmill.server.status import STATUSES, status_of
 
 

@@ -1,0 +1,1 @@
+"""Audio bytes to the features that the model takes: decode, find speech, cut, log-mel."""

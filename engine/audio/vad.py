@@ -1,0 +1,136 @@
+"""Where speech is: Silero's model over windows of 32 ms, then hysteresis; one utterance each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+
+from ..types import Samples, Span
+from .silero import CONTEXT_SAMPLES, STATE_SIZE, WINDOW_SAMPLES, silero_session
+
+_SPEECH_PROBABILITY = 0.5  # speech starts at this,
+_SILENCE_PROBABILITY = 0.35  # and ends below this
+_MIN_SILENCE_WINDOWS = 3  # 96 ms: shorter pauses are part of the speech
+_MIN_SPEECH_WINDOWS = 3  # shorter sounds are no speech
+_LEAD_IN_WINDOWS = 8  # of silence first: started cold, the model misses 11 of 300 clipped words
+
+Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Windows (num_windows, 512) to speech probabilities (num_windows,), knowing what came before."""
+
+_State = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def probabilities_of(session: InferenceSession) -> Probabilities:
+    """Return one utterance's way through Silero's model, see `silero_session`.
+
+    It begins with the state that a silence leaves. The session may be shared.
+    """
+    hidden, cell = _state_after_silence(session)
+    context = np.zeros((1, CONTEXT_SAMPLES), np.float32)
+
+    def run(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal hidden, cell, context
+        contexts = np.concatenate([context, windows[:-1, -CONTEXT_SAMPLES:]])
+        inputs = {"input": np.concatenate([contexts, windows], 1), "h": hidden, "c": cell}
+        probabilities, hidden, cell = session.run(None, inputs)
+        context = windows[-1:, -CONTEXT_SAMPLES:].copy()  # not to hold on to the block
+        return np.asarray(probabilities, np.float32).reshape(-1)
+
+    return run
+
+
+@functools.cache
+def _state_after_silence(session: InferenceSession) -> _State:
+    silence = np.zeros((_LEAD_IN_WINDOWS, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
+    zeros = np.zeros((1, 1, STATE_SIZE), np.float32)
+    _, hidden, cell = session.run(None, {"input": silence, "h": zeros, "c": zeros})
+    return hidden, cell
+
+
+def preload() -> None:
+    """Load the model now rather than at the first request."""
+    probabilities_of(silero_session())
+
+
+class SpeechDetector:
+    """Finds the spans of speech in one utterance that arrives in blocks. Not thread-safe."""
+
+    def __init__(self, max_span_samples: int, probabilities: Probabilities | None = None) -> None:
+        """Start an utterance.
+
+        Args:
+            max_span_samples: Longer speech is split where it is least like speech.
+            probabilities: The model; Silero by default.
+        """
+        self._probabilities = probabilities or probabilities_of(silero_session())
+        self._max_windows = max_span_samples // WINDOW_SAMPLES
+        self._rest: Samples = np.zeros(0, np.float32)
+        self._num_windows = 0
+        self._start: int | None = None  # first window of the open span
+        self._scores: list[float] = []  # its probabilities
+        self._num_silent = 0  # silent windows at its end
+
+    @property
+    def position(self) -> int:
+        """Samples judged so far; with no open span, all speech up to here has been given out."""
+        return self._num_windows * WINDOW_SAMPLES
+
+    @property
+    def open_start(self) -> int | None:
+        """First sample of the speech that has not ended yet, if any."""
+        return None if self._start is None else self._start * WINDOW_SAMPLES
+
+    def feed(self, block: Samples) -> Iterator[Span]:
+        """Yield the spans that end in `block`, float32 of any length."""
+        audio = np.concatenate([self._rest, block])
+        num_whole = len(audio) // WINDOW_SAMPLES * WINDOW_SAMPLES
+        self._rest = audio[num_whole:]
+        if num_whole:
+            yield from self._judge(audio[:num_whole].reshape(-1, WINDOW_SAMPLES))
+
+    def finish(self) -> Iterator[Span]:
+        """Yield what is still open at the end of the audio."""
+        num_samples = self.position + len(self._rest)
+        if len(self._rest):
+            last = np.pad(self._rest, (0, WINDOW_SAMPLES - len(self._rest)))
+            yield from self._judge(last[None])
+        for span in self._close(self._num_silent):
+            yield Span(span.start, min(span.end, num_samples))
+
+    def _judge(self, windows: NDArray[np.float32]) -> Iterator[Span]:
+        for probability in self._probabilities(windows).tolist():
+            self._num_windows += 1
+            if self._start is None:
+                if probability < _SPEECH_PROBABILITY:
+                    continue
+                self._start = self._num_windows - 1
+            self._scores.append(probability)
+            if probability >= _SPEECH_PROBABILITY:
+                self._num_silent = 0
+            elif probability < _SILENCE_PROBABILITY or self._num_silent:
+                self._num_silent += 1
+            if self._num_silent >= _MIN_SILENCE_WINDOWS:
+                yield from self._close(self._num_silent)
+            elif len(self._scores) >= self._max_windows:
+                yield self._split()
+
+    def _close(self, num_silent: int) -> Iterator[Span]:
+        start, length = self._start, len(self._scores) - num_silent
+        self._start, self._scores, self._num_silent = None, [], 0
+        if start is not None and length >= _MIN_SPEECH_WINDOWS:
+            yield Span(start * WINDOW_SAMPLES, (start + length) * WINDOW_SAMPLES)
+
+    def _split(self) -> Span:
+        # In the last third, so that what is left over starts a long span again, not a crumb.
+        assert self._start is not None
+        first = len(self._scores) * 2 // 3
+        cut = first + int(np.argmin(self._scores[first:]))
+        span = Span(self._start * WINDOW_SAMPLES, (self._start + cut) * WINDOW_SAMPLES)
+        self._start += cut
+        self._scores = self._scores[cut:]
+        self._num_silent = min(self._num_silent, len(self._scores))
+        return span

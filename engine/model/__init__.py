@@ -1,0 +1,1 @@
+"""Whisper itself: its files, its vocabulary, and the networks that compute it."""

@@ -1,0 +1,108 @@
+"""From the name of a model to a folder with its files: embedded, local, or from the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from faster_whisper.utils import download_model
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..audio.features import CHUNK_S
+from ..config import DEMO_MODEL, WindowsS, to_frames
+from ..errors import ConfigError
+from ..types import Task
+
+_DEMO_FOLDER = Path(__file__).parents[1] / "demo_model"
+_PROPERTIES_FILE = "talkmill.json"
+
+
+class ModelProperties(BaseModel):
+    """What a model says of itself in `talkmill.json`; a folder without one is stock Whisper.
+
+    Attributes:
+        tasks: What it was trained for. A vocabulary may hold tokens of tasks that it was not.
+        windows_s: Lengths of the encoder's window that it was trained for, in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: frozenset[Task] = frozenset(Task)
+    windows_s: WindowsS = (float(CHUNK_S),)
+
+    @property
+    def window_frames(self) -> tuple[int, ...]:
+        """The windows in frames, the longest last."""
+        return to_frames(self.windows_s)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A CTranslate2 folder on this machine.
+
+    Attributes:
+        name: What requests call the model.
+        folder: Holds `model.bin`, `tokenizer.json` and so on.
+        properties: What the model says of itself.
+        revision: Tells these weights from others: the hub's commit, or the digest of the file.
+    """
+
+    name: str
+    folder: Path
+    properties: ModelProperties
+    revision: str
+
+
+def find_model(name: str, revision: str | None = None) -> ModelFiles:
+    """Return the files of a model, fetched from the hub if they are not here.
+
+    Args:
+        name: "demo", a local folder, or what faster-whisper resolves: a size or a hub name.
+        revision: Branch, tag or commit of a hub model.
+
+    Raises:
+        ConfigError: There is no such model, or it cannot be fetched.
+    """
+    folder = _DEMO_FOLDER if name == DEMO_MODEL else Path(name).expanduser()
+    if not (folder / "model.bin").is_file():
+        if folder.is_dir():
+            raise ConfigError(f"model: {folder} holds no model.bin of CTranslate2")
+        folder = _fetch(name, revision)
+    elif revision is not None:
+        raise ConfigError(f"revision: {revision} given, but {name} is not a hub model")
+    return ModelFiles(name, folder, _read_properties(folder), _revision(folder))
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    try:
+        return Path(download_model(name, revision=revision))
+    except (OSError, ValueError) as error:  # the hub's own errors derive from these
+        raise ConfigError(
+            f"model: {name} is no local folder and could not be had from the hub: {error}"
+        ) from error
+
+
+def _revision(folder: Path) -> str:
+    if folder.parent.name == "snapshots":  # the hub's cache: each folder is a commit
+        return folder.name
+    with (folder / "model.bin").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_properties(folder: Path) -> ModelProperties:
+    path = folder / _PROPERTIES_FILE
+    if not path.is_file():
+        return ModelProperties()
+    try:
+        return ModelProperties.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise ConfigError(f"model: {path} is not valid: {error}") from error
+
+
+def suppressed_tokens(folder: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens that the model's `config.json` forbids always, and at the start."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return tuple(config.get("suppress_ids", ())), tuple(config.get("suppress_ids_begin", ()))

@@ -1,0 +1,143 @@
+"""From settings to a model in memory, with its vocabulary and what it says of itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import threadpoolctl
+
+from ..config import EngineConfig
+from ..decoding.plan import DecodePlan
+from ..decoding.rules import Vocabulary
+from ..errors import InvalidOption
+from ..types import Task
+from .device import resolve_runtime
+from .encoder_choice import choose_encoder
+from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
+from .protocol import SpeechModel
+from .runtime import Runtime
+from .tokenizer import WhisperTokenizer
+from .whisper_ct2 import CTranslate2Model
+
+_BLAS_VARIABLES = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"}
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready for use.
+
+    Attributes:
+        name: What requests call it.
+        replicas: One for each device.
+        tokenizer: Its vocabulary.
+        vocabulary: What its tokens mean to the rules of decoding.
+        properties: What it declares.
+        runtime: How it runs on this machine.
+        fingerprint: Tells apart weights and ways to compute that may give other words.
+    """
+
+    name: str
+    replicas: Sequence[SpeechModel]
+    tokenizer: WhisperTokenizer
+    vocabulary: Vocabulary
+    properties: ModelProperties
+    runtime: Runtime
+    fingerprint: str = ""
+
+    def check_language(self, language: str | None) -> str | None:
+        """Return the language to decode in, or None where it must be detected.
+
+        Raises:
+            InvalidOption: The model does not know it.
+        """
+        known = self.tokenizer.languages
+        if language is None:
+            return next(iter(known)) if len(known) == 1 else None
+        if language not in known:
+            names = ", ".join(sorted(known))
+            raise InvalidOption(
+                f"language {language!r} is not one that {self.name} knows: {names}", "language"
+            )
+        return language
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that the model was not trained for.
+
+        Raises:
+            InvalidOption: It was not.
+        """
+        tasks = self.properties.tasks & self.tokenizer.tasks
+        if task not in tasks:
+            names = ", ".join(sorted(known.value for known in tasks))
+            raise InvalidOption(
+                f"task {task.value!r} is not one that {self.name} does: {names}", "task"
+            )
+
+    def check_tokens(self, tokens: Sequence[int]) -> None:
+        """Refuse tokens to suppress that the vocabulary does not have.
+
+        Raises:
+            InvalidOption: There is one.
+        """
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.num_tokens:
+                raise InvalidOption(
+                    f"suppress_tokens {token} is not in 0 <= x < {self.tokenizer.num_tokens}",
+                    "suppress_tokens",
+                )
+
+    def warm_up(self) -> None:
+        """Run silence through every replica, so that the first request meets no cold start."""
+        language = next(iter(self.tokenizer.languages))
+        prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
+        for replica in self.replicas:
+            for frames in self.runtime.window_frames:
+                features = np.zeros((1, replica.n_mels, frames), np.float32)
+                replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
+
+
+def keep_numpy_to_one_thread() -> None:
+    """Stop NumPy's BLAS from starting threads, unless the environment says how many.
+
+    The workers and the preparation of audio call it from many threads of ours at once: two exact
+    lanes on two cores took 2 to 4 times as long with it, features twice the CPU time.
+    """
+    if _BLAS_VARIABLES.isdisjoint(os.environ):
+        threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedModel:
+    """Find the configured model and load it onto each device.
+
+    Args:
+        config: The settings.
+        files: The model's files, if they are known already.
+
+    Raises:
+        ConfigError: The model cannot be found or loaded, or the settings cannot work here.
+    """
+    keep_numpy_to_one_thread()
+    files = files or find_model(config.model, config.revision)
+    runtime = resolve_runtime(config, files.properties)
+    replicas = [CTranslate2Model(files.folder, runtime, index) for index in runtime.indexes]
+    if runtime.device == "cpu":
+        weights = files.folder / "model.bin"
+        encoder = choose_encoder(config.encoder, replicas[0], weights, runtime)
+        runtime = replace(runtime, encoder=encoder)
+    tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
+    vocabulary = Vocabulary(
+        tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
+    )
+    parts = (files.revision, runtime.compute_type, runtime.encoder, runtime.window_frames)
+    return LoadedModel(
+        name=files.name,
+        replicas=replicas,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        properties=files.properties,
+        runtime=runtime,
+        fingerprint=" ".join(map(str, parts)),
+    )

@@ -1,0 +1,52 @@
+"""What the engine needs of a model. Knows tokens and features, nothing of requests."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..decoding.exact import ExactLane
+from ..decoding.plan import DecodePlan
+from ..decoding.rules import Vocabulary
+
+EncoderOutput = Any
+"""What an encoder returns and its own decoder takes; opaque to everyone else."""
+
+
+class ArrayEncoder(Protocol):
+    """An encoder on the CPU other than CTranslate2's. Thread-safe."""
+
+    number_type: str
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (batch, num_frames / 2, d_model) for (batch, n_mels, num_frames)."""
+
+
+class SpeechModel(Protocol):
+    """One replica on one device. Safe to call from several threads."""
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands of the features it takes."""
+
+    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        """Return the encoder's output for float32 features (batch, n_mels, num_frames)."""
+
+    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
+        """Return the most likely language of each row and its probability."""
+
+    def generate(
+        self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
+    ) -> list[list[int]]:
+        """Return the tokens after each prompt, without the end of text.
+
+        Args:
+            encoded: What `encode` returned for the same rows.
+            prompts: One for each row, all of one length.
+            plan: How to search; one of the native lane.
+        """
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """Return an empty exact lane for one worker: HF's algorithms over `encode`'s output."""

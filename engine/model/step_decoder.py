@@ -1,0 +1,336 @@
+"""Whisper's decoder one token at a time, with a cache, from CTranslate2's weights.
+
+Plain array code that runs on NumPy, and on CuPy as it is. Knows tokens and encoder outputs only.
+The model is `TransformerDecoder` of Whisper (Radford et al., 2022): pre-norm, GELU, learned
+positions, output tied to the embeddings.
+
+On a CPU a step is bound by reading: the vocabulary's matrix, the other weights, each chunk's
+cross-attention keys and values. So each is read once a step, for all rows that share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .weights import Weights, dense
+
+Array = Any
+"""An array of the decoder's own library: NumPy's or CuPy's."""
+
+_EPSILON = 1e-5  # of Whisper's layer norms
+_CACHE_STEP = 64  # positions by which a cache grows
+
+# The normal distribution's tail is density * polynomial(1 / (1 + p x)), within 7.5e-8 of it:
+# Abramowitz and Stegun, 26.2.17. NumPy has no erf, and SciPy's takes four times as long.
+_TAIL_P = 0.2316419
+_TAIL = (1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """One block: matrices (inputs, outputs) and biases, with the norm before each folded in."""
+
+    self_qkv: tuple[Array, Array]
+    self_out: tuple[Array, Array]
+    cross_q: tuple[Array, Array]
+    cross_kv: tuple[Array, Array]
+    cross_out: tuple[Array, Array]
+    ffn_up: tuple[Array, Array]
+    ffn_down: tuple[Array, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderChunk:
+    """The rows of one chunk.
+
+    Attributes:
+        cross: For each layer the keys and values of this and the chunks that were read with it,
+            (num_chunks, 2, num_heads, head_size, frames).
+        place: Which of these chunks it is.
+        num_rows: Rows that it has now.
+    """
+
+    cross: list[Array]
+    place: int
+    num_rows: int
+
+
+@dataclass(eq=False)
+class DecoderState:
+    """The cache of some rows.
+
+    Attributes:
+        cache: For each layer the keys, then the values: (num_rows, capacity, 2 * d_model).
+        lengths: Positions filled in each row, (num_rows,).
+        chunks: Whose the rows are, in order.
+    """
+
+    cache: list[Array]
+    lengths: NDArray[np.int64]
+    chunks: list[DecoderChunk]
+
+
+class StepDecoder:
+    """The weights; every call's state is the caller's, so threads may share it."""
+
+    def __init__(self, weights: Weights, xp: Any = np) -> None:
+        """Prepare the weights, in float32.
+
+        Args:
+            weights: Of the whole model.
+            xp: The array library to compute with: numpy, or cupy.
+        """
+        self.xp = xp
+        self.num_heads = int(weights["decoder/num_heads"])
+        embedding = dense(weights, "decoder/embeddings")
+        self._embedding = xp.asarray(embedding)  # (vocabulary, d_model)
+        # (d_model, vocabulary): for a few rows BLAS takes half the time of the other order.
+        self._output = xp.asarray(np.ascontiguousarray(embedding.T))
+        self._positions = xp.asarray(_float32(weights, "decoder/position_encodings/encodings"))
+        self._norm = tuple(xp.asarray(part) for part in _norm(weights, "decoder/layer_norm"))
+        self._layers: list[_Layer] = []
+        while f"decoder/layer_{len(self._layers)}/ffn/linear_0/weight" in weights:
+            self._layers.append(self._layer(weights, f"decoder/layer_{len(self._layers)}/"))
+
+    def start(
+        self, encoded: Array, prompts: Sequence[Sequence[int]]
+    ) -> tuple[DecoderState, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]:
+        """Read the prompts; one row for each chunk.
+
+        Args:
+            encoded: The encoder's output, float32 (num_chunks, num_frames, d_model).
+            prompts: The tokens before each answer.
+
+        Returns:
+            The state, and for each chunk the logits of the next token (1, vocabulary) and the
+            hidden states of all its prompt's positions (prompt_length, d_model).
+        """
+        lengths = np.array([len(prompt) for prompt in prompts])
+        # Shorter prompts are padded: nothing before a position sees it, and the next tokens
+        # overwrite what the padding left in the cache.
+        tokens = np.zeros((len(prompts), lengths.max()), np.int64)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt)] = prompt
+        cross = [self._cross(layer, encoded) for layer in self._layers]
+        empty = self.xp.zeros((len(prompts), 0, 2 * encoded.shape[2]), np.float32)
+        chunks = [DecoderChunk(cross, place, 1) for place in range(len(prompts))]
+        state = DecoderState([empty] * len(self._layers), np.zeros_like(lengths), chunks)
+        hidden = self._forward(state, tokens).reshape(*tokens.shape, -1)
+        state.lengths = lengths
+        last = self.xp.arange(len(prompts)), self.xp.asarray(lengths - 1)
+        logits = self._to_host(hidden[last] @ self._output)
+        hidden = self._to_host(hidden)
+        return state, [(logits[i : i + 1], hidden[i, :n]) for i, n in enumerate(lengths)]
+
+    def step(
+        self, state: DecoderState, tokens: Sequence[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Append a token to each row.
+
+        Returns:
+            The logits of what follows (num_rows, vocabulary), and the hidden states
+            (num_rows, d_model).
+        """
+        hidden = self._forward(state, np.array(tokens)[:, None])
+        return self._to_host(hidden @ self._output), self._to_host(hidden)
+
+    def reorder(
+        self, state: DecoderState, rows: Sequence[int], chunks: Sequence[tuple[int, int]]
+    ) -> None:
+        """Let row i go on from what was row `rows[i]`: rows may be dropped or taken many times.
+
+        Args:
+            state: Changed in place.
+            rows: For each new row the old one.
+            chunks: For each run of new rows its chunk's place in `state.chunks`, and its length.
+        """
+        index = np.asarray(rows)
+        length = int(state.lengths.max())
+        state.cache = [self._take(cache, index, length) for cache in state.cache]
+        state.lengths = state.lengths[index]
+        state.chunks = [replace(state.chunks[place], num_rows=n) for place, n in chunks]
+
+    def join(self, states: Sequence[DecoderState]) -> DecoderState:
+        """Return one state with the rows of all, in order; their lengths may differ."""
+        capacity = max(state.cache[0].shape[1] for state in states)
+        for state in states:
+            self._grow(state, capacity)
+        return DecoderState(
+            cache=[
+                self.xp.concatenate(caches)
+                for caches in zip(*(s.cache for s in states), strict=True)
+            ],
+            lengths=np.concatenate([state.lengths for state in states]),
+            chunks=[chunk for state in states for chunk in state.chunks],
+        )
+
+    def _forward(self, state: DecoderState, tokens: NDArray[np.int64]) -> Array:
+        """Append `tokens` (num_rows, n); return their hidden states (num_rows * n, d_model)."""
+        num_rows, num_new = tokens.shape
+        at = state.lengths[:, None] + np.arange(num_new)  # the position of each token
+        length = int(at.max()) + 1
+        self._grow(state, length, _CACHE_STEP)
+        mask = self._mask(at)
+        runs = _runs(state.chunks)
+        place = (self.xp.arange(num_rows)[:, None], self.xp.asarray(at))
+        x = self._embedding[self.xp.asarray(tokens)] + self._positions[place[1]]
+        x = x.reshape(num_rows * num_new, -1)
+        for i, layer in enumerate(self._layers):
+            x += self._attend_self(
+                layer, self._standardize(x), state.cache[i][:, :length], place, mask
+            )
+            x += self._attend_cross(layer, self._standardize(x), i, runs, num_new)
+            x += _affine(layer.ffn_down, self._gelu(_affine(layer.ffn_up, self._standardize(x))))
+        state.lengths = state.lengths + num_new
+        return self._standardize(x) * self._norm[0] + self._norm[1]
+
+    def _mask(self, at: NDArray[np.int64]) -> Array | None:
+        """Return what to add to the scores (rows, 1, num_new, positions); None where nothing."""
+        if at.shape[1] == 1 and (at == at[0]).all():
+            return None
+        seen = np.arange(int(at.max()) + 1) <= at[:, :, None]
+        return self.xp.asarray(np.where(seen, 0, -np.inf).astype(np.float32)[:, None])
+
+    def _attend_self(
+        self, layer: _Layer, x: Array, past: Array, place: tuple[Array, Array], mask: Array | None
+    ) -> Array:
+        (num_rows, num_new), width = place[1].shape, x.shape[1]
+        qkv = _affine(layer.self_qkv, x).reshape(num_rows, num_new, 3 * width)
+        past[place] = qkv[:, :, width:]
+        query = qkv[:, :, :width].reshape(num_rows, num_new, self.num_heads, -1)
+        past = past.reshape(num_rows, -1, 2, self.num_heads, query.shape[3])
+        keys, values = past[:, :, 0].transpose(0, 2, 3, 1), past[:, :, 1].transpose(0, 2, 1, 3)
+        mixed = self._attend(query.transpose(0, 2, 1, 3), keys, values, mask)
+        return _affine(layer.self_out, mixed.transpose(0, 2, 1, 3).reshape(-1, width))
+
+    def _attend_cross(
+        self, layer: _Layer, x: Array, i: int, runs: list[tuple[DecoderChunk, int]], num_new: int
+    ) -> Array:
+        queries = _affine(layer.cross_q, x)
+        mixed = self.xp.empty_like(queries)
+        start = 0
+        for first, count in runs:
+            end = start + count * first.num_rows * num_new
+            # All rows of a chunk are one matrix against its keys.
+            own = queries[start:end].reshape(count, first.num_rows * num_new, self.num_heads, -1)
+            cross = first.cross[i][first.place : first.place + count]
+            out = self._attend(own.transpose(0, 2, 1, 3), cross[:, 0], cross[:, 1].swapaxes(2, 3))
+            mixed[start:end] = out.transpose(0, 2, 1, 3).reshape(end - start, -1)
+            start = end
+        return _affine(layer.cross_out, mixed)
+
+    def _attend(self, query: Array, keys: Array, values: Array, mask: Array | None = None) -> Array:
+        scores = query @ keys
+        if mask is not None:
+            scores += mask
+        scores -= scores.max(-1, keepdims=True)
+        self.xp.exp(scores, out=scores)
+        return scores @ values / scores.sum(-1, keepdims=True)
+
+    def _cross(self, layer: _Layer, encoded: Array) -> Array:
+        matrix, bias = layer.cross_kv
+        # Frames come last as the product leaves them: no transposed copy.
+        both = matrix.T @ encoded.swapaxes(1, 2)
+        both += bias[:, None]
+        return both.reshape(len(encoded), 2, self.num_heads, -1, encoded.shape[1])
+
+    def _grow(self, state: DecoderState, capacity: int, spare: int = 0) -> None:
+        if capacity > state.cache[0].shape[1]:
+            state.cache = [
+                self._copy(cache, slice(None), cache.shape[1], capacity + spare)
+                for cache in state.cache
+            ]
+
+    def _take(self, cache: Array, rows: NDArray[np.int64], length: int) -> Array:
+        if len(rows) != len(cache):
+            return self._copy(cache, self.xp.asarray(rows), length, cache.shape[1])
+        changed = np.flatnonzero(rows != np.arange(len(rows)))
+        if len(changed):
+            taken = cache[self.xp.asarray(rows[changed]), :length]
+            cache[self.xp.asarray(changed), :length] = taken
+        return cache
+
+    def _copy(self, cache: Array, rows: Any, length: int, capacity: int) -> Array:
+        taken = cache[rows, :length]
+        # Zeros: what a mask hides is multiplied by 0, which would not hide a NaN.
+        copy = self.xp.zeros((len(taken), capacity, cache.shape[2]), np.float32)
+        copy[:, :length] = taken
+        return copy
+
+    def _standardize(self, x: Array) -> Array:
+        centred = x - x.mean(-1, keepdims=True)
+        variance = (centred * centred).mean(-1, keepdims=True)
+        centred /= self.xp.sqrt(variance + np.float32(_EPSILON))
+        return centred
+
+    def _gelu(self, x: Array) -> Array:
+        size = abs(x)
+        t = 1 / (1 + np.float32(_TAIL_P) * size)
+        tail = np.float32(_TAIL[0]) * t
+        for coefficient in _TAIL[1:]:
+            tail += np.float32(coefficient)
+            tail *= t
+        density = self.xp.exp(x * x * np.float32(-0.5)) * np.float32((2 * np.pi) ** -0.5)
+        return self.xp.maximum(x, 0) - size * density * tail
+
+    def _to_host(self, array: Array) -> NDArray[np.float32]:
+        host: NDArray[np.float32] = array if self.xp is np else self.xp.asnumpy(array)
+        return host
+
+    def _layer(self, weights: Weights, prefix: str) -> _Layer:
+        def affine(name: str, norm: str = "", num_queries: int = 0) -> tuple[Array, Array]:
+            matrix, bias = (
+                dense(weights, prefix + name).T,
+                _float32(weights, prefix + name + "/bias"),
+            )
+            if norm:
+                gamma, beta = _norm(weights, prefix + norm + "/layer_norm")
+                matrix, bias = gamma[:, None] * matrix, bias + beta @ matrix
+            scale = np.ones(len(bias), np.float32)
+            scale[:num_queries] = (len(matrix) // self.num_heads) ** -0.5  # of attention
+            return self.xp.asarray(np.ascontiguousarray(matrix * scale)), self.xp.asarray(
+                bias * scale
+            )
+
+        width = self._embedding.shape[1]
+        return _Layer(
+            self_qkv=affine("self_attention/linear_0", "self_attention", width),
+            self_out=affine("self_attention/linear_1"),
+            cross_q=affine("attention/linear_0", "attention", width),
+            cross_kv=affine("attention/linear_1"),
+            cross_out=affine("attention/linear_2"),
+            ffn_up=affine("ffn/linear_0", "ffn"),
+            ffn_down=affine("ffn/linear_1"),
+        )
+
+
+def _runs(chunks: Sequence[DecoderChunk]) -> list[tuple[DecoderChunk, int]]:
+    """Return the chunks in runs that one product serves: the first of each, and how many."""
+    runs: list[tuple[DecoderChunk, int]] = []
+    for chunk in chunks:
+        first, count = runs[-1] if runs else (chunk, 0)
+        follows = chunk.cross is first.cross and chunk.place == first.place + count
+        if runs and follows and chunk.num_rows == first.num_rows:
+            runs[-1] = (first, count + 1)
+        else:
+            runs.append((chunk, 1))
+    return runs
+
+
+def _affine(matrix_bias: tuple[Array, Array], x: Array) -> Array:
+    y = x @ matrix_bias[0]
+    y += matrix_bias[1]
+    return y
+
+
+def _norm(weights: Weights, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return _float32(weights, name + "/gamma"), _float32(weights, name + "/beta")
+
+
+def _float32(weights: Weights, name: str) -> NDArray[np.float32]:
+    return weights[name].astype(np.float32)

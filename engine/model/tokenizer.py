@@ -1,0 +1,91 @@
+"""Whisper's vocabulary: prompts in front of the answer, and text out of its tokens.
+
+Knows nothing of models; reads the `tokenizer.json` beside one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from ..decoding.parameters import MAX_POSITIONS
+from ..errors import ConfigError
+from ..types import Task
+
+MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's own limit on text that came before
+TIMESTAMP_S = 0.02  # from one timestamp token to the next
+
+_LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
+
+
+class WhisperTokenizer:
+    """Read-only, hence safe to share between threads.
+
+    Attributes:
+        languages: Codes that the vocabulary has a token for; only "en" without such tokens.
+        tasks: What the vocabulary has a token for; only transcribe without such tokens.
+        end_of_text: The token that ends an answer; every text token is below it.
+        timestamp_begin: The token of 0.00 s; every token from here on is a time.
+        num_tokens: Tokens in the vocabulary, special ones included.
+    """
+
+    def __init__(self, path: Path, is_multilingual: bool) -> None:
+        """Read a `tokenizer.json`.
+
+        Raises:
+            ConfigError: It is missing, or not Whisper's.
+        """
+        if not path.is_file():
+            raise ConfigError(f"model: {path.name} is missing in {path.parent}")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library has no class of its own
+            raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
+        self.end_of_text = self._special("<|endoftext|>")
+        self._start = self._special("<|startoftranscript|>")
+        self._previous = self._special("<|startofprev|>")
+        self._no_timestamps = self._special("<|notimestamps|>")
+        self.timestamp_begin = self._no_timestamps + 1
+        self.num_tokens: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self._languages: dict[str, int] = {}
+        self._tasks: dict[Task, int] = {}
+        if is_multilingual:
+            self._tasks = {task: self._special(f"<|{task.value}|>") for task in Task}
+            for token, number in self._tokenizer.get_vocab().items():
+                if match := _LANGUAGE.fullmatch(token):
+                    self._languages[match[1]] = number
+        self.languages = frozenset(self._languages or {"en"})
+        self.tasks = frozenset(self._tasks or {Task.TRANSCRIBE})
+
+    def prompt(
+        self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()
+    ) -> list[int]:
+        """Return the tokens that stand before the answer.
+
+        Its length depends on `previous` and `timestamps` only, so chunks that share these share
+        a batch.
+        """
+        tokens = [self._previous, *previous] if previous else []
+        tokens.append(self._start)
+        if self._languages:
+            tokens += [self._languages[language], self._tasks[task]]
+        return tokens if timestamps else [*tokens, self._no_timestamps]
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of plain text; special tokens written in it are left out."""
+        if not text.strip():
+            return ()
+        ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+        return tuple(number for number in ids if number < self.end_of_text)
+
+    def decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens, without special tokens and times."""
+        return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
+
+    def _special(self, token: str) -> int:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise ConfigError(f"model: its tokenizer.json has no {token}; not a Whisper model")
+        return int(number)

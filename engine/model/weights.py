@@ -1,0 +1,85 @@
+"""Reads the variables of a CTranslate2 `model.bin`.
+
+The layout is CTranslate2's own (`python/ctranslate2/specs/model_spec.py`, binary version 6).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+
+Weights = Mapping[str, NDArray[np.generic]]
+
+_VERSION = 6
+_BFLOAT16 = 5
+_DTYPES: dict[int, type[np.generic]] = {
+    0: np.float32,
+    1: np.int8,
+    2: np.int16,
+    3: np.int32,
+    4: np.float16,
+    _BFLOAT16: np.uint16,
+}
+
+
+def read_weights(path: Path) -> Weights:
+    """Return every variable of a `model.bin` under each of its names, as stored.
+
+    Arrays are read-only views of the file; bfloat16 is widened to float32.
+
+    Raises:
+        ConfigError: The file is of another version.
+    """
+    data: Any = np.memmap(path, np.uint8, mode="r")
+    at = 0
+
+    def number(form: str) -> int:
+        nonlocal at
+        value: int = struct.unpack_from("<" + form, data, at)[0]
+        at += struct.calcsize(form)
+        return value
+
+    def text() -> str:
+        nonlocal at
+        length = number("H")  # with the closing NUL
+        at += length
+        return bytes(data[at - length : at - 1]).decode()
+
+    if (version := number("I")) != _VERSION:
+        raise ConfigError(f"model: {path} is of version {version}, this reads {_VERSION}")
+    text(), number("I")  # the name of its spec and the spec's revision
+    weights: dict[str, NDArray[np.generic]] = {}
+    for _ in range(number("I")):
+        name = text()
+        shape = [number("I") for _ in range(number("B"))]
+        kind, num_bytes = number("B"), number("I")
+        weights[name] = _array(data[at : at + num_bytes], kind).reshape(shape)
+        at += num_bytes
+    for _ in range(number("I")):
+        alias, name = text(), text()
+        weights[alias] = weights[name]
+    return weights
+
+
+def dense(weights: Weights, name: str) -> NDArray[np.float32]:
+    """Return a matrix in float32, with its quantization undone: `w = q / scale`."""
+    matrix = weights[name + "/weight"]
+    scale = weights.get(name + "/weight_scale")
+    if scale is None:
+        return matrix.astype(np.float32)
+    per_row = scale.astype(np.float32).reshape(-1, *[1] * (matrix.ndim - 1))
+    return matrix.astype(np.float32) / per_row
+
+
+def _array(raw: NDArray[np.uint8], kind: int) -> NDArray[np.generic]:
+    array = np.frombuffer(raw, _DTYPES[kind])
+    if kind == _BFLOAT16:  # the upper half of a float32
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array

@@ -1,0 +1,175 @@
+"""Whisper through CTranslate2. The only module that imports `ctranslate2`."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..decoding.exact import ExactLane
+from ..decoding.plan import DecodePlan, Strategy
+from ..decoding.rules import Vocabulary
+from ..errors import ConfigError, DeviceLost
+from .protocol import ArrayEncoder, EncoderOutput
+from .runtime import Runtime
+from .step_decoder import StepDecoder
+from .weights import read_weights
+
+# CUDA errors after which the context cannot be used any more; out of memory is not among them.
+_STICKY_CUDA = re.compile(
+    r"illegal memory access|unspecified launch failure|device-side assert|misaligned address"
+    r"|illegal instruction|uncorrectable|hardware stack|device.*(lost|unavailable|busy)",
+    re.IGNORECASE,
+)
+_OUT_OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
+_SUPPRESS_CONFIGURED = -1  # CTranslate2: the tokens that the model's config.json suppresses
+
+_log = logging.getLogger(__name__)
+
+
+def num_cuda_devices() -> int:
+    """Return the number of CUDA devices that CTranslate2 can use."""
+    return int(ctranslate2.get_cuda_device_count())
+
+
+def supported_compute_types(device: str, index: int) -> set[str]:
+    """Return the names of the compute types that a device supports."""
+    return set(ctranslate2.get_supported_compute_types(device, index))
+
+
+class CTranslate2Model:
+    """Whisper on one device, through CTranslate2. Its calls release the GIL.
+
+    Attributes:
+        encoder: Runs the encoder in CTranslate2's place, on a CPU; set before the first call.
+    """
+
+    def __init__(self, folder: Path, runtime: Runtime, index: int) -> None:
+        """Load the weights in `folder` onto device number `index`.
+
+        Raises:
+            ConfigError: The folder holds no Whisper model that can be loaded.
+        """
+        self._folder = folder
+        self._runtime = runtime
+        self.encoder: ArrayEncoder | None = None
+        self._lock = threading.Lock()
+        self._decoder: StepDecoder | None = None
+        try:
+            self._whisper = ctranslate2.models.Whisper(
+                str(folder),
+                device=runtime.device,
+                device_index=index,
+                compute_type=runtime.compute_type,
+                inter_threads=runtime.workers,
+                intra_threads=runtime.threads,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"model: {folder} cannot be loaded: {error}") from error
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands of the features it takes."""
+        return int(self._whisper.n_mels)
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether prompts carry a language and a task."""
+        return bool(self._whisper.is_multilingual)
+
+    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        """See `SpeechModel.encode`; the output stays on the device."""
+        num_rows = self._runtime.encoder_batch_size or len(features)
+        if num_rows >= len(features):
+            return self._encode(features)
+        parts = [features[row : row + num_rows] for row in range(0, len(features), num_rows)]
+        encoded = [self._to_array(self._encode(part), np) for part in parts]
+        return ctranslate2.StorageView.from_array(np.concatenate(encoded))
+
+    def _encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+        if self.encoder is not None:
+            return ctranslate2.StorageView.from_array(self.encoder(features))
+        storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
+        return self._call(self._whisper.encode, storage)
+
+    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
+        """See `SpeechModel.detect_language`."""
+        rows = self._call(self._whisper.detect_language, encoded)
+        return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
+
+    def generate(
+        self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
+    ) -> list[list[int]]:
+        """See `SpeechModel.generate`."""
+        results = self._call(
+            self._whisper.generate,
+            encoded,
+            prompts,
+            beam_size=plan.num_beams,
+            patience=plan.patience,
+            length_penalty=plan.length_penalty,
+            repetition_penalty=plan.repetition_penalty,
+            no_repeat_ngram_size=plan.no_repeat_ngram_size,
+            suppress_tokens=[_SUPPRESS_CONFIGURED, *plan.suppress_tokens],
+            # CTranslate2 takes the best of one candidate, whatever the temperature.
+            sampling_topk=plan.top_k if plan.strategy is Strategy.SAMPLE else 1,
+            sampling_temperature=plan.temperature,
+            max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
+        )
+        return [result.sequences_ids[0] for result in results]
+
+    def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
+        """See `SpeechModel.exact_lane`."""
+        decoder = self._step_decoder()
+        return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
+
+    def _step_decoder(self) -> StepDecoder:
+        # Made at the first request that needs it, and once: a large model's takes gigabytes.
+        with self._lock:
+            if self._decoder is None:
+                weights = read_weights(self._folder / "model.bin")
+                self._decoder = StepDecoder(weights, _array_library(self._runtime.device))
+            return self._decoder
+
+    @staticmethod
+    def _to_array(encoded: EncoderOutput, xp: Any) -> Any:
+        if xp is np:
+            encoded = encoded.to_device(ctranslate2.Device.cpu)
+        return xp.asarray(encoded.to(ctranslate2.DataType.float32)).astype(np.float32)
+
+    @staticmethod
+    def _call(method: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except RuntimeError as error:
+            if _STICKY_CUDA.search(str(error)):
+                raise DeviceLost(str(error)) from error
+            raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether a call of a model failed because the batch was too large for the memory."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def _max_length(num_tokens: int, prompt_length: int) -> int:
+    # CTranslate2 stops after min(max_length / 2, max_length - (prompt_length - 1)) new tokens.
+    return max(2 * num_tokens, num_tokens + prompt_length - 1)
+
+
+def _array_library(device: str) -> Any:
+    """Return what the step decoder computes with: CuPy on a GPU, if it is there."""
+    if device == "cpu":
+        return np
+    try:
+        return importlib.import_module("cupy")
+    except ImportError:
+        _log.warning("CuPy is not installed: the exact lane runs on the CPU; see talkmill[cuda]")
+        return np

@@ -1,0 +1,1 @@
+"""Who is served when: admission, the queue, and the threads that prepare and decode."""

@@ -1,0 +1,221 @@
+"""Which chunks go through the model together. A plain object: no thread, no clock, no model.
+
+The rules:
+1. A batch holds one key: what CTranslate2 takes once for a whole batch.
+2. Oldest first, as many as are there, up to `max_batch_size` and `max_batch_frames`, and in the
+   exact lane up to `max_exact_rows` rows of its decoder; a chunk that needs more goes alone. Where
+   few wait, the workers share them: half for each of two is done sooner than all for one.
+3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
+   turn, however many are put at once. So a three-hour file gives way to a two-second command,
+   whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
+4. A worker with live chunks of the exact lane asks between their steps: what joins them must fit,
+   and none overtakes one that does not; a batch of the native lane runs in between.
+5. A batch that did not fit the device's memory halves the limit for its like, for good.
+6. A chunk whose request nobody waits for any more leaves before it costs anything.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from dataclasses import dataclass
+
+from ..audio.features import CHUNK_FRAMES
+from ..decoding.plan import DecodePlan
+from ..types import Features, Span
+from .request import Request
+
+MAX_EXACT_ROWS = 64  # each holds its own cache, and may hold the worker up by its share of a step
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """What the chunks of a batch share. Language and task may differ.
+
+    Attributes:
+        plan: How they are decoded; None in the exact lane, where each has its own.
+        prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
+        num_frames: Of the features: the encoder has no mask.
+    """
+
+    plan: DecodePlan | None
+    prompt_length: int
+    num_frames: int = CHUNK_FRAMES
+
+    @classmethod
+    def of(cls, plan: DecodePlan, prompt_length: int, num_frames: int = CHUNK_FRAMES) -> BatchKey:
+        """Return the key of chunks with this plan."""
+        if plan.is_exact:
+            return cls(None, 0, num_frames)
+        return cls(plan, prompt_length, num_frames)
+
+
+@dataclass(frozen=True, eq=False)
+class PendingChunk:
+    """A chunk in the queue.
+
+    Attributes:
+        request: Whose it is.
+        index: Its place among the request's chunks.
+        spans: Where its audio comes from.
+        features: float32 (n_mels, num_frames).
+        key: What it shares with its batch.
+        put_s: Instant of its arrival.
+    """
+
+    request: Request
+    index: int
+    spans: tuple[Span, ...]
+    features: Features
+    key: BatchKey
+    put_s: float
+
+
+@dataclass(frozen=True, order=True)
+class _Place:
+    turn: int
+    arrival: int
+
+
+class Batcher:
+    """The one queue. Not thread-safe: its owner holds the lock."""
+
+    def __init__(
+        self,
+        max_batch_size: int,
+        max_per_request: int,
+        max_wait_s: float = 0.0,
+        max_exact_rows: int = MAX_EXACT_ROWS,
+        max_batch_frames: int = 0,
+        num_sharing: int = 1,
+    ) -> None:
+        """Set the rules.
+
+        Args:
+            max_batch_size: Chunks in a batch at most.
+            max_per_request: Chunks of one request in a batch while others wait.
+            max_wait_s: How long the oldest chunk may wait for a fuller batch.
+            max_exact_rows: Rows of the exact lane's decoder in a batch.
+            max_batch_frames: Frames of all windows in a batch; 0 for any number.
+            num_sharing: Workers that share what waits.
+        """
+        self._max_batch_frames = max_batch_frames
+        self._num_sharing = num_sharing
+        self._max_exact_rows = max_exact_rows
+        self._max_batch_size = max_batch_size
+        self._max_per_request = max_per_request
+        self._max_wait_s = max_wait_s
+        self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
+        self._num_arrived = 0
+        self._turn = 0  # of the next batch
+        self._credit: dict[int, tuple[int, int]] = {}  # request: turn, chunks in it
+        self._fits: dict[tuple[int, int], int] = {}  # rows a chunk, frames: chunks in a batch
+
+    def __len__(self) -> int:
+        """Return the number of chunks that wait."""
+        return len(self._queue)
+
+    def put(self, item: PendingChunk) -> None:
+        """Queue a chunk."""
+        turn, used = self._credit.get(item.request.id, (0, 0))
+        if turn < self._turn:
+            turn, used = self._turn, 0
+        elif used == self._max_per_request:
+            turn, used = turn + 1, 0
+        self._credit[item.request.id] = (turn, used + 1)
+        self._num_arrived += 1
+        place = _Place(turn, self._num_arrived)
+        bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
+
+    def next_batch(self, now_s: float, num_live_rows: int = 0) -> list[PendingChunk]:
+        """Return the chunks to decode now, oldest first; empty if none is due.
+
+        Args:
+            now_s: The instant.
+            num_live_rows: Rows that the worker's exact lane takes already.
+        """
+        self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
+        if not self._queue:
+            self._credit.clear()  # nobody waits, so nobody's turn is later than another's
+            return []
+        if self._due_s() > now_s and not self._is_full():
+            return []
+        taken = self._candidates(num_live_rows)
+        if not taken:
+            return []
+        head_turn = taken[0][0].turn
+        places = {place for place, _ in taken}
+        self._queue = [entry for entry in self._queue if entry[0] not in places]
+        # Past the head's turn, or a file that had the machine to itself would owe its idle slots.
+        self._turn = max(self._turn, head_turn) + 1
+        self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
+        return [item for _, item in taken]
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Return the seconds until a batch is due; None if nothing waits."""
+        return max(0.0, self._due_s() - now_s) if self._queue else None
+
+    def did_not_fit(self, key: BatchKey, size: int) -> int | None:
+        """Remember that the device's memory was short of a batch, and halve those like it.
+
+        Args:
+            key: The batch's. Its like have as many rows a chunk, and as many frames; in the exact
+                lane all are alike.
+            size: Its chunks; in the exact lane, the rows that were live.
+
+        Returns:
+            The new limit, in what `size` counts; None if it is no news.
+        """
+        limit = size // 2
+        if not limit:  # what does not fit alone says nothing of others
+            return None
+        if key.plan is None:
+            is_news = limit < self._max_exact_rows
+            self._max_exact_rows = min(limit, self._max_exact_rows)
+        else:
+            is_news = limit < self._limit(key)
+            self._fits[_like(key)] = min(limit, self._limit(key))
+        return limit if is_news else None
+
+    def drain(self) -> list[PendingChunk]:
+        """Return every chunk that waits, and forget them."""
+        items = [item for _, item in self._queue]
+        self._queue = []
+        return items
+
+    def _due_s(self) -> float:
+        return self._queue[0][1].put_s + self._max_wait_s
+
+    def _is_full(self) -> bool:
+        key = self._queue[0][1].key
+        return sum(item.key == key for _, item in self._queue) >= self._limit(key)
+
+    def _limit(self, key: BatchKey) -> int:
+        if key.plan is None:
+            return self._max_batch_size
+        limit = self._fits.get(_like(key), self._max_batch_size)
+        if self._max_batch_frames:
+            limit = min(limit, max(1, self._max_batch_frames // key.num_frames))
+        return limit
+
+    def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
+        room = self._max_exact_rows - num_live_rows
+        queue = self._queue
+        exact = next((item for _, item in queue if item.key.plan is None), None)
+        if num_live_rows and exact is not None and exact.request.plan.num_rows > room:
+            queue = [entry for entry in queue if entry[1].key.plan is not None]
+        if not queue:
+            return []
+        key = queue[0][1].key
+        same = [entry for entry in queue if entry[1].key == key]
+        if key.plan is not None:
+            return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+        same = same[: self._max_batch_size]
+        rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
+        return same[: max(1, sum(num_rows <= room for num_rows in rows))]
+
+
+def _like(key: BatchKey) -> tuple[int, int]:
+    assert key.plan is not None
+    return key.plan.num_rows, key.num_frames

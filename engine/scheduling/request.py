@@ -1,0 +1,215 @@
+"""The state of one request: what it asked, what came back, and the future where both lines meet."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, replace
+
+from ..audio.preparation import AudioReport
+from ..decoding.plan import DecodePlan
+from ..errors import Cancelled, DeadlineExceeded, TalkmillError
+from ..types import Segment, Timings, TranscribeOptions, Transcript
+
+OnSegment = Callable[[Segment], None]
+
+_ids = itertools.count()
+
+
+@dataclass(frozen=True)
+class ChunkCost:
+    """What one chunk took, in seconds.
+
+    Attributes:
+        queue_s: From the queue's entry to a worker.
+        encode_s: Its share of its batch's encoder time.
+        generate_s: Its share of its batch's decoder time.
+        batch_size: Chunks in that batch.
+    """
+
+    queue_s: float
+    encode_s: float
+    generate_s: float
+    batch_size: int
+
+
+class Request:
+    """One request on its way. Thread-safe; every method may be called from any thread.
+
+    Attributes:
+        id: Unique in this process.
+        options: What it asks for.
+        plan: How each of its chunks is decoded.
+        seed: Of its draws; its own where none is given.
+        previous: Tokens of its prompt.
+        prompt_length: Tokens before each chunk's answer, `previous` among them.
+        question: With the audio, all that its words depend on; None where they are drawn afresh
+            or may not come from a cache.
+        computed: Its transcript, without warnings about options, once there is one.
+        deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
+        future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it gives
+            the request up.
+    """
+
+    def __init__(
+        self,
+        options: TranscribeOptions,
+        *,
+        plan: DecodePlan | None = None,
+        prompt_length: int = 0,
+        language: str | None = None,
+        previous: tuple[int, ...] = (),
+        question: str | None = None,
+        deadline_s: float | None = None,
+        on_segment: OnSegment | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        """Take a request.
+
+        Args:
+            options: What it asks for.
+            plan: What its parameters come to; greedy where there is none.
+            prompt_length: Tokens before each chunk's answer.
+            language: Its language where it is known beforehand.
+            previous: Tokens of its prompt.
+            question: See the attribute.
+            deadline_s: See the attribute.
+            on_segment: Called with each segment, in order, from a worker's thread.
+            warnings: What is already known to be amiss.
+        """
+        self.id = next(_ids)
+        self.options = options
+        self.plan = plan or DecodePlan(timestamps=options.timestamps)
+        self.seed = secrets.randbits(64) if self.plan.seed is None else self.plan.seed
+        self.previous = previous
+        self.prompt_length = prompt_length
+        self.question = question
+        self.computed: Transcript | None = None
+        self.deadline_s = deadline_s
+        self.future: Future[Transcript] = Future()
+        self._on_segment = on_segment
+        self._warnings = warnings
+        self._lock = threading.Lock()
+        self._submitted_s = time.monotonic()
+        self._language = language
+        self._language_probability = 1.0 if language else 0.0
+        self._num_sent = self._num_done = 0
+        self._report: AudioReport | None = None  # once all its chunks are sent
+        self._early: dict[int, list[Segment]] = {}  # done, but something before them is not
+        self._segments: list[Segment] = []
+        self._num_emitted = 0  # chunks whose segments have been given out
+        self._costs: list[ChunkCost] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody waits for anything more: answered, failed or given up."""
+        return self.future.done()
+
+    @property
+    def language(self) -> str | None:
+        """Its language, once known."""
+        return self._language
+
+    def set_language(self, language: str, probability: float) -> None:
+        """Record the language detected in its first chunk."""
+        with self._lock:
+            self._language, self._language_probability = language, probability
+
+    def wants_chunks(self, max_ahead: int) -> bool:
+        """Whether its next chunk may be prepared: at most `max_ahead` wait for the model.
+
+        While the language is unknown only the first is sent; the rest needs what it finds.
+        """
+        num_ahead = self._num_sent - self._num_done
+        return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
+
+    def chunk_sent(self) -> None:
+        """Count a chunk on its way to the model."""
+        with self._lock:
+            self._num_sent += 1
+
+    def chunk_done(self, index: int, segments: list[Segment], cost: ChunkCost) -> None:
+        """Take the segments of one chunk; give out those that nothing before is missing for."""
+        with self._lock:
+            self._num_done += 1
+            self._costs.append(cost)
+            self._early[index] = segments
+            while (ready := self._early.pop(self._num_emitted, None)) is not None:
+                self._num_emitted += 1
+                self._emit(ready)
+            self._finish_if_complete()
+
+    def audio_done(self, report: AudioReport) -> None:
+        """Take note that every chunk has been sent, and what was found out about the audio."""
+        with self._lock:
+            self._report = report
+            self._finish_if_complete()
+
+    def answer(self, known: Transcript) -> None:
+        """Resolve the request with what was computed for another one."""
+        with self._lock:
+            self._emit(known.segments)
+            timings = Timings(total_s=time.monotonic() - self._submitted_s)
+            self._resolve(replace(known, timings=timings, is_cached=True))
+
+    def fail(self, error: TalkmillError) -> None:
+        """Resolve the request with an error, unless it is resolved already."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return
+
+    def expire(self, now_s: float) -> bool:
+        """Fail the request if its deadline has passed; return whether nobody waits any more."""
+        if self.deadline_s is not None and now_s >= self.deadline_s:
+            self.fail(DeadlineExceeded("the deadline passed before the answer"))
+        return self.is_done
+
+    def cancel(self) -> None:
+        """Give the request up; what is in the model's hands finishes unheard."""
+        self.fail(Cancelled("the request was given up"))
+
+    def _emit(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            self._segments.append(segment)
+            if self._on_segment is not None and not self.is_done:
+                self._on_segment(segment)
+
+    def _finish_if_complete(self) -> None:
+        if self._report is None or self._num_done < self._num_sent or self.is_done:
+            return
+        self.computed = self._transcript(self._report)
+        self._resolve(self.computed)
+
+    def _resolve(self, transcript: Transcript) -> None:
+        warnings = (*self._warnings, *transcript.warnings)
+        try:
+            self.future.set_result(replace(transcript, warnings=warnings))
+        except InvalidStateError:  # given up at this very moment
+            return
+
+    def _transcript(self, report: AudioReport) -> Transcript:
+        costs = self._costs
+        return Transcript(
+            text="".join(segment.text for segment in self._segments).strip(),
+            segments=tuple(self._segments),
+            language=self._language or "",
+            language_probability=self._language_probability,
+            duration_s=report.duration_s,
+            speech_s=report.speech_s,
+            timings=Timings(
+                decode_s=report.decode_s,
+                vad_s=report.vad_s,
+                features_s=report.features_s,
+                queue_s=max((cost.queue_s for cost in costs), default=0.0),
+                encode_s=sum(cost.encode_s for cost in costs),
+                generate_s=sum(cost.generate_s for cost in costs),
+                total_s=time.monotonic() - self._submitted_s,
+                mean_batch_size=sum(cost.batch_size for cost in costs) / max(1, len(costs)),
+            ),
+            warnings=tuple(report.warnings),
+        )

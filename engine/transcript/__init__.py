@@ -1,0 +1,1 @@
+"""Tokens of the model to the segments of the answer."""

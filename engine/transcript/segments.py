@@ -1,0 +1,63 @@
+"""Tokens of one chunk to segments with their times in the utterance.
+
+The reading of timestamp tokens is HF's (`_decode_asr`): text between two of them is a segment;
+where the closing one is missing the end is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..audio.chunking import ChunkClock
+from ..audio.decode import SAMPLE_RATE
+from ..model.tokenizer import TIMESTAMP_S, WhisperTokenizer
+from ..types import Segment, Span
+
+
+def to_segments(
+    tokens: list[int], spans: tuple[Span, ...], tokenizer: WhisperTokenizer, *, timestamps: bool
+) -> list[Segment]:
+    """Return the segments of one chunk, in order and inside it; none where nothing was said.
+
+    Args:
+        tokens: What the model answered.
+        spans: Where the chunk's audio comes from.
+        tokenizer: Turns tokens into text.
+        timestamps: Whether times are among the tokens; else the one segment has the chunk's bounds.
+    """
+    if not timestamps:
+        text = tokenizer.decode(tokens)
+        bounds = spans[0].start / SAMPLE_RATE, spans[-1].end / SAMPLE_RATE
+        return [Segment(text, *bounds)] if text.strip() else []
+    clock = ChunkClock(spans)
+    segments: list[Segment] = []
+    latest_s = spans[0].start / SAMPLE_RATE
+    for phrase, start_s, end_s in _phrases(tokens, tokenizer.timestamp_begin):
+        text = tokenizer.decode(phrase)
+        if not text.strip():
+            continue
+        # Never before what came before, whatever the model says.
+        begin_s = max(latest_s, clock.start_s(start_s))
+        stop_s = None if end_s is None else max(begin_s, clock.end_s(end_s))
+        latest_s = begin_s if stop_s is None else stop_s
+        segments.append(Segment(text, begin_s, stop_s))
+    return segments
+
+
+def _phrases(
+    tokens: list[int], timestamp_begin: int
+) -> Iterator[tuple[list[int], float, float | None]]:
+    """Yield (text tokens, start, end) with times in seconds of the chunk."""
+    text: list[int] = []
+    start_s = 0.0
+    for token in tokens:
+        if token < timestamp_begin:
+            text.append(token)
+            continue
+        time_s = (token - timestamp_begin) * TIMESTAMP_S
+        if text:
+            yield text, start_s, time_s
+            text = []
+        start_s = time_s
+    if text:
+        yield text, start_s, None

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ctranslate2
+import pytest
+
+from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
+from talkmill.engine import ConfigError, Engine, EngineConfig, InvalidOption, Task
+from talkmill.engine.model.device import resolve_runtime
+from talkmill.engine.model.files import ModelProperties
+from talkmill.engine.model.loading import load_model
+
+HAS_GPU = ctranslate2.get_cuda_device_count() > 0
+SUPPORTED = ctranslate2.get_supported_compute_types("cpu")
+STOCK = ModelProperties()
+
+
+def load(folder: Path) -> None:
+    config = small_config(model=str(folder))
+    load_model(config)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the demo model, to be broken."""
+    folder = tmp_path / "model"
+    shutil.copytree(DEMO_FOLDER, folder)
+    return folder
+
+
+def test_demo_model_loads_with_its_vocabulary() -> None:
+    config = small_config()
+    model = load_model(config)
+    assert model.name == "demo"
+    assert "en" in model.tokenizer.languages
+    model.check_task(Task.TRANSCRIBE)
+    model.warm_up()
+
+
+def test_folder_without_tokenizer_is_a_config_error(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"tokenizer\.json"):
+        load(copy)
+
+
+@pytest.mark.parametrize("num_bytes", [0, 10, 1_000_000])
+def test_damaged_weights_are_a_config_error(copy: Path, num_bytes: int) -> None:
+    weights = copy / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:num_bytes])
+    with pytest.raises(ConfigError, match=r"^model: "):
+        load(copy)
+
+
+def test_missing_vocabulary_is_a_config_error(copy: Path) -> None:
+    (copy / "vocabulary.json").unlink()
+    with pytest.raises(ConfigError, match=r"^model: "):
+        load(copy)
+
+
+@pytest.mark.skipif("bfloat16" in SUPPORTED, reason="this CPU has bfloat16")
+def test_compute_type_that_is_not_there_is_a_config_error_that_names_the_others() -> None:
+    with pytest.raises(ConfigError, match=r"^compute_type: bfloat16 ") as failure:
+        resolve_runtime(small_config(compute_type="bfloat16"), STOCK)
+    for name in SUPPORTED:
+        assert name in str(failure.value)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
+def test_device_that_is_not_there_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"^device_index: "):
+        resolve_runtime(EngineConfig(device="cuda"), STOCK)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
+def test_auto_is_what_the_machine_has() -> None:
+    runtime = resolve_runtime(EngineConfig(), STOCK)
+    assert runtime.device == "cpu"
+    assert runtime.indexes == (0,)
+    assert runtime.compute_type in SUPPORTED
+    assert runtime.workers >= 1
+    assert runtime.threads >= 1
+    assert runtime.batch_size >= 1
+
+
+def test_auto_takes_the_smallest_type_of_a_cpu() -> None:
+    expected = "int8" if "int8" in SUPPORTED else "float32"
+    assert resolve_runtime(EngineConfig(device="cpu"), STOCK).compute_type == expected
+
+
+def test_what_is_set_is_kept() -> None:
+    config = EngineConfig(
+        device="cpu",
+        compute_type="float32",
+        workers_per_device=3,
+        threads_per_worker=5,
+        max_batch_size=7,
+    )
+    runtime = resolve_runtime(config, STOCK)
+    assert (runtime.compute_type, runtime.workers) == ("float32", 3)
+    assert (runtime.threads, runtime.batch_size) == (5, 7)
+
+
+def test_language_that_the_model_lacks_is_refused_with_those_it_knows() -> None:
+    with pytest.raises(InvalidOption, match=r"'xx'.*en") as failure:
+        loaded().check_language("xx")
+    assert failure.value.field == "language"
+
+
+def test_only_language_needs_no_detection() -> None:
+    assert loaded().check_language(None) == "en"
+
+
+@pytest.mark.parametrize("tasks", [[Task.TRANSCRIBE], [Task.TRANSLATE]])
+def test_task_that_the_model_was_not_trained_for_is_refused(tasks: list[Task]) -> None:
+    model = loaded(tasks=tasks)
+    for task in Task:
+        if task in tasks:
+            model.check_task(task)
+        else:
+            with pytest.raises(InvalidOption, match=task.value) as failure:
+                model.check_task(task)
+            assert failure.value.field == "task"
+
+
+@pytest.mark.parametrize("windows_s", [(), (5.0,), (3.0, 10.0)])
+def test_windows_of_the_settings_come_before_those_that_the_model_declares(
+    windows_s: tuple[float, ...],
+) -> None:
+    config = EngineConfig(device="cpu", encoder_windows_s=windows_s)
+    runtime = resolve_runtime(config, ModelProperties(windows_s=(7.0,)))
+    assert runtime.window_frames == tuple(round(100 * s) for s in windows_s or (7.0,))
+
+
+def test_warm_up_runs_the_windows_of_the_settings() -> None:
+    model = FakeModel()
+    with Engine(small_config(encoder_windows_s=(2.0, 4.0)), model=loaded(model)):
+        shapes = [batch.shape[2] for batch in model.encoded]
+    assert shapes == [200, 400]
+
+
+def test_warm_up_runs_every_replica() -> None:
+    replicas = [FakeModel(), FakeModel()]
+    loaded(*replicas).warm_up()
+    assert [len(replica.generated) for replica in replicas] == [1, 1]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="BLAS has one thread anyway")
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, 2)], ids=["unset", "set"]
+)
+def test_numpy_starts_no_threads_unless_told_to(variables: dict[str, str], expected: int) -> None:
+    script = (
+        "from talkmill.engine.model.loading import keep_numpy_to_one_thread as keep\n"
+        "from threadpoolctl import threadpool_info\n"
+        "keep()\n"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'])"
+    )
+    clean = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, **variables}, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == f"[{expected}]", found.stderr

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from talkmill.engine import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidAudio,
+    ModelError,
+    Request,
+    Segment,
+    TranscribeOptions,
+)
+from talkmill.engine.audio.preparation import AudioReport
+from talkmill.engine.scheduling.request import ChunkCost
+
+COST = ChunkCost(queue_s=1.0, encode_s=2.0, generate_s=3.0, batch_size=4)
+
+
+def segment(index: int) -> Segment:
+    return Segment(f" {index}", float(index), index + 1.0)
+
+
+def send(request: Request, count: int) -> None:
+    for _ in range(count):
+        request.chunk_sent()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_segments_come_in_order_whatever_the_order_of_completion(order: tuple[int, ...]) -> None:
+    heard: list[Segment] = []
+    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    send(request, 4)
+    request.audio_done(AudioReport())
+    for index in order:
+        request.chunk_done(index, [segment(index)], COST)
+    assert heard == [segment(index) for index in range(4)]
+    transcript = request.future.result(0)
+    assert transcript.segments == tuple(heard)
+    assert transcript.text == "0 1 2 3"
+
+
+def test_segment_is_given_out_as_soon_as_those_before_it_are_done() -> None:
+    heard: list[Segment] = []
+    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    send(request, 3)
+    request.chunk_done(1, [segment(1)], COST)
+    assert heard == []
+    request.chunk_done(0, [segment(0)], COST)
+    assert heard == [segment(0), segment(1)]
+    assert not request.is_done
+
+
+def test_chunk_without_segments_holds_nothing_up() -> None:
+    heard: list[Segment] = []
+    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    send(request, 2)
+    request.chunk_done(0, [], COST)
+    request.chunk_done(1, [segment(1)], COST)
+    assert heard == [segment(1)]
+
+
+def test_answer_waits_for_the_end_of_the_audio() -> None:
+    request = Request(TranscribeOptions(), language="en")
+    send(request, 1)
+    request.chunk_done(0, [segment(0)], COST)
+    assert not request.is_done
+    request.audio_done(AudioReport(num_samples=32_000, num_speech_samples=16_000))
+    transcript = request.future.result(0)
+    assert (transcript.duration_s, transcript.speech_s) == (2.0, 1.0)
+
+
+def test_audio_without_speech_has_an_empty_answer() -> None:
+    request = Request(TranscribeOptions())
+    request.audio_done(AudioReport(num_samples=16_000))
+    transcript = request.future.result(0)
+    assert (transcript.text, transcript.segments, transcript.language) == ("", (), "")
+    assert transcript.language_probability == 0.0
+
+
+def test_costs_of_its_chunks_add_up() -> None:
+    request = Request(TranscribeOptions(), language="en", warnings=("first",))
+    send(request, 2)
+    request.chunk_done(0, [], COST)
+    request.chunk_done(1, [], ChunkCost(5.0, 1.0, 1.0, 2))
+    request.audio_done(AudioReport(decode_s=7.0, vad_s=8.0, features_s=9.0, warnings=["second"]))
+    transcript = request.future.result(0)
+    timings = transcript.timings
+    assert (timings.queue_s, timings.encode_s, timings.generate_s) == (5.0, 3.0, 4.0)
+    assert (timings.decode_s, timings.vad_s, timings.features_s) == (7.0, 8.0, 9.0)
+    assert timings.mean_batch_size == 3.0
+    assert transcript.warnings == ("first", "second")
+
+
+def test_given_language_is_certain() -> None:
+    request = Request(TranscribeOptions(), language="de")
+    request.audio_done(AudioReport())
+    assert request.future.result(0).language_probability == 1.0
+
+
+def test_detected_language_is_in_the_answer() -> None:
+    request = Request(TranscribeOptions())
+    request.set_language("de", 0.75)
+    request.audio_done(AudioReport())
+    transcript = request.future.result(0)
+    assert (transcript.language, transcript.language_probability) == ("de", 0.75)
+
+
+def test_only_the_first_chunk_is_wanted_while_the_language_is_unknown() -> None:
+    request = Request(TranscribeOptions())
+    assert request.wants_chunks(8)
+    request.chunk_sent()
+    assert not request.wants_chunks(8)
+    request.set_language("en", 1.0)
+    assert request.wants_chunks(8)
+
+
+def test_no_more_chunks_are_wanted_than_may_wait() -> None:
+    request = Request(TranscribeOptions(), language="en")
+    send(request, 3)
+    assert request.wants_chunks(4)
+    send(request, 1)
+    assert not request.wants_chunks(4)
+    request.chunk_done(2, [], COST)
+    assert request.wants_chunks(4)
+
+
+@pytest.mark.parametrize(("now_s", "is_late"), [(9.9, False), (10.0, True), (11.0, True)])
+def test_request_expires_at_its_deadline(now_s: float, is_late: bool) -> None:
+    request = Request(TranscribeOptions(), deadline_s=10.0)
+    assert request.expire(now_s) is is_late
+    assert request.is_done is is_late
+    if is_late:
+        assert isinstance(request.future.exception(0), DeadlineExceeded)
+
+
+def test_request_without_deadline_never_expires() -> None:
+    assert not Request(TranscribeOptions()).expire(1e12)
+
+
+def test_first_outcome_stays() -> None:
+    request = Request(TranscribeOptions(), language="en")
+    request.fail(InvalidAudio("first"))
+    request.fail(ModelError("second"))
+    request.cancel()
+    request.audio_done(AudioReport())
+    assert isinstance(request.future.exception(0), InvalidAudio)
+
+
+def test_given_up_request_hears_nothing_more() -> None:
+    heard: list[Segment] = []
+    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    send(request, 1)
+    request.cancel()
+    request.chunk_done(0, [segment(0)], COST)
+    request.audio_done(AudioReport())
+    assert heard == []
+    assert isinstance(request.future.exception(0), Cancelled)
+
+
+def test_cancelled_future_gives_the_request_up() -> None:
+    request = Request(TranscribeOptions(), language="en")
+    assert request.future.cancel()
+    assert request.expire(0.0)
+    send(request, 1)
+    request.chunk_done(0, [segment(0)], COST)
+    request.audio_done(AudioReport())
+    assert request.future.cancelled()
+
+
+def test_every_request_has_its_own_id() -> None:
+    assert len({Request(TranscribeOptions()).id for _ in range(10)}) == 10

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fakes import PATIENCE_S, FakeModel, features_of, loaded, tokenizer_file, words
+from talkmill.engine import (
+    DeviceLost,
+    ModelError,
+    NotReady,
+    Request,
+    Segment,
+    TranscribeOptions,
+)
+from talkmill.engine.audio.preparation import AudioReport
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+from talkmill.engine.scheduling.worker import WorkerPool
+from talkmill.engine.types import Span
+
+EXACT = DecodePlan(is_exact=True)
+
+
+@dataclass
+class Bench:
+    """A worker on a fake model, with requests of one chunk each."""
+
+    model: FakeModel
+    batcher: Batcher
+    pool: WorkerPool
+    lost: list[DeviceLost] = field(default_factory=list)
+    done: list[Request] = field(default_factory=list)
+
+    def put(
+        self,
+        band: int,
+        *,
+        language: str | None = "en",
+        options: TranscribeOptions | None = None,
+        plan: DecodePlan | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
+    ) -> Request:
+        options = options or TranscribeOptions()
+        request = Request(options, plan=plan, language=language, on_segment=on_segment)
+        request.chunk_sent()
+        request.audio_done(AudioReport())
+        key = BatchKey.of(request.plan, 4)
+        spans = (Span(0, 480_000),)
+        self.pool.put(PendingChunk(request, 0, spans, features_of(band), key, 0.0))
+        return request
+
+    def put_together(self, *bands: int) -> list[Request]:
+        """Put chunks so that they share a batch: while another is in the model's hands."""
+        self.model.hold()
+        self.put(79)
+        self.model.wait_for_calls(1)
+        requests = [self.put(band) for band in bands]
+        self.model.release()
+        return requests
+
+
+@pytest.fixture
+def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def new(model: FakeModel | None = None, batch_size: int = 8) -> Bench:
+        model = model or FakeModel(tokenizer)
+        batcher = Batcher(batch_size, batch_size)
+        pool = WorkerPool(
+            batcher,
+            loaded(model),
+            1,
+            on_room=lambda: None,
+            on_chunk_done=lambda request: bench.done.append(request),
+            on_device_lost=lambda error: bench.lost.append(error),
+        )
+        bench = Bench(model, batcher, pool)
+        pool.start()
+        made.append(bench)
+        return bench
+
+    yield new
+    for bench in made:
+        bench.model.release()
+        bench.pool.close()
+
+
+@pytest.fixture
+def bench(new_bench: Callable[..., Bench]) -> Bench:
+    return new_bench()
+
+
+def text(request: Request) -> str:
+    return request.future.result(PATIENCE_S).text
+
+
+def test_each_request_of_a_batch_gets_its_own_words(bench: Bench) -> None:
+    requests = bench.put_together(5, 50, 7, 70)
+    assert [text(request) for request in requests] == [words(band) for band in (5, 50, 7, 70)]
+    assert [batch.bands for batch in bench.model.encoded] == [(79,), (5, 50, 7, 70)]
+
+
+def test_batch_is_counted_and_its_cost_is_shared(bench: Bench) -> None:
+    requests = bench.put_together(5, 50, 7)
+    timings = [request.future.result(PATIENCE_S).timings for request in requests]
+    assert all(timing.mean_batch_size == 3 for timing in timings)
+    assert (bench.pool.stats.num_batches, bench.pool.stats.num_chunks) == (2, 4)
+    assert bench.pool.stats.mean_batch_size == 2
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_poisoned_chunk_fails_alone(bench: Bench, place: int) -> None:
+    bands = [10, 20, 30, 40, 50]
+    bench.model.poisoned = frozenset({bands[place]})
+    requests = bench.put_together(*bands)
+    poisoned = requests.pop(place)
+    error = poisoned.future.exception(PATIENCE_S)
+    assert type(error) is ModelError
+    assert isinstance(error.__cause__, RuntimeError)
+    assert [text(request) for request in requests] == [
+        words(band) for band in bands if band != bands[place]
+    ]
+    assert bench.pool.stats.num_failed_chunks == 1
+    assert bench.lost == []
+
+
+def test_batch_too_large_for_the_memory_is_split_until_it_fits(bench: Bench) -> None:
+    bench.model.max_rows = 2
+    bands = [10, 20, 30, 40, 50, 60, 70]
+    requests = bench.put_together(*bands)
+    assert [text(request) for request in requests] == [words(band) for band in bands]
+    assert bench.pool.stats.num_failed_chunks == 0
+
+
+def test_size_that_was_too_large_for_the_memory_is_not_tried_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.model.max_rows = 3
+    bands = [10, 20, 30, 40, 50, 60, 70, 5]
+    for request in bench.put_together(*bands):
+        text(request)
+    bench.model.forget()
+    requests = bench.put_together(*bands)
+    assert [text(request) for request in requests] == [words(band) for band in bands]
+    assert [len(batch.bands) for batch in bench.model.encoded] == [1, 2, 2, 2, 2]
+    told = [message for message in caplog.messages if "no memory for" in message]
+    assert [message.split(":")[0] for message in told] == [
+        "no memory for 8 at once",
+        "no memory for 4 at once",
+    ]
+
+
+def test_batch_that_fails_for_another_reason_leaves_the_size_as_it_is(bench: Bench) -> None:
+    bench.model.poisoned = frozenset({10})
+    for request in bench.put_together(10, 20, 30, 40):
+        request.future.exception(PATIENCE_S)
+    bench.model.forget()
+    for request in bench.put_together(20, 30, 40, 50):
+        text(request)
+    assert [len(batch.bands) for batch in bench.model.encoded] == [1, 4]
+
+
+def test_exact_lane_that_ran_out_of_memory_starts_again_smaller(
+    new_bench: Callable[..., Bench], tokenizer: WhisperTokenizer
+) -> None:
+    bench = new_bench(FakeModel(tokenizer))
+    bench.model.max_rows = 1
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
+    bench.model.release()
+    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
+    bench.model.forget()
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
+    bench.model.release()
+    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
+    assert [len(batch.bands) for batch in bench.model.encoded[:2]] == [1, 2]
+
+
+def test_chunk_that_fails_after_its_language_was_detected_is_not_detected_again(
+    tmp_path: Path, new_bench: Callable[..., Bench]
+) -> None:
+    tokenizer = WhisperTokenizer(tokenizer_file(tmp_path, languages=["de"]), True)
+    bench = new_bench(FakeModel(tokenizer))
+    bench.model.language = ("de", 0.5)
+    request = bench.put(9, language=None)
+    transcript = request.future.result(PATIENCE_S)
+    assert (transcript.language, transcript.language_probability) == ("de", 0.5)
+    assert bench.model.num_detections == 1
+    expected = tokenizer.prompt("de", request.options.task, timestamps=False)
+    assert bench.model.generated[0].prompts == (tuple(expected),)
+
+
+def test_languages_meet_in_one_batch(tmp_path: Path, new_bench: Callable[..., Bench]) -> None:
+    tokenizer = WhisperTokenizer(tokenizer_file(tmp_path, languages=["de"]), True)
+    bench = new_bench(FakeModel(tokenizer))
+    bench.model.language = ("de", 0.5)
+    bench.model.hold()
+    bench.put(1)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(2, language="en"), bench.put(3, language=None)]
+    bench.model.release()
+    languages = [request.future.result(PATIENCE_S).language for request in requests]
+    assert languages == ["en", "de"]
+    assert bench.model.generated[-1].bands == (2, 3)
+    first, second = bench.model.generated[-1].prompts
+    assert first != second
+
+
+def test_lost_device_is_not_tried_again(bench: Bench) -> None:
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    requests = [bench.put(band) for band in (10, 20, 30)]
+    bench.model.is_lost = True
+    bench.model.release()
+    errors = [request.future.exception(PATIENCE_S) for request in requests]
+    assert all(isinstance(error, ModelError) for error in errors)
+    assert all(isinstance(error.__cause__, DeviceLost) for error in errors if error)
+    assert [batch.bands for batch in bench.model.encoded] == [(79,), (10, 20, 30)]
+    assert bench.lost
+
+
+def test_listener_that_raises_fails_its_own_request_only(bench: Bench) -> None:
+    def raise_(_: Segment) -> None:
+        raise ValueError("a fault of the listener")
+
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    before = bench.put(10)
+    faulty = bench.put(20, on_segment=raise_)
+    after = bench.put(30)
+    bench.model.release()
+    assert isinstance(faulty.future.exception(PATIENCE_S), ModelError)
+    assert (text(before), text(after)) == (words(10), words(30))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_answers_that_are_not_as_many_as_chunks_fail_rather_than_mix(
+    tokenizer: WhisperTokenizer, new_bench: Callable[..., Bench], place: int
+) -> None:
+    class Forgetful(FakeModel):
+        def generate(self, *args: object, **kwargs: object) -> list[list[int]]:
+            answers = super().generate(*args, **kwargs)  # type: ignore[arg-type]
+            if len(answers) == 3:
+                del answers[place]
+            return answers
+
+    bench = new_bench(Forgetful(tokenizer))
+    requests = bench.put_together(10, 20, 30)
+    assert [text(request) for request in requests] == [words(10), words(20), words(30)]
+
+
+def test_request_given_up_in_the_queue_never_reaches_the_model(bench: Bench) -> None:
+    bench.model.hold()
+    bench.put(79)
+    bench.model.wait_for_calls(1)
+    gone, stays = bench.put(10), bench.put(20)
+    gone.cancel()
+    bench.model.release()
+    assert text(stays) == words(20)
+    assert 10 not in bench.model.bands
+
+
+def test_options_of_the_request_reach_the_model(bench: Bench) -> None:
+    plan = DecodePlan(num_beams=3, max_new_tokens=7)
+    text(bench.put(10, plan=plan))
+    assert bench.model.generated[0].plan == plan
+
+
+def test_closing_fails_what_still_waits(bench: Bench) -> None:
+    bench.model.hold()
+    first = bench.put(10)
+    bench.model.wait_for_calls(1)
+    waiting = bench.put(20, plan=DecodePlan(num_beams=2))
+
+    closer = threading.Thread(target=bench.pool.close)
+    closer.start()
+    while not bench.pool._closed:  # the pool says so before it joins its threads
+        closer.join(0.001)
+    bench.model.release()
+    closer.join(PATIENCE_S)
+    assert text(first) == words(10)
+    assert isinstance(waiting.future.exception(0), NotReady)
+
+
+def test_who_may_send_more_is_told_after_each_chunk(bench: Bench) -> None:
+    requests = bench.put_together(10, 20)
+    for request in requests:
+        text(request)
+    bench.pool.close()
+    assert set(requests) <= set(bench.done)
+
+
+def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:
+    bench.model.hold()
+    early = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    late = bench.put(20, plan=EXACT)
+    bench.model.release()
+    assert [text(early), text(late)] == [words(10), words(20)]
+    sizes = [one.future.result(0).timings.mean_batch_size for one in (early, late)]
+    assert sizes == [1, 2]
+    assert bench.pool.stats.num_chunks == 2
+
+
+def test_native_batch_runs_between_the_steps_of_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    exact = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    native = bench.put(20)
+    bench.model.release()
+    assert [text(exact), text(native)] == [words(10), words(20)]
+    bench.pool.close()
+    assert bench.done == [native, exact]
+
+
+def test_chunk_that_fails_in_the_exact_lane_fails_alone(bench: Bench) -> None:
+    bench.model.poisoned = frozenset({20})
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    poisoned, healthy = bench.put(20, plan=EXACT), bench.put(30, plan=EXACT)
+    bench.model.release()
+    assert type(poisoned.future.exception(PATIENCE_S)) is ModelError
+    assert [text(live), text(healthy)] == [words(10), words(30)]
+    assert bench.pool.stats.num_failed_chunks == 1
+
+
+def test_device_lost_in_the_exact_lane_is_not_tried_again(bench: Bench) -> None:
+    bench.model.is_lost = True
+    request = bench.put(10, plan=EXACT)
+    assert isinstance(request.future.exception(PATIENCE_S), ModelError)
+    bench.pool.close()
+    assert len(bench.model.encoded) == 1
+    assert bench.lost
+
+
+def test_closing_finishes_what_is_live_in_the_exact_lane(bench: Bench) -> None:
+    bench.model.hold()
+    live = bench.put(10, plan=EXACT)
+    bench.model.wait_for_calls(1)
+    waiting = bench.put(20, plan=EXACT)
+    closer = threading.Thread(target=bench.pool.close)
+    closer.start()
+    while not bench.pool._closed:
+        closer.join(0.001)
+    bench.model.release()
+    closer.join(PATIENCE_S)
+    assert text(live) == words(10)
+    assert isinstance(waiting.future.exception(0), NotReady)
