@@ -18,6 +18,7 @@ from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
@@ -160,7 +161,7 @@ class FakeModel:
 
     def generate(
         self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         assert len({len(prompt) for prompt in prompts}) == 1, "prompts of several lengths"
         bands = tuple(heard(row) for row in encoded)
         batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), plan)
@@ -170,27 +171,27 @@ class FakeModel:
 
     def answer_exactly(
         self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         bands = tuple(heard(row) for row in encoded)
         with self._arrived:
             for band, task in zip(bands, tasks, strict=True):
                 shape = encoded.shape[1:]
                 self.generated.append(Batch(shape, (band,), (tuple(task.prompt),), task.plan))
         return [
-            self.answer(band, task.plan) if task.is_wanted() else []
+            self.answer(band, task.plan) if task.is_wanted() else Hypothesis((), 0.0, 0.0)
             for band, task in zip(bands, tasks, strict=True)
         ]
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         return FakeLane(self)
 
-    def answer(self, band: int, plan: DecodePlan) -> list[int]:
+    def answer(self, band: int, plan: DecodePlan) -> Hypothesis:
         """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
-        tokens = list(self.tokenizer.encode(words(band)))
-        if not plan.timestamps:
-            return tokens
-        begin = self.tokenizer.timestamp_begin
-        return [begin + 50, *tokens, begin + 100]
+        tokens = self.tokenizer.encode(words(band))
+        if plan.timestamps:
+            begin = self.tokenizer.timestamp_begin
+            tokens = (begin + 50, *tokens, begin + 100)
+        return Hypothesis(tokens, avg_logprob=-band / 100, no_speech_prob=band / 100)
 
 
 class FakeLane(ExactLane):
@@ -201,7 +202,7 @@ class FakeLane(ExactLane):
 
     def __init__(self, model: FakeModel) -> None:
         self._model = model
-        self._left: dict[ExactTask, tuple[list[int], int]] = {}  # its answer, and steps to go
+        self._left: dict[ExactTask, tuple[Hypothesis, int]] = {}  # its answer, and steps to go
 
     @property
     def num_rows(self) -> int:
@@ -210,9 +211,9 @@ class FakeLane(ExactLane):
     def add(self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]) -> None:
         answers = self._model.answer_exactly(encoded, tasks)
         for task, answer in zip(tasks, answers, strict=True):
-            self._left[task] = (answer, len(answer))
+            self._left[task] = (answer, len(answer.tokens))
 
-    def step(self) -> list[tuple[ExactTask, list[int]]]:
+    def step(self) -> list[tuple[ExactTask, Hypothesis]]:
         self._model.wait()
         self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
         finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]

@@ -28,12 +28,17 @@ class Vocabulary:
         timestamp_begin: The token of 0.00 s; <|notimestamps|> is the one before.
         suppress: Never said.
         suppress_first: Never said first.
+        start_of_transcript: The token that starts the answer's prompt; None in a vocabulary
+            without Whisper's special tokens.
+        no_speech: The token of a chunk without speech; None in a vocabulary without it.
     """
 
     end_of_text: int
     timestamp_begin: int
     suppress: tuple[int, ...] = ()
     suppress_first: tuple[int, ...] = ()
+    start_of_transcript: int | None = None
+    no_speech: int | None = None
 
 
 class Rules:

@@ -139,6 +139,10 @@ class StepDecoder:
         hidden = self._forward(state, np.array(tokens)[:, None])
         return self._to_host(hidden @ self._output), self._to_host(hidden)
 
+    def logits(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (num_rows, vocabulary) of hidden states (num_rows, d_model)."""
+        return self._to_host(self.xp.asarray(hidden) @ self._output)
+
     def reorder(
         self, state: DecoderState, rows: Sequence[int], chunks: Sequence[tuple[int, int]]
     ) -> None:

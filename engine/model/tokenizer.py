@@ -6,6 +6,7 @@ Knows nothing of models; reads the `tokenizer.json` beside one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -27,6 +28,8 @@ class WhisperTokenizer:
         languages: Codes that the vocabulary has a token for; only "en" without such tokens.
         tasks: What the vocabulary has a token for; only transcribe without such tokens.
         end_of_text: The token that ends an answer; every text token is below it.
+        start_of_transcript: The token that starts each answer's prompt.
+        no_speech: The token of a chunk without speech; None where there is none.
         timestamp_begin: The token of 0.00 s; every token from here on is a time.
         num_tokens: Tokens in the vocabulary, special ones included.
     """
@@ -44,7 +47,8 @@ class WhisperTokenizer:
         except Exception as error:  # the library has no class of its own
             raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
         self.end_of_text = self._special("<|endoftext|>")
-        self._start = self._special("<|startoftranscript|>")
+        self.start_of_transcript = self._special("<|startoftranscript|>")
+        self.no_speech = self._find("<|nospeech|>", "<|nocaptions|>")
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
@@ -68,7 +72,7 @@ class WhisperTokenizer:
         a batch.
         """
         tokens = [self._previous, *previous] if previous else []
-        tokens.append(self._start)
+        tokens.append(self.start_of_transcript)
         if self._languages:
             tokens += [self._languages[language], self._tasks[task]]
         return tokens if timestamps else [*tokens, self._no_timestamps]
@@ -80,9 +84,13 @@ class WhisperTokenizer:
         ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
         return tuple(number for number in ids if number < self.end_of_text)
 
-    def decode(self, tokens: list[int]) -> str:
+    def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens, without special tokens and times."""
         return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
+
+    def _find(self, *names: str) -> int | None:
+        numbers = (self._tokenizer.token_to_id(name) for name in names)
+        return next((int(number) for number in numbers if number is not None), None)
 
     def _special(self, token: str) -> int:
         number = self._tokenizer.token_to_id(token)

@@ -290,7 +290,7 @@ def test_a_caller_who_goes_away_gives_the_request_up(
 
 def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..., Http]) -> None:
     server = http(max_requests=1)
-    gateway = server.served.background.server._gateway
+    engine = server.served.background.server.engine
     for path in ("/", "/v1/audio/transcriptions"):
         caller = Socket(server)
         kind = "audio/flac" if path == "/" else "multipart/form-data; boundary=x"
@@ -298,9 +298,9 @@ def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..
             f"POST {path} HTTP/1.1\r\ncontent-length: 1000\r\ncontent-type: {kind}",
             b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
         )
+        while engine.num_requests < 1:
+            server.get("/live")
         caller.close()
-
+        while engine.num_requests:
+            server.get("/live")
     assert server.ask(TONE).json() == {"text": words(10)}
-    while gateway._num_open:
-        server.get("/live")
-    assert server.served.background.server.engine.num_requests == 0
