@@ -19,6 +19,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # for benchmarks.random_weights
+
 import av
 import numpy as np
 import random_weights as rw
@@ -35,7 +38,6 @@ from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from warpers import warped_by_hf
 
-ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "tests" / "data" / "parity"
 DEMO_FOLDER = ROOT / "engine" / "demo_model"
 AUDIO = {"jfk": ROOT / "tests" / "data" / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
