@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import encode_audio, tone
+from audio_files import encode_audio, tone
 from talkmill.engine import AudioTooLong, InvalidAudio, declared_duration_s
 from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
 from talkmill.engine.types import Samples

@@ -14,16 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fakes import (
-    DEMO_FOLDER,
-    PATIENCE_S,
-    FakeModel,
-    decode_file,
-    encode_audio,
-    loaded,
-    small_config,
-    tones_file,
-)
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER, PATIENCE_S, FakeModel, loaded, small_config, tones_file
 from talkmill.engine import (
     Cancelled,
     Engine,

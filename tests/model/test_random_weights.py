@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_models import build
 
+from audio_files import encode_audio
 from benchmarks.random_weights import Shape
-from fakes import encode_audio, small_config
+from fakes import small_config
+from random_models import build
 from talkmill.engine import (
     Engine,
     GenerationParameters,

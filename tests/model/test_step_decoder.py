@@ -12,11 +12,11 @@ import ctranslate2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import random_weights as rw
-from random_models import build
 
 from benchmarks.random_weights import Shape
 from fakes import DEMO_FOLDER
+from parity import random_weights as rw
+from random_models import build
 from talkmill.engine import ConfigError, Task
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.model.step_decoder import StepDecoder

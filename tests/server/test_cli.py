@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from fakes import DEMO_FOLDER, FakeModel, encode_audio, tones_file, words
+from audio_files import encode_audio
+from fakes import DEMO_FOLDER, FakeModel, tones_file, words
 from talkmill.engine import EngineConfig
 from talkmill.server import ServerConfig
 from talkmill.server.auth import new_token
