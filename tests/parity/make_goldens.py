@@ -20,15 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # for benchmarks.random_weights
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import av
 import numpy as np
-import random_weights as rw
 import torch
 import transformers
-from cases import Parameters, all_cases, speech_cases
-from hf_model import to_hf
 from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.generation.logits_process import (
     LogitsProcessorList,
@@ -36,7 +33,11 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
-from warpers import warped_by_hf
+
+from parity import random_weights as rw
+from parity.cases import Parameters, all_cases, speech_cases
+from parity.hf_model import to_hf
+from parity.warpers import warped_by_hf
 
 TARGET = ROOT / "tests" / "data" / "parity"
 DEMO_FOLDER = ROOT / "engine" / "demo_model"
