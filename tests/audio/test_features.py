@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes import tone
+from audio_files import tone
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES, log_mel
 from talkmill.engine.types import Samples
 

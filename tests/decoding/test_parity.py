@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import random_weights as rw
 
-from fakes import DEMO_FOLDER, decode_file, small_config
+from audio_files import decode_file
+from fakes import DEMO_FOLDER, small_config
+from parity import random_weights as rw
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactLane, ExactTask

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity.warpers import NUM_TOKENS, PLANS, scores_to_warp
 
+from parity.warpers import NUM_TOKENS, PLANS, scores_to_warp
 from talkmill.engine.decoding.exact import new_search
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audio_files import encode_audio
 from fakes import (
     PATIENCE_S,
     FakeModel,
     chunk_tone,
-    encode_audio,
     loaded,
     small_config,
     tokenizer_file,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from random_models import Shape, build
 
+from benchmarks.random_weights import Shape
+from random_models import build
 from talkmill.engine import ConfigError, Engine, EngineConfig
 from talkmill.engine.model.files import ModelFiles, find_model
 from talkmill.engine.tuning import Measured, Setup, search, tune, with_tuning

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import requests
 
-from fakes import PATIENCE_S, chunk_tones, encode_audio, tones_file, words
+from audio_files import encode_audio
+from fakes import PATIENCE_S, chunk_tones, tones_file, words
 from http_calls import Http
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server.gateway import SPOOL_BYTES

@@ -11,9 +11,10 @@ import ctranslate2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from random_models import Shape, build
 
+from benchmarks.random_weights import Shape
 from fakes import DEMO_FOLDER, small_config
+from random_models import build
 from talkmill.engine import ConfigError, Engine, EngineConfig
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.device import resolve_runtime

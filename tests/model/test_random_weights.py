@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_models import Shape, build
 
-from fakes import encode_audio, small_config
+from audio_files import encode_audio
+from benchmarks.random_weights import Shape
+from fakes import small_config
+from random_models import build
 from talkmill.engine import (
     Engine,
     GenerationParameters,
@@ -39,9 +41,8 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, bool],
         key = n_mels, is_multilingual
         if key not in made:
             folder = tmp_path_factory.mktemp("model")
-            made[key] = build(
-                folder, Shape(n_mels=n_mels, is_multilingual=is_multilingual), gain=0.3
-            )
+            shape = Shape(n_mels=n_mels)
+            made[key] = build(folder, shape, is_multilingual=is_multilingual, gain=0.3)
         return made[key]
 
     return get

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fakes import DEMO_FOLDER, decode_file, small_config
+from audio_files import decode_file
+from fakes import DEMO_FOLDER, small_config
 from talkmill.engine import GenerationParameters
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask

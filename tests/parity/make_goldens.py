@@ -19,13 +19,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
 import av
 import numpy as np
-import random_weights as rw
 import torch
 import transformers
-from cases import Parameters, all_cases, speech_cases
-from hf_model import to_hf
 from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.generation.logits_process import (
     LogitsProcessorList,
@@ -33,9 +33,12 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
-from warpers import warped_by_hf
 
-ROOT = Path(__file__).parents[2]
+from parity import random_weights as rw
+from parity.cases import Parameters, all_cases, speech_cases
+from parity.hf_model import to_hf
+from parity.warpers import warped_by_hf
+
 TARGET = ROOT / "tests" / "data" / "parity"
 DEMO_FOLDER = ROOT / "engine" / "demo_model"
 AUDIO = {"jfk": ROOT / "tests" / "data" / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}

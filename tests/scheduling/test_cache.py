@@ -6,16 +6,8 @@ import io
 
 import pytest
 
-from fakes import (
-    PATIENCE_S,
-    FakeModel,
-    chunk_tones,
-    encode_audio,
-    loaded,
-    small_config,
-    tones_file,
-    words,
-)
+from audio_files import encode_audio
+from fakes import PATIENCE_S, FakeModel, chunk_tones, loaded, small_config, tones_file, words
 from talkmill.engine import (
     Cancelled,
     Engine,

@@ -8,15 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from fakes import (
-    DEMO_FOLDER,
-    PATIENCE_S,
-    decode_file,
-    encode_audio,
-    small_config,
-    tones_file,
-    words,
-)
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER, PATIENCE_S, small_config, tones_file, words
 from talkmill.engine.decoding.parameters import BY_NAME, PARAMETERS
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
