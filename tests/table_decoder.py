@@ -43,6 +43,7 @@ def hidden_of(answer: Answer) -> NDArray[np.float32]:
 class Outcome:
     answer: list[int]
     steps: list[list[int]]  # the tokens of each
+    sum_logprob: float = 0.0
 
 
 def search(plan: DecodePlan, table: Table, **options: Any) -> Outcome:
@@ -62,7 +63,7 @@ def search(plan: DecodePlan, table: Table, **options: Any) -> Outcome:
             hidden = np.array([hidden_of(row) for row in rows])
             outcome.steps.append(step.tokens)
     except StopIteration as stop:
-        outcome.answer = stop.value
+        outcome.answer, outcome.sum_logprob = stop.value.tokens, stop.value.sum_logprob
     return outcome
 
 

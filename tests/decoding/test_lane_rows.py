@@ -77,7 +77,8 @@ def task(
 
 def decode(decoder: FakeDecoder, *tasks: ExactTask) -> list[list[int]]:
     names = list(decoder.tables)
-    return ExactLane(decoder, VOCABULARY).run(names, tasks)  # type: ignore[arg-type]
+    found = ExactLane(decoder, VOCABULARY).run(names, tasks)
+    return [list(hypothesis.tokens) for hypothesis in found]
 
 
 def test_chunks_of_every_kind_share_steps_and_get_their_own_words() -> None:

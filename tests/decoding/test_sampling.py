@@ -141,7 +141,7 @@ def test_the_position_in_the_answer_goes_into_the_draw() -> None:
             while True:
                 search.send(seen)
         except StopIteration as stop:
-            found: list[int] = stop.value
+            found: list[int] = stop.value.tokens
             return found
 
     assert answer(3, 0) == [draw(logits[0], 3, 0, position) for position in range(40)]

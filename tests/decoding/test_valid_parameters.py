@@ -69,9 +69,9 @@ def run(demo: LoadedModel) -> Callable[[TranscribeOptions], tuple[DecodePlan, li
         plan = check_options(demo, options, "").plan
         prompt = demo.tokenizer.prompt("en", Task.TRANSCRIBE, options.timestamps)
         if not plan.is_exact:
-            return plan, replica.generate(encoded, [prompt], plan)[0]
+            return plan, list(replica.generate(encoded, [prompt], plan)[0].tokens)
         task = ExactTask(prompt, plan, plan.seed or 0, 0, lambda: True)
-        return plan, replica.exact_lane(demo.vocabulary).run(encoded, [task])[0]
+        return plan, list(replica.exact_lane(demo.vocabulary).run(encoded, [task])[0].tokens)
 
     return decode
 

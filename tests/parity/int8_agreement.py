@@ -55,10 +55,10 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
             )
             task = ExactTask(prompt, plan, 0, 0, lambda: True)
             (answer,) = replica.exact_lane(model.vocabulary).run(encoded, [task])
-            found["exact"].append(likeness(answer, golden))
+            found["exact"].append(likeness(list(answer.tokens), golden))
             if not plan.is_exact:
                 (answer,) = replica.generate(encoded, [prompt], plan)
-                found["native greedy"].append(likeness(answer, golden))
+                found["native greedy"].append(likeness(list(answer.tokens), golden))
     return found
 
 
