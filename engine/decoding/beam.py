@@ -1,7 +1,7 @@
-"""HF's beam search, each `early_stopping` of it.
+"""HF's beam search, with every value of `early_stopping`.
 
-Source: `GenerationMixin._beam_search` of transformers 4.55. Scores are float32 and unlikely ones
-are shifted by -1e9 as there, so that ties and leftovers fall the same way.
+Source: `GenerationMixin._beam_search` of transformers 4.55. As there, scores are float32 and 1e9 is
+subtracted to exclude a hypothesis, so that ties and exhausted candidates give the same result.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class _Candidate:
 
 
 def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
-    """Beam search over the log-probabilities, after the rules."""
+    """Run beam search over log-probabilities to which the rules are applied."""
     num_beams = plan.num_beams
     observation = yield None
     logits = np.repeat(observation.logits, num_beams, 0)
     answers: list[list[int]] = [[]] * num_beams
-    scores = np.full(num_beams, _UNLIKELY)  # of the running beams;
-    scores[0] = 0  # at first they are all the same
+    scores = np.full(num_beams, _UNLIKELY)  # of the running beams
+    scores[0] = 0  # all beams are equal at first, so only one counts
     kept = [_Candidate([], _UNLIKELY, False)] * num_beams
     may_improve = True
     while True:
@@ -81,7 +81,7 @@ def _keep_best(
     may_improve: bool,
     plan: DecodePlan,
 ) -> list[_Candidate]:
-    """Return the best finished hypotheses; only the top `num_beams` picks may join them."""
+    """Return the best finished hypotheses; of the picks, only the top `num_beams` may join."""
     joins = ends & (np.arange(len(picked)) < plan.num_beams)
     is_closed = plan.early_stopping is True and all(hypothesis.is_finished for hypothesis in kept)
     final = picked / np.float32(len(longer[0]) ** plan.length_penalty)
@@ -92,7 +92,8 @@ def _keep_best(
         _Candidate(answer, score, bool(is_finished), float(total))
         for answer, score, is_finished, total in zip(longer, final, joins, picked, strict=True)
     ]
-    # HF goes by score alone, and loses its answers where a length penalty takes them below -1e9.
+    # HF ranks by score alone, and loses finished hypotheses if a length penalty takes their scores
+    # below -1e9.
     ranking = [c.score if c.is_finished else -np.inf for c in candidates]
     order = best(np.array(ranking, np.float32), plan.num_beams)
     return [candidates[i] for i in order]
@@ -101,7 +102,7 @@ def _keep_best(
 def _may_improve(
     kept: list[_Candidate], best_running: np.float32, length: int, plan: DecodePlan
 ) -> bool:
-    """Return whether a running beam could still beat the worst that is kept."""
+    """Return whether a running beam could still beat the worst hypothesis in `kept`."""
     is_patient = plan.early_stopping == "never" and plan.length_penalty > 0
     best_length = plan.max_new_tokens if is_patient else length
     possible = best_running / np.float32(best_length**plan.length_penalty)

@@ -44,7 +44,7 @@ class _Group:
         Returns:
             Each new beam's parent in the group, and its token.
         """
-        if self.is_done:  # runs along with padding, which the groups after it see
+        if self.is_done:  # it emits padding, which lowers that token in later groups
             self.scores[:] = 0
             parents, tokens = [0] * self.size, [self._end_of_text] * self.size
         else:
@@ -55,7 +55,7 @@ class _Group:
         return parents, tokens
 
     def close(self) -> None:
-        """Add what is still running to the finished hypotheses."""
+        """Add the running beams to the finished hypotheses."""
         if not self.is_done:
             for beam, answer in enumerate(self.answers):
                 self._keep(answer, float(self.scores[beam]), len(answer), self.sum_logprobs[beam])
@@ -106,7 +106,7 @@ class _Group:
 
 
 def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
-    """Beam search in groups; each avoids the tokens that those before it just chose."""
+    """Run beam search in groups; each avoids the tokens that earlier groups chose at this step."""
     groups = [_Group(plan, end_of_text) for _ in range(plan.num_beam_groups)]
     size = groups[0].size
     observation = yield None
@@ -131,7 +131,7 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
             or len(groups[0].answers[0]) == plan.max_new_tokens
         ):
             break
-        is_first = len(groups[0].answers[0]) == 1  # all beams go on from the prompt's one row
+        is_first = len(groups[0].answers[0]) == 1  # all beams continue the prompt's only row
         observation = yield Step([0] * plan.num_beams if is_first else parents, tokens)
         logits = observation.logits
     for group in groups:

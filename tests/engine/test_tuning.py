@@ -133,7 +133,7 @@ def test_model_that_never_fits_is_a_config_error_and_keeps_nothing(cache: Path) 
     def measure(config: EngineConfig, files: ModelFiles) -> float:
         raise MemoryError
 
-    with pytest.raises(ConfigError, match="demo fits"):
+    with pytest.raises(ConfigError, match="demo runs out of memory"):
         tune(OPEN, measure=measure)
     assert list(cache.rglob("*.json")) == []
 
