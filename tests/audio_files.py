@@ -80,12 +80,12 @@ def encode_audio(
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     with av.open(target, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
         stream.layout = layout
         if bit_rate is not None:
             stream.bit_rate = bit_rate
-        assert isinstance(stream, av.AudioStream)
         formats = stream.codec_context.codec.audio_formats
-        sample_format = stream.format.name if stream.format else formats[0].name
+        sample_format = stream.format.name if stream.format or not formats else formats[0].name
         resampler = av.AudioResampler(sample_format, layout, rate)
         # A mono frame would lose 3 dB a channel on its way to stereo: give each its own copy.
         planes = np.ascontiguousarray(np.repeat(samples[None], channels, 0), dtype=np.float32)

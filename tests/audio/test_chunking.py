@@ -14,7 +14,8 @@ from talkmill.engine import VadMode
 from talkmill.engine.audio.chunking import PAD_SAMPLES, split_chunks
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
-from talkmill.engine.audio.vad import WINDOW_SAMPLES, SpeechDetector
+from talkmill.engine.audio.silero import WINDOW_SAMPLES
+from talkmill.engine.audio.vad import SpeechDetector
 from talkmill.engine.types import Chunk, Samples, Span
 
 WINDOWS_PER_S = SAMPLE_RATE / WINDOW_SAMPLES

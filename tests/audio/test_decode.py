@@ -14,11 +14,10 @@ from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
 from talkmill.engine.types import Samples
 
 
-def named(cases: list[tuple[object, ...]]) -> list[object]:
-    return [pytest.param(*case, id="-".join(map(str, case[:4]))) for case in cases]
-
-
-@pytest.mark.parametrize(("container", "codec", "rate", "channels", "least"), named(FORMATS))
+@pytest.mark.parametrize(
+    ("container", "codec", "rate", "channels", "least"),
+    [pytest.param(*case, id="-".join(map(str, case[:4]))) for case in FORMATS],
+)
 def test_any_format_becomes_mono_at_16_khz(
     speech: Samples, container: str, codec: str, rate: int, channels: int, least: float
 ) -> None:

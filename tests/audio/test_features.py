@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from talkmill.engine.types import Samples
 REFERENCE = Path(__file__).parents[1] / "data" / "log_mel_reference.npz"
 
 # As in make_log_mel_reference.py.
-CLIPS = {
+CLIPS: dict[str, Callable[[Samples], Samples]] = {
     "padded": lambda speech: speech,
     "full": lambda speech: np.tile(speech, 3)[:CHUNK_SAMPLES],
     "almost_full": lambda speech: np.tile(speech, 3)[:479_900],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -102,7 +104,7 @@ def test_chunk_that_is_not_wanted_any_more_leaves_at_the_next_step(
 ) -> None:
     wanted = {0: True, 1: True}
     plan = PLANS[5]
-    pair = [ExactTask(prompt(0), plan, 5, i, lambda i=i: wanted[i]) for i in range(2)]
+    pair = [ExactTask(prompt(0), plan, 5, i, partial(wanted.__getitem__, i)) for i in range(2)]
     lane = ExactLane(decoder, VOCABULARY)
     lane.add(encoded[:2], pair)
     assert lane.step() == lane.step() == []

@@ -57,7 +57,7 @@ VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple
 
 
 def parameters_of(case: dict[str, Any]) -> GenerationParameters:
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in case.items()}
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in case.items()}
     return GenerationParameters(**given)
 
 
@@ -161,7 +161,8 @@ def demo_task(case: str, mode: str) -> ExactTask:
 
 def demo_no_timestamps() -> int:
     tokens = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
-    return next(t["id"] for t in tokens["added_tokens"] if t["content"] == "<|notimestamps|>")
+    ids: dict[str, int] = {token["content"]: token["id"] for token in tokens["added_tokens"]}
+    return ids["<|notimestamps|>"]
 
 
 def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:

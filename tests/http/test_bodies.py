@@ -86,7 +86,7 @@ def form_of(audio: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
         "POST", "http://localhost", data=fields, files={"file": ("a.flac", audio)}
     ).prepare()
     assert isinstance(request.body, bytes)
-    return request.body, {"content-type": request.headers["content-type"]}
+    return request.body, {"content-type": str(request.headers["content-type"])}
 
 
 def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
@@ -183,7 +183,7 @@ def large_wav_of(sample: bytes) -> bytes:
     """Return the sample with so many channels and at such a rate that it does not fit in memory."""
     import av
 
-    with av.open(io.BytesIO(sample)) as container:
+    with av.open(io.BytesIO(sample), "r") as container:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     scaled = (samples / 32_768).astype(np.float32)
     audio = encode_audio(scaled, "wav", "pcm_f64le", rate=96_000, channels=2)

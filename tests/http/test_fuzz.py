@@ -34,7 +34,7 @@ NAMES = [
     *("generation_parameters", "generate_kwargs", "parameters", "options", "inputs"),
     *("use_cache", "wait_for_model", "file", "model", "stream", "response_format"),
 ]
-TUNED = {
+TUNED: dict[str, Any] = {
     "derandomize": True,
     "deadline": None,
     "database": None,

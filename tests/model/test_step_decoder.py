@@ -185,7 +185,7 @@ def test_chunks_with_prompts_of_other_lengths_do_not_see_each_other(
     together += [decoder.step(state, row)[0] for row in tokens]
     for i, prompt in enumerate(PROMPTS):
         assert observations[i][1].shape == (len(prompt), rw.D_MODEL)
-        expected = alone(decoder, encoded[i : i + 1], prompt, tokens[:, i])
+        expected = alone(decoder, encoded[i : i + 1], prompt, tokens[:, i].tolist())
         close(np.array(together)[:, i], expected)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
         special = [] if mode == "times" else [model.tokenizer.timestamp_begin - 1]
         prompt = [*goldens["task"], *special]
         for case, golden in answers.items():
-            given = {
+            given: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in goldens["cases"][case].items()
             }

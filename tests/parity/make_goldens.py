@@ -18,6 +18,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -162,7 +163,7 @@ def demo_model() -> None:
 
 def warpers() -> None:
     """Write the probabilities that HF's warpers leave."""
-    arrays = warped_by_hf()
+    arrays: dict[str, Any] = {**warped_by_hf()}
     TARGET.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(TARGET / "warpers.npz", **arrays)
     print(f"warpers: {len(arrays)} arrays")

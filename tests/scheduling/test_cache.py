@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,7 +31,7 @@ LONG = tones_file(40, 20, 30)
 
 
 @pytest.fixture
-def engine(model: FakeModel):
+def engine(model: FakeModel) -> Iterator[Engine]:
     with Engine(small_config(cache_bytes=2**20, prepare_threads=2), model=loaded(model)) as engine:
         model.forget()
         yield engine
