@@ -25,21 +25,13 @@ class WhisperTokenizer:
     """The tokenizer of one model. Read-only, so threads may share it.
 
     Attributes:
-<<<<<<< HEAD
-        languages: Codes that the vocabulary has a token for; only "en" without such tokens.
-        tasks: What the vocabulary has a token for; only transcribe without such tokens.
-        end_of_text: The token that ends an answer; every text token is below it.
-        start_of_transcript: The token that starts each answer's prompt.
-        no_speech: The token of a chunk without speech; None where there is none.
-        timestamp_begin: The token of 0.00 s; every token from here on is a time.
-        num_tokens: Tokens in the vocabulary, special ones included.
-=======
         languages: Codes of the languages that have a token; only "en" if none has.
         tasks: Tasks that have a token; only transcribe if none has.
         end_of_text: The token that ends the text; the ids of text tokens are below it.
+        start_of_transcript: The token that starts the transcript, in every prompt.
+        no_speech: The token of a chunk without speech; None if the vocabulary has none.
         timestamp_begin: The timestamp token of 0.00 s; all ids from here on are timestamps.
         num_tokens: Number of tokens in the vocabulary, including special ones.
->>>>>>> prosea
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
@@ -92,13 +84,8 @@ class WhisperTokenizer:
         ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
         return tuple(number for number in ids if number < self.end_of_text)
 
-<<<<<<< HEAD
     def decode(self, tokens: Iterable[int]) -> str:
-        """Return the text of tokens, without special tokens and times."""
-=======
-    def decode(self, tokens: list[int]) -> str:
         """Return the text of the tokens; special tokens and timestamps are dropped."""
->>>>>>> prosea
         return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
 
     def _find(self, *names: str) -> int | None:
