@@ -8,7 +8,7 @@ the answer together.
 
 from .audio.decode import declared_duration_s
 from .config import EngineConfig, split_commas
-from .decoding.parameters import PARAMETERS, GenerationParameters
+from .decoding.parameters import PARAMETERS, GenerationParameters, Parameter
 from .engine import Engine, State
 from .errors import (
     AudioTooLong,
@@ -31,6 +31,9 @@ from .model.loading import LoadedModel
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
+from .tuning import Measured as MeasuredSetup
+from .tuning import Setup as TuningSetup
+from .tuning import tune
 from .types import (
     Segment,
     Task,
@@ -54,10 +57,12 @@ __all__ = [
     "InvalidAudio",
     "InvalidOption",
     "LoadedModel",
+    "MeasuredSetup",
     "ModelError",
     "NotReady",
     "OnSegment",
     "Overloaded",
+    "Parameter",
     "Refused",
     "Request",
     "RequestError",
@@ -68,10 +73,12 @@ __all__ = [
     "Timings",
     "TranscribeOptions",
     "Transcript",
+    "TuningSetup",
     "UnknownModel",
     "UnsupportedOption",
     "VadMode",
     "WorkerStats",
     "declared_duration_s",
     "split_commas",
+    "tune",
 ]

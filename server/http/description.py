@@ -9,8 +9,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from ...engine import PARAMETERS, Task, VadMode
-from ...engine.decoding.parameters import Parameter
+from ...engine import PARAMETERS, Parameter, Task, VadMode
 from .fields import IDLE
 from .openai import FORMATS_OF_ANSWERS
 
