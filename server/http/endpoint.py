@@ -79,7 +79,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
-View = Callable[[], Response]
+View = Callable[[Gateway], Response]
 ToResponse = Callable[[BaseException], Response]
 
 
@@ -150,7 +150,7 @@ class ViewEndpoint:
         """Answer one request."""
         try:
             self._gateway.authenticate(Request(scope).headers)
-            response = self._view()
+            response = self._view(self._gateway)
         except TalkmillError as error:
             response = self._to_response(error)
         await response(scope, receive, send)
