@@ -21,7 +21,7 @@ from .auth import Access
 from .config import ServerConfig
 from .gateway import Gateway
 from .http.app import make_app
-from .http.listener import HttpDoor
+from .http.listener import HttpListener
 from .metrics import Metrics
 from .service import TranscriptionService
 
@@ -68,7 +68,7 @@ class Server:
             ]
         )
         self._gateway = Gateway(self.engine, access, Metrics(self.engine))
-        self._http: HttpDoor | None = None
+        self._http: HttpListener | None = None
         self._watching: asyncio.Task[None]
         service = TranscriptionService(self._gateway, config)
         pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
@@ -90,7 +90,7 @@ class Server:
             raise OSError(f"cannot listen on {address}: {error}") from error
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
-            self._http = HttpDoor(app, self._config.host, self._config.http_port)
+            self._http = HttpListener(app, self._config.host, self._config.http_port)
             self.http_port = self._http.port
         self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
         await self._set_health(_NOT_SERVING)
