@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ...engine import PARAMETERS, Parameter, Task, VadMode
-from .fields import IDLE
+from .fields import WITHOUT_EFFECT
 from .openai import FORMATS_OF_ANSWERS
 
 Json = dict[str, Any]
@@ -145,7 +145,7 @@ def _huggingface_operation() -> Json:
         "task": {"enum": [task.value for task in Task]},
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
         "vad": {"enum": [mode.value for mode in VadMode]},
-        **{name: {"description": f"Has no effect: {why}."} for name, why in IDLE.items()},
+        **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
     parameters = {
