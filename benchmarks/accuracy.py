@@ -34,13 +34,12 @@ from benchmarks.comparison import (
     run_rounds,
     talkmill,
 )
-from benchmarks.corpus import DIGITS, SPEECH, find_manifest, read
+from benchmarks.corpus import DEMO_FOLDER, DIGITS, SPEECH, find_manifest, read
 from benchmarks.load import Load
 from benchmarks.metrics import figures
 from benchmarks.peers import Result, running
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.workloads import Clip
-from talkmill.engine.model.files import find_model
 from training.scoring import edit_distance
 
 _HEAD = ("engine", "timestamps", "WER %", "sample's WER %", "agrees %", "RTFx", "tokens")
@@ -50,10 +49,9 @@ def make_clips(name: str, root: Path, corpus: Path | None, num_clips: int) -> li
     """Return the model's clips; the bundled sample is the last one of the demo model's."""
     if name != DEMO:
         return workloads.commands(root, find_manifest(corpus, SPEECH), num_clips)
-    folder = find_model(DEMO).folder
-    sample = folder / "sample.flac"
+    sample = DEMO_FOLDER / "sample.flac"
     duration_s = len(read(sample)) / 16_000
-    text = " ".join((folder / "sample.txt").read_text("utf-8").split())
+    text = " ".join((DEMO_FOLDER / "sample.txt").read_text("utf-8").split())
     clips = workloads.digits(root, find_manifest(corpus, DIGITS), num_clips)
     return [*clips, Clip(str(sample), duration_s, text)]
 

@@ -12,10 +12,10 @@ from rich.progress import Progress
 
 from benchmarks import ggml, hf
 from benchmarks.baselines.protocol import Options, Setup
+from benchmarks.corpus import DEMO_FOLDER
 from benchmarks.load import Load
 from benchmarks.peers import Peer, PeerFailed, Result
 from benchmarks.shapes import SHAPES, build_model
-from talkmill.engine.model.files import find_model
 
 DEMO = "demo"
 _errors = Console(stderr=True)
@@ -71,7 +71,7 @@ def get_model(name: str, folder: Path, num_tokens: int, quantization: str = "int
     if target.exists():
         return target
     if name == DEMO:
-        return Path(shutil.copytree(find_model(DEMO).folder, target))
+        return Path(shutil.copytree(DEMO_FOLDER, target))
     return build_model(target, SHAPES[name], quantization, num_tokens=num_tokens)
 
 

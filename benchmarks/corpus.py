@@ -9,10 +9,17 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
-from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
-from talkmill.engine.model.files import find_model
-from talkmill.engine.types import Samples
+import talkmill.engine
+from benchmarks.baselines.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import decode_audio
+
+Samples = NDArray[np.float32]
+"""Mono float32 audio at 16 kHz, shape (num_samples,), in -1 to 1."""
+
+DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
+"""The embedded model, with its recording `sample.flac` and the words in it, `sample.txt`."""
 
 # Beside the repository, where they may be absent.
 MANIFESTS = Path(__file__).parents[2] / "shared" / "speech"
@@ -82,8 +89,8 @@ def read(path: Path) -> Samples:
 def speech(manifest: Path | None, seed: int = 0) -> Iterator[Samples]:
     """Yield recordings without end, in an order that depends on the seed."""
     rng = np.random.default_rng(seed)
-    demo = find_model("demo").folder / "sample.flac"
-    paths = [recording.path for recording in read_manifest(manifest)] if manifest else [demo]
+    sample = DEMO_FOLDER / "sample.flac"
+    paths = [recording.path for recording in read_manifest(manifest)] if manifest else [sample]
     while True:
         for number in rng.permutation(len(paths)):
             yield read(paths[number])

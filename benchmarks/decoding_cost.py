@@ -30,15 +30,15 @@ import click
 import ctranslate2
 import numpy as np
 
+from benchmarks.baselines.audio import SAMPLE_RATE
+from benchmarks.corpus import DEMO_FOLDER, read
 from benchmarks.report import finish, median_ratio, print_table, stamp, time_interleaved
 from benchmarks.shapes import END_OF_TEXT, FIRST_TIMESTAMP, PROMPT, SHAPES, build_model
 from talkmill.engine import GenerationParameters, Task
-from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
 from talkmill.engine.audio.features import CHUNK_FRAMES, log_mel
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.model.files import find_model
 from talkmill.engine.model.protocol import EncoderOutput
 from talkmill.engine.model.runtime import Runtime
 from talkmill.engine.model.tokenizer import WhisperTokenizer
@@ -126,7 +126,7 @@ def cases(num_tokens: int) -> dict[str, Case]:
 def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens: int) -> Bench:
     """Load a model, built in `folder` unless it is the demo's, and encode one batch of audio."""
     if name == "demo":
-        folder = find_model("demo").folder
+        folder = DEMO_FOLDER
         tokenizer = WhisperTokenizer(folder / "tokenizer.json", is_multilingual=True)
         vocabulary = Vocabulary(tokenizer.end_of_text, tokenizer.timestamp_begin)
         prompt = tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)
@@ -138,8 +138,7 @@ def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens:
     direct = ctranslate2.models.Whisper(
         str(folder), compute_type="int8", inter_threads=1, intra_threads=threads
     )
-    with (find_model("demo").folder / "sample.flac").open("rb") as file:
-        samples = np.concatenate(list(decode_audio(file, 60.0, lambda _: None)))
+    samples = read(DEMO_FOLDER / "sample.flac")
     shifts = [row * SAMPLE_RATE // 2 for row in range(num_rows)]
     features = np.stack([log_mel(np.roll(samples, shift), model.n_mels) for shift in shifts])
     encoded = model.encode(features)

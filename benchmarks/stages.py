@@ -28,10 +28,10 @@ import av
 import click
 import numpy as np
 
-from benchmarks.corpus import read
+from benchmarks.baselines.audio import SAMPLE_RATE
+from benchmarks.corpus import DEMO_FOLDER, Samples, read
 from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
 from talkmill.engine import GenerationParameters, Task, VadMode
-from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import HOP_SAMPLES, log_mel
 from talkmill.engine.audio.preparation import AudioReport, Preparation
 from talkmill.engine.decoding.plan import make_plan
@@ -39,7 +39,6 @@ from talkmill.engine.model.files import find_model
 from talkmill.engine.model.runtime import Runtime
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.model.whisper_ct2 import CTranslate2Model
-from talkmill.engine.types import Samples
 
 STAGES = ("decode", "vad", "features")
 BATCHES = (1, 8)
@@ -83,7 +82,7 @@ def read_recordings(corpus: Path | None, min_s: float) -> list[Samples]:
         min_s: They are repeated if they are shorter.
     """
     if corpus is None:
-        paths = [find_model("demo").folder / "sample.flac"]
+        paths = [DEMO_FOLDER / "sample.flac"]
     else:
         with corpus.open(encoding="utf-8", newline="") as file:
             paths = [corpus.parent / row["file"] for row in csv.DictReader(file, delimiter="\t")]

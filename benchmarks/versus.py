@@ -127,7 +127,7 @@ def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[E
     ]
 
 
-def contest(
+def compare(
     name: str, entries: list[Entry], clips: list[Clip], given: dict[str, Any]
 ) -> dict[str, Any]:
     """Run one model's engines, and return its part of the result."""
@@ -213,7 +213,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
             root = Path(folder)
             clips = make_clips(given["workload"], name, root, corpus, given["meeting_s"])
             model = get_model(name, root, num_tokens)
-            results[name] = contest(name, make_entries(machine, model, given), clips, given)
+            results[name] = compare(name, make_entries(machine, model, given), clips, given)
     finish("versus", {"stamp": started, "models": results}, record)
 
 

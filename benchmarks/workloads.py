@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.baselines.audio import SAMPLE_RATE
 from benchmarks.corpus import (
+    DEMO_FOLDER,
+    Samples,
     digit_word,
     is_test_digit,
     read,
@@ -22,9 +25,6 @@ from benchmarks.corpus import (
     speech,
     write_flac,
 )
-from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.model.files import find_model
-from talkmill.engine.types import Samples
 
 NUM_CLIENTS = 32
 COMMAND_S = (1.0, 6.0)
@@ -69,8 +69,8 @@ def digits(folder: Path, corpus: Path | None, num_clips: int = 64, seed: int = 1
     recordings = read_manifest(corpus) if corpus else []
     recordings = [recording for recording in recordings if is_test_digit(recording)]
     if not recordings:
-        demo = find_model("demo").folder
-        samples, text = read(demo / "sample.flac"), (demo / "sample.txt").read_text("utf-8")
+        samples = read(DEMO_FOLDER / "sample.flac")
+        text = (DEMO_FOLDER / "sample.txt").read_text("utf-8")
         return [_write(folder / "digits-0.flac", samples, " ".join(text.split()))]
     speakers = sorted({recording.path.stem.split("_")[1] for recording in recordings})
     rng = np.random.default_rng(seed)
