@@ -1,22 +1,24 @@
-"""How fast is talkmill on a GPU? Everything in one command, under 8 minutes on one H100.
+r"""How fast is talkmill on a GPU? Everything in one command, under 8 minutes on one H100.
 
     python -m benchmarks.gpu [--record]
+    # A trial run without a GPU:
     python -m benchmarks.gpu --shapes tiny --device cpu --compute-types int8 --sweep 2x4 \
-        --clients 2 --meeting-s 45 --seconds 4          # tries the script where no GPU is
+        --clients 2 --meeting-s 45 --seconds 4
 
-Theory. A GPU wants large batches and never to wait. talkmill takes chunks of many files at once,
-while its CPU stage decodes, detects speech and computes features; faster-whisper's batched pipeline
-does so for one file, and the GPU waits while the CPU works. The aim for large-v3-turbo on one H100
-is 1,000 times real time with speech detection on, 3 times faster-whisper's batched pipeline, and
-the model at work for 90 % of the time.
+Theory. A GPU is fast with large batches and without idle time. talkmill batches chunks of many
+files while its CPU stage decodes, detects speech and computes features of others; faster-whisper's
+batched pipeline takes one file at a time, and the GPU is idle while the CPU works. The aim for
+large-v3-turbo on one H100 with speech detection is 1,000 times real time, 3 times faster-whisper's
+batched pipeline, and a model that is busy for 90 % of the time.
 
-For each shape and compute type: long files (`meeting`, 100 tokens a chunk, speech detection on) and
-short ones (`commands`, 12 tokens), talkmill through gRPC from FLAC, faster-whisper as a library.
-First a sweep over workers and batch size chooses talkmill's topology; last a batch that is too
-large for the memory shows what becomes of the requests. "model" is the time that the model takes of
-the workers' time. What does not fit into the budget becomes a row that says so.
+For each shape and compute type: long files (`meeting`, 100 tokens a chunk, with speech detection)
+and short ones (`commands`, 12 tokens), in FLAC, to talkmill through gRPC and to faster-whisper as a
+library. The first step is a sweep over workers and batch size, which chooses talkmill's topology.
+The last step is a batch that is too large for the memory: how many requests fail, and how. "model"
+is the share of the workers' time that the model takes. Steps for which the budget does not suffice
+are rows that say so.
 
-CTranslate2 wants CUDA 12's cuBLAS and cuDNN 9. Where nothing can be downloaded, set
+CTranslate2 needs CUDA 12's cuBLAS and cuDNN 9. If nothing can be downloaded, set
 BENCHMARKS_SAME_ENVIRONMENT=1: faster-whisper then runs in talkmill's own environment.
 """
 
@@ -66,7 +68,7 @@ def show(rows: dict[str, Row | str]) -> None:
 
 
 def gpus() -> list[str]:
-    """Return the GPUs with their memory and driver; empty without any."""
+    """Return the name, memory and driver of each GPU; empty if there is none."""
     if not shutil.which("nvidia-smi"):
         return []
     fields = "--query-gpu=name,memory.total,driver_version"
@@ -81,21 +83,26 @@ def gpus() -> list[str]:
 @click.option("--compute-types", default="float16,int8_float16", show_default=True)
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True)
 @click.option(
-    "--sweep", default="1x32,2x16,2x32,3x32,2x64", show_default=True, help="WORKERSxBATCH."
+    "--sweep", default="1x32,2x16,2x32,3x32,2x64", show_default=True, help="WORKERSxBATCH_SIZE."
 )
-@click.option("--batch-sizes", default="16,32", show_default=True, help="Of faster-whisper.")
-@click.option("--clients", default=16, show_default=True, help="Long files at once.")
-@click.option("--files", default=8, show_default=True, help="Long files there are.")
-@click.option("--meeting-s", default=600.0, show_default=True, help="Of each.")
-@click.option("--seconds", default=10.0, show_default=True, help="Of each closed loop.")
-@click.option("--threads", default=16, show_default=True, help="Of faster-whisper on the CPU.")
 @click.option(
-    "--budget-s", default=420.0, show_default=True, help="Only the last step starts later."
+    "--batch-sizes", default="16,32", show_default=True, help="Batch sizes of faster-whisper."
+)
+@click.option("--clients", default=16, show_default=True, help="Long files in progress at once.")
+@click.option("--files", default=8, show_default=True, help="Distinct long files.")
+@click.option("--meeting-s", default=600.0, show_default=True, help="Length of each long file.")
+@click.option("--seconds", default=10.0, show_default=True, help="Duration of each closed loop.")
+@click.option("--threads", default=16, show_default=True, help="CPU threads of faster-whisper.")
+@click.option(
+    "--budget-s",
+    default=420.0,
+    show_default=True,
+    help="Only the last step starts after this time.",
 )
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, **given: Any) -> None:
-    """Print talkmill beside faster-whisper on a GPU."""
+    """Print the speed of talkmill and faster-whisper on a GPU."""
     started = stamp(**given, gpus=gpus())
     source = find_manifest(corpus, SPEECH)
     with tempfile.TemporaryDirectory() as folder:

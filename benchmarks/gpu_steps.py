@@ -23,20 +23,20 @@ from benchmarks.workloads import Clip
 from talkmill.engine import Timings
 from talkmill.server import Client
 
-# By default talkmill looks for speech in short files too, and takes them whole if there is any;
-# faster-whisper would cut them, and lose some with their tokens: not the same load.
+# Default speech detection: talkmill then takes a short file with speech as a whole. With detection
+# on, faster-whisper would cut short files and drop some with their tokens: a different load.
 _SHORT = Options(max_new_tokens=workloads.COMMAND_TOKENS)
 _LONG = Options(vad=True)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One load on one engine.
+    """The result of one load on one engine.
 
     Attributes:
-        figures: Of the answers.
-        model_share: Of the workers' time, spent in the model; None for peers.
-        error: The commonest, if any.
+        figures: Speed, latency and counts.
+        model_share: Share of the workers' time spent in the model; None for peers.
+        error: The most frequent error; empty without errors.
     """
 
     figures: Figures
@@ -46,16 +46,16 @@ class Row:
 
 @dataclass
 class Bench:
-    """What all steps share.
+    """The state that all steps share.
 
     Attributes:
         given: The command's options.
-        root: Holds models and audio.
-        long: Clips of the meeting.
-        short: Clips of the commands.
-        started_s: Instant.
-        rows: Results, or why there is none, by name.
-        best: Workers and batch size of talkmill.
+        root: Folder with the models and audio.
+        long: Clips of the workload `meeting`.
+        short: Clips of the workload `commands`.
+        started_s: Instant of `time.monotonic` at which the budget began.
+        rows: By name, the result of each step, or why there is none.
+        best: Workers and batch size that are fastest for talkmill.
     """
 
     given: dict[str, Any]
@@ -68,11 +68,11 @@ class Bench:
 
     @property
     def left_s(self) -> float:
-        """Seconds of the budget."""
+        """Seconds left of the budget."""
         return float(self.given["budget_s"]) - (time.monotonic() - self.started_s)
 
     def step(self, name: str, job: Callable[[], Row], *, is_last: bool = False) -> None:
-        """Run one step, unless the time is up; what fails becomes a row with the reason."""
+        """Run one step; if it fails or the budget is spent, its row is the reason."""
         if self.left_s <= 0 and not is_last:
             self.rows[name] = f"the budget of {self.given['budget_s']:g} s was spent"
             return
@@ -85,7 +85,7 @@ class Bench:
 
 @contextmanager
 def talkmill_server(machine: Machine, model: Path, topology: tuple[int, int]) -> Iterator[str]:
-    """Give the address of a server with so many workers and chunks in a batch."""
+    """Yield the address of a server with `topology`: workers and batch size."""
     workers, batch_size = topology
     arguments = ["--workers-per-device", str(workers), "--max-batch-size", str(batch_size)]
     with running_server(machine.setup(model, arguments=arguments)) as (_, address, _):
@@ -95,7 +95,7 @@ def talkmill_server(machine: Machine, model: Path, topology: tuple[int, int]) ->
 def run_talkmill(
     address: str, clips: Sequence[Clip], load: Load, options: Options, workers: int
 ) -> Row:
-    """Put a load on a server; see how much of the time its model was at work."""
+    """Return the figures of a load on a server, and the share of time that its model was busy."""
     asked = to_talkmill(options)
     timings: list[Timings] = []
     with Client(address) as client:
@@ -109,15 +109,15 @@ def run_talkmill(
         wall_s, answers = run_load(load, ask, len(clips))
     result = Result(wall_s, 0.0, answers)
     model_s = sum(one.encode_s + one.generate_s for one in timings)
-    return Row(figures([result], clips), model_s / wall_s / workers, _commonest(result))
+    return Row(figures([result], clips), model_s / wall_s / workers, _most_frequent_error(result))
 
 
-def _commonest(result: Result) -> str:
+def _most_frequent_error(result: Result) -> str:
     return next((error for error, _ in result.errors.most_common(1)), "")
 
 
 def sweep(bench: Bench, machine: Machine, model: Path, name: str) -> None:
-    """Find the topology with which talkmill is fastest on long files."""
+    """Set `bench.best` to the topology with which talkmill is fastest on long files."""
     speeds: dict[tuple[int, int], float] = {}
     for text in bench.given["sweep"].split(","):
         workers, batch_size = map(int, text.split("x"))
@@ -143,7 +143,7 @@ def _short_load(bench: Bench) -> Load:
 
 
 def compare(bench: Bench, machine: Machine, model: Path, name: str) -> None:
-    """Run talkmill, and then faster-whisper, on both loads."""
+    """Run talkmill, then faster-whisper, on both loads."""
     workers = bench.best[0]
     try:
         with talkmill_server(machine, model, bench.best) as address:
@@ -177,13 +177,13 @@ def _peer_step(bench: Bench, peer: Peer, name: str, options: Options, kind: str)
     def job() -> Row:
         manifest = workloads.write_manifest(bench.root / "clips.json", clips)
         result = peer.run(manifest, load, options)
-        return Row(figures([result], clips), error=_commonest(result))
+        return Row(figures([result], clips), error=_most_frequent_error(result))
 
     bench.step(name + ", faster-whisper", job)
 
 
 def out_of_memory(bench: Bench, machine: Machine, model: Path, name: str) -> None:
-    """See what becomes of requests when a batch is too large for the memory."""
+    """Count the requests that fail when a batch is too large for the memory."""
     row_name = f"{name}, out of memory, batch 512"
     if machine.device == "cpu":
         bench.rows[row_name] = "needs a GPU"
@@ -191,7 +191,7 @@ def out_of_memory(bench: Bench, machine: Machine, model: Path, name: str) -> Non
 
     def job() -> Row:
         with talkmill_server(machine, model, (1, 512)) as address:
-            # As many chunks at once as a batch holds; no file is sent again.
+            # Enough chunks at once to fill a batch; each file is sent once.
             load = Load("closed", num_clients=24, duration_s=0.05)
             return run_talkmill(address, bench.long, load, _LONG, 1)
 
