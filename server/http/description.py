@@ -61,24 +61,16 @@ class Operation:
 def operations() -> list[Operation]:
     """Return every operation; the first path that matches a request gets it."""
     huggingface = _huggingface_operation()
+    transcriptions = _openai_operation(Task.TRANSCRIBE)
+    translations = _openai_operation(Task.TRANSLATE)
     model = "The model that is served."
     metrics = _read("Metrics in Prometheus's text format.", _TEXT, "text/plain")
     description = _public("This description, as OpenAPI.", {"type": "object"})
     page = _public("This description, as a page.", _TEXT, "text/html")
     return [
         *(Operation("POST", path, "transcribe", huggingface) for path in _HUGGINGFACE_PATHS),
-        Operation(
-            "POST",
-            "/v1/audio/transcriptions",
-            "openai_transcriptions",
-            _openai_operation(Task.TRANSCRIBE),
-        ),
-        Operation(
-            "POST",
-            "/v1/audio/translations",
-            "openai_translations",
-            _openai_operation(Task.TRANSLATE),
-        ),
+        Operation("POST", "/v1/audio/transcriptions", "openai_transcriptions", transcriptions),
+        Operation("POST", "/v1/audio/translations", "openai_translations", translations),
         Operation("GET", "/v1/models", "openai_models", _read(model, _object(data=_list({})))),
         Operation("GET", "/models", "models", _read(model, _list({}))),
         Operation("GET", "/health", "health", _health("Whether the server accepts requests.")),
@@ -184,10 +176,7 @@ def _huggingface_operation() -> Json:
     answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
-        "parameters": [
-            _boolean_header("x-use-cache", True),
-            _boolean_header("x-wait-for-model", False),
-        ],
+        "parameters": [_boolean("x-use-cache", True), _boolean("x-wait-for-model", False)],
         "requestBody": {
             "required": True,
             "content": {
@@ -256,7 +245,8 @@ def _health(meaning: str) -> Json:
     return {"summary": meaning, "security": [], "responses": {"200": answer, "503": answer}}
 
 
-def _boolean_header(name: str, default: bool) -> Json:
+def _boolean(name: str, default: bool) -> Json:
+    """Return a header parameter."""
     schema = {"enum": ["true", "false"], "default": str(default).lower()}
     return {"name": name, "in": "header", "schema": schema}
 
