@@ -33,9 +33,7 @@ from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
-from .tuning import Measured as MeasuredSetup
-from .tuning import Setup as TuningSetup
-from .tuning import tune
+from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
     Segment,
     Task,

@@ -32,6 +32,10 @@ _ERRORS = {
 _TEXT: Json = {"type": "string"}
 _SECONDS: Json = {"type": "number", "description": "Seconds from the start of the audio."}
 _MODEL_IN_PATH: Json = {"name": "model", "in": "path", "required": True, "schema": _TEXT}
+_CALL_HEADERS: list[Json] = [
+    {"name": name, "in": "header", "schema": {"enum": ["true", "false"], "default": default}}
+    for name, default in (("x-use-cache", "true"), ("x-wait-for-model", "false"))
+]
 _HUGGINGFACE_PATHS = (
     "/",
     "/models/{model}/pipeline/automatic-speech-recognition",
@@ -67,6 +71,7 @@ def operations() -> list[Operation]:
     metrics = _read("Metrics in Prometheus's text format.", _TEXT, "text/plain")
     description = _public("This description, as OpenAPI.", {"type": "object"})
     page = _public("This description, as a page.", _TEXT, "text/html")
+    live = _public("Whether the process responds.", _object(status=_TEXT))
     return [
         *(Operation("POST", path, "transcribe", huggingface) for path in _HUGGINGFACE_PATHS),
         Operation("POST", "/v1/audio/transcriptions", "openai_transcriptions", transcriptions),
@@ -74,7 +79,7 @@ def operations() -> list[Operation]:
         Operation("GET", "/v1/models", "openai_models", _read(model, _object(data=_list({})))),
         Operation("GET", "/models", "models", _read(model, _list({}))),
         Operation("GET", "/health", "health", _health("Whether the server accepts requests.")),
-        Operation("GET", "/live", "live", _health("Whether the process responds.")),
+        Operation("GET", "/live", "live", live),
         Operation("GET", "/metrics", "metrics", metrics),
         Operation("GET", "/openapi.json", "description", description),
         Operation("GET", "/docs", "page", page),
@@ -176,7 +181,7 @@ def _huggingface_operation() -> Json:
     answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
-        "parameters": [_boolean("x-use-cache", True), _boolean("x-wait-for-model", False)],
+        "parameters": _CALL_HEADERS,
         "requestBody": {
             "required": True,
             "content": {
@@ -200,6 +205,7 @@ def _openai_operation(task: Task) -> Json:
             "model": {**_TEXT, "description": "The model served, or whisper-1 for any."},
             "language": _TEXT,
             "prompt": _TEXT,
+            "vad": {"enum": [mode.value for mode in VadMode]},
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
             "timestamp_granularities[]": _list({"enum": ["segment"]}),
@@ -213,6 +219,7 @@ def _openai_operation(task: Task) -> Json:
     details = _object(message=_TEXT, type=_TEXT, param={}, code={})
     return {
         "summary": f"{task.value.capitalize()}, as OpenAI's API does",
+        "parameters": _CALL_HEADERS,
         "requestBody": {
             "required": True,
             "content": {"multipart/form-data": {"schema": form}},
@@ -243,12 +250,6 @@ def _read(meaning: str, schema: Json, media_type: str = "application/json") -> J
 def _health(meaning: str) -> Json:
     answer = _content(_object(status=_TEXT))
     return {"summary": meaning, "security": [], "responses": {"200": answer, "503": answer}}
-
-
-def _boolean(name: str, default: bool) -> Json:
-    """Return a header parameter."""
-    schema = {"enum": ["true", "false"], "default": str(default).lower()}
-    return {"name": name, "in": "header", "schema": schema}
 
 
 def _content(schema: Json) -> Json:
