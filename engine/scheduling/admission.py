@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import Future, InvalidStateError
-from types import TracebackType
 
 from ..errors import NotReady, Overloaded
 
@@ -31,12 +30,7 @@ class Permit:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release itself."""
         self.release()
 
