@@ -31,11 +31,11 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the top-level packages that a module imports."""
+    """Yield the top-level packages that a module imports by name, not relatively."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.split(".")[0]
 
 
@@ -66,6 +66,12 @@ def test_only_the_server_and_the_stubs_import_grpc(package: str) -> None:
 
     assert folders
     assert folders <= {"server", "proto"}
+
+
+def test_imports_inside_the_package_are_relative() -> None:
+    own = {"talkmill", "engine", "server", "proto"}  # the folders' names work from the root only
+
+    assert {name_of(path) for path in MODULES if own & set(imports(path))} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
