@@ -1,24 +1,17 @@
-"""What holds for the whole repository."""
+"""Rules for the source as a whole: imports, exports, and the length of functions."""
 
 from __future__ import annotations
 
 import ast
 import importlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from talkmill.engine.decoding.parameters import parameter_table
-from talkmill.server import BackgroundServer, ServerConfig
-from talkmill.server.settings import settings_table
-
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("server/**/*.py")])
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 MAX_FUNCTION_LINES = 60
 
 
@@ -88,41 +81,3 @@ def test_no_function_is_long(path: Path) -> None:
     }
 
     assert long == {}
-
-
-def test_readme_shows_each_setting() -> None:
-    section = README.partition("\n## Configuration\n")[2].partition("\n## ")[0]
-    table = "".join(re.findall(r"^\|.*\n", section, re.MULTILINE))
-
-    assert table == settings_table(ServerConfig)
-
-
-def test_readme_lists_each_module() -> None:
-    unnamed = {
-        name_of(path)
-        for path in MODULES
-        if path.stem not in {"__init__", "__main__"} and path.name not in README
-    }
-
-    assert unnamed == set()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BackgroundServer]:
-    with BackgroundServer(ServerConfig(port=0, http_port=0)) as server:
-        yield server
-
-
-@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
-def test_python_in_the_readme_runs(
-    number: int, server: BackgroundServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", server.address)
-    source = source.replace("http://127.0.0.1:8000", server.http_address)
-
-    exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
-
-
-def test_readme_shows_each_generation_parameter() -> None:
-    assert parameter_table() in README
