@@ -33,8 +33,9 @@ from benchmarks import workloads
 from benchmarks.baselines.talkmill.run import running_server
 from benchmarks.comparison import Machine, get_model
 from benchmarks.corpus import SPEECH, find_manifest
+from benchmarks.random_weights import Shape
 from benchmarks.report import finish, print_table, stamp
-from benchmarks.shapes import PROMPT, SHAPES, START, Shape
+from benchmarks.shapes import PROMPT, SHAPES, START
 from talkmill.engine import TranscribeOptions
 from talkmill.server import Client
 

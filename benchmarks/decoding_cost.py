@@ -22,7 +22,7 @@ import functools
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,10 +154,10 @@ def run_plan(bench: Bench, plan: DecodePlan) -> None:
             ExactTask(bench.prompt, plan, plan.seed or 0, chunk, lambda: True)
             for chunk in range(bench.num_rows)
         ]
-        answers = bench.model.exact_lane(bench.vocabulary).run(bench.encoded, tasks)
+        found = bench.model.exact_lane(bench.vocabulary).run(bench.encoded, tasks)
     else:
-        answers = bench.model.generate(bench.encoded, prompts, plan)
-    _check(answers, bench)
+        found = bench.model.generate(bench.encoded, prompts, plan)
+    _check([hypothesis.tokens for hypothesis in found], bench)
 
 
 def run_direct(bench: Bench, plan: DecodePlan) -> None:
@@ -177,7 +177,7 @@ def run_direct(bench: Bench, plan: DecodePlan) -> None:
     _check([result.sequences_ids[0] for result in results], bench)
 
 
-def _check(answers: list[list[int]], bench: Bench) -> None:
+def _check(answers: Sequence[Sequence[int]], bench: Bench) -> None:
     lengths = {len(answer) for answer in answers}
     if len(answers) != bench.num_rows or lengths != {bench.num_tokens}:
         raise RuntimeError(f"{len(answers)} answers of {lengths} tokens: not a fair comparison")

@@ -1,9 +1,9 @@
 """Audio in, transcript out. Knows nothing of gRPC.
 
-The way of a request, in the order of the modules: `engine` admits it, `feeder` gives it to
-`prepare` (`audio` -> `vad` -> `chunking` -> `features`) a chunk at a time, `batching` decides what
-goes together, `worker` runs it through `model`, `assembly` reads the tokens, and `request` puts
-the answer together.
+The way of a request: `engine` checks its `options` and admits it, `scheduling.feeder` prepares its
+`audio` a chunk at a time, `scheduling.batcher` decides which chunks go together,
+`scheduling.worker` takes a batch, `scheduling.runner` runs it through the `model`, `transcript`
+reads the tokens, and `scheduling.request` puts the answer together.
 """
 
 from .audio.decode import declared_duration_s
@@ -28,6 +28,8 @@ from .errors import (
     UnsupportedOption,
 )
 from .model.loading import LoadedModel
+from .options import CheckedOptions
+from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
@@ -45,6 +47,7 @@ __all__ = [
     "AudioTooLong",
     "CacheStats",
     "Cancelled",
+    "CheckedOptions",
     "ConfigError",
     "DeadlineExceeded",
     "DeviceLost",
@@ -58,6 +61,7 @@ __all__ = [
     "NotReady",
     "OnSegment",
     "Overloaded",
+    "Permit",
     "Refused",
     "Request",
     "RequestError",

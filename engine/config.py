@@ -1,6 +1,6 @@
-"""What the engine can be told, as frozen data checked once.
+"""The engine's settings: immutable, validated when they are created.
 
-Each field's description is its `--help` text and its row in the README.
+Each field's description is its `--help` text and its row in the table of settings.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ EncoderName = Literal["auto", "ctranslate2", "openvino"]
 
 
 def split_commas(value: object) -> object:
-    """Return the parts of a text as it stands in a variable; anything else as it is."""
+    """Return the parts of a string between commas, without empty ones; other values unchanged."""
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
 
 WindowsS = Annotated[
     tuple[Annotated[float, Field(ge=1, le=30)], ...], BeforeValidator(split_commas)
 ]
-"""Lengths that the encoder's window may have, in seconds."""
+"""Allowed lengths of the encoder's window, in seconds."""
 
 
 def to_frames(windows_s: tuple[float, ...]) -> tuple[int, ...]:
-    """Return windows in frames of 10 ms, the longest last; even, as the encoder halves them."""
+    """Return windows in frames of 10 ms, ascending; even numbers, as the encoder halves them."""
     return tuple(sorted(2 * round(window_s * 50) for window_s in windows_s))
 
 
 class EngineConfig(BaseModel):
-    """Settings of one engine. Zero means: chosen from the machine."""
+    """Settings of one engine. 0 workers, threads or batch size: chosen for this machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,66 +54,72 @@ class EngineConfig(BaseModel):
         "or demo for the embedded one.",
     )
     revision: str | None = Field(
-        None, description="Branch, tag or commit of a hub model. Default: its newest."
+        None, description="Branch, tag or commit of a hub model. Default: the newest one."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where the model runs; auto takes CUDA when there is a GPU."
+        "auto",
+        description="Device that runs the model; auto uses CUDA if there is a GPU, else the CPU.",
     )
     device_index: Annotated[tuple[int, ...], BeforeValidator(split_commas)] = Field(
-        (0,), min_length=1, description="GPUs to use, separated by commas; each holds one replica."
+        (0,),
+        min_length=1,
+        description="Indexes of the GPUs to use, separated by commas; each runs one replica.",
     )
     compute_type: ComputeType = Field(
         "auto",
-        description="Number type of the computation; auto takes float16 on GPUs that have it "
+        description="Number type to compute with; auto uses float16 on GPUs that support it "
         "and int8 on CPUs.",
     )
     encoder: EncoderName = Field(
         "auto",
-        description="What runs the encoder on a CPU; auto takes OpenVINO where it is installed "
-        "and a try at start-up finds it clearly faster.",
+        description="Library that runs the encoder on a CPU; auto uses OpenVINO if it is installed "
+        "and a measurement at start-up finds it at least 1.2 times as fast as CTranslate2.",
     )
     workers_per_device: int = Field(
         0,
         ge=0,
         le=64,
-        description="Batches in the works at once on each device. 0: up to 4 on a CPU, "
-        "one per core; 2 on a GPU.",
+        description="Batches that run at the same time on each device. 0: on a CPU one per core, "
+        "at most 4; on a GPU 2.",
     )
     threads_per_worker: int = Field(
-        0, ge=0, le=256, description="CPU threads of each worker. 0: the cores, shared out evenly."
+        0,
+        ge=0,
+        le=256,
+        description="CPU threads of each worker. 0: the cores divided by the number of workers.",
     )
     encoder_windows_s: WindowsS = Field(
         (),
-        description="Lengths that the encoder's window may have, in seconds, separated by commas: "
-        "a chunk takes the least that holds it, the longest is the longest chunk. "
-        "Default: what the model declares; 30 for stock Whisper.",
+        description="Allowed lengths of the encoder's window, in seconds (1 to 30), separated by "
+        "commas. A chunk is padded to the shortest window that holds it; the longest window is "
+        "the longest chunk. Default: what the model declares; 30 for stock Whisper.",
     )
     max_batch_size: int = Field(
         0,
         ge=0,
         le=512,
-        description="Pieces of audio in one batch at most. 0: 8 on a CPU, 4 with windows of "
-        "30 s; 16 on a GPU.",
+        description="Most chunks in one batch. 0: 16 on a GPU; on a CPU 8, or fewer if their "
+        "windows exceed 120 s in total.",
     )
     encoder_batch_size: int = Field(
         0,
         ge=0,
         le=512,
-        description="Pieces of a batch that go through the encoder at once, on a CPU. 0: 1, for "
-        "there the encoder gains nothing from a batch; a GPU takes the whole batch.",
+        description="Most chunks in one call of the encoder, for CPUs only. 0: 1, because "
+        "batching does not speed up the encoder there. A GPU encodes the whole batch at once.",
     )
     max_batch_share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Largest share of a batch that one request takes while others wait.",
+        description="Largest share of a batch that one request may fill while others wait.",
     )
     max_batch_wait_ms: float = Field(
         0.0,
         ge=0,
         le=10_000,
-        description="How long a free worker waits for a fuller batch, from the arrival of the "
-        "oldest piece. 0 takes what is there.",
+        description="How long a free worker waits for a batch to fill, counted from the arrival "
+        "of its oldest chunk, in milliseconds. 0: no wait.",
     )
     prepare_threads: int = Field(
         0,
@@ -123,7 +129,7 @@ class EngineConfig(BaseModel):
         "0: one per core.",
     )
     max_audio_s: float = Field(
-        43_200.0, gt=0, description="Longest audio that one request may decode to, in seconds."
+        43_200.0, gt=0, description="Longest decoded audio of one request, in seconds."
     )
     max_audio_bytes: int = Field(
         2**31, gt=0, description="Largest audio file of one request, in bytes."
@@ -131,13 +137,13 @@ class EngineConfig(BaseModel):
     cache_bytes: int = Field(
         64 * 2**20,
         ge=0,
-        description="Memory for answers to requests that may come again, in bytes. 0: none kept.",
+        description="Memory for the cache of transcripts, in bytes. 0: no cache.",
     )
     max_requests: int = Field(
-        1024, gt=0, description="Requests in the works at once; more are refused as overload."
+        1024, gt=0, description="Most concurrent requests; further ones are refused as overload."
     )
 
     @property
     def window_frames(self) -> tuple[int, ...]:
-        """The windows in frames, the longest last; empty for the model's own."""
+        """The windows in frames of 10 ms, ascending; empty: the model's own."""
         return to_frames(self.encoder_windows_s)

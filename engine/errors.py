@@ -1,19 +1,19 @@
 """Everything that talkmill raises on purpose.
 
 * TalkmillError
-  x RequestError            the caller's fault; sending it again changes nothing
-    + InvalidAudio          nothing that can be decoded
+  x RequestError            the request is invalid; a retry fails again
+    + InvalidAudio          empty, or cannot be decoded
     + AudioTooLong          over the limit on seconds or bytes
     + InvalidOption         an option out of range, or a language or task the model lacks
-    + UnsupportedOption     an option that is not wired yet
-    + UnknownModel          not the model that is served
-  x Refused                 nobody's fault; worth another try later
-    + Overloaded            too many requests at once
-    + NotReady              still loading, or draining
-  x DeadlineExceeded        the request's time was up before its answer
-  x Cancelled               the caller went away
+    + UnsupportedOption     a known option that is not implemented yet
+    + UnknownModel          a model that is not served
+  x Refused                 the request is valid; a later retry may succeed
+    + Overloaded            over the limit of concurrent requests
+    + NotReady              loading, draining, closed or failed
+  x DeadlineExceeded        the deadline passed before the transcript was ready
+  x Cancelled               the caller cancelled the request
   x ModelError              the model failed on this request
-    + DeviceLost            the device is unusable: nothing on it will work again
+    + DeviceLost            the device is unusable; every later call on it fails
   x ConfigError             the settings cannot work on this machine; raised at start only
 """
 
@@ -25,23 +25,28 @@ class TalkmillError(Exception):
 
 
 class RequestError(TalkmillError):
-    """The request is wrong, whatever the state of the server.
+    """The request is invalid, whatever the state of the server.
 
     Attributes:
-        field: The field at fault, e.g. `language`.
+        field: Name of the invalid field, e.g. `language`.
     """
 
     def __init__(self, message: str, field: str) -> None:
-        """Say what is wrong, with the value and the limit, and in which field."""
+        """Create the error.
+
+        Args:
+            message: What is wrong, with the value and the limit.
+            field: Name of the invalid field.
+        """
         super().__init__(message)
         self.field = field
 
 
 class InvalidAudio(RequestError):
-    """There is nothing to decode: empty, not audio, no audio stream."""
+    """The audio is empty, is not audio, has no audio stream, or cannot be decoded."""
 
     def __init__(self, message: str) -> None:
-        """Say what is wrong with the audio."""
+        """Create the error; `message` says what is wrong with the audio."""
         super().__init__(message, field="audio")
 
 
@@ -49,7 +54,7 @@ class AudioTooLong(RequestError):
     """The audio is over the limit on decoded seconds or on bytes."""
 
     def __init__(self, message: str) -> None:
-        """Say what is wrong with the audio."""
+        """Create the error; `message` says what is wrong with the audio."""
         super().__init__(message, field="audio")
 
 
@@ -58,7 +63,7 @@ class InvalidOption(RequestError):
 
 
 class UnsupportedOption(RequestError):
-    """An option is known but not honoured yet."""
+    """An option is known but not implemented yet."""
 
 
 class UnknownModel(RequestError):
@@ -66,23 +71,23 @@ class UnknownModel(RequestError):
 
 
 class Refused(TalkmillError):
-    """The request is fine, but not now."""
+    """The request is valid but cannot be accepted now; a later retry may succeed."""
 
 
 class Overloaded(Refused):
-    """As many requests as allowed are being worked on."""
+    """The limit of concurrent requests is reached."""
 
 
 class NotReady(Refused):
-    """The engine is loading, draining or closed."""
+    """The engine is loading, draining or closed, or has failed."""
 
 
 class DeadlineExceeded(TalkmillError):
-    """The request's deadline passed before its answer."""
+    """The request's deadline passed before the transcript was ready."""
 
 
 class Cancelled(TalkmillError):
-    """The caller gave the request up."""
+    """The caller cancelled the request."""
 
 
 class ModelError(TalkmillError):
@@ -90,8 +95,8 @@ class ModelError(TalkmillError):
 
 
 class DeviceLost(ModelError):
-    """The device failed in a way that poisons every later call on it."""
+    """The device failed, and every later call on it will fail."""
 
 
 class ConfigError(TalkmillError, ValueError):
-    """The settings cannot work on this machine; the message names the setting and what can."""
+    """The settings cannot work on this machine; the message names the setting."""

@@ -1,4 +1,4 @@
-"""Whether a request's options can be had from the model that is served, and what they come to."""
+"""Checks a request's options against the model, and resolves what they leave open."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ from .types import TranscribeOptions
 
 @dataclass(frozen=True)
 class CheckedOptions:
-    """What a request's options come to on the model that is served.
+    """Options that the model accepts, with what was resolved from them.
 
     Attributes:
-        language: Given, or the model's only one; None where it must be detected.
+        given: The options themselves.
+        language: The given one, or the model's only one; None where it must be detected.
         previous: Tokens of the prompt.
         prompt_length: Tokens before each chunk's answer, `previous` among them.
         plan: How each chunk is decoded.
-        warnings: What of it has no effect.
+        warnings: One sentence for each option that has no effect.
     """
 
+    given: TranscribeOptions
     language: str | None
     previous: tuple[int, ...]
     prompt_length: int
     plan: DecodePlan
-    warnings: tuple[str, ...]
-
-    def question(self, options: TranscribeOptions) -> str | None:
-        """Return all that the words depend on but the audio; None where they are drawn afresh."""
-        if not self.plan.is_deterministic:
-            return None
-        return repr((self.language, options.task, self.previous, options.vad, self.plan))
+    warnings: tuple[str, ...] = ()
 
 
-def check_options(model: LoadedModel, options: TranscribeOptions, name: str) -> CheckedOptions:
-    """Return what options come to, or refuse them.
+def check_options(
+    model: LoadedModel, options: TranscribeOptions, model_name: str = ""
+) -> CheckedOptions:
+    """Return the options as the model will honour them.
 
     Args:
         model: The model that is served.
-        options: What is asked for.
-        name: The model that the caller expects; empty for any.
+        options: The request's options.
+        model_name: The model that the caller expects; empty for any.
 
     Raises:
-        RequestError: Something that is asked for cannot be.
+        UnknownModel: `model_name` is not the model that is served.
+        InvalidOption: A value is out of range, contradicts another, or is not in the model.
     """
-    if name and name != model.name:
-        raise UnknownModel(f"model {name!r} is not served here: {model.name}", "model")
+    if model_name and model_name != model.name:
+        raise UnknownModel(f"model {model_name!r} is not served here, {model.name} is", "model")
     model.check_task(options.task)
     previous, prompt_warnings = _previous(model, options.prompt)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
@@ -57,11 +56,16 @@ def check_options(model: LoadedModel, options: TranscribeOptions, name: str) -> 
         options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
     )
     model.check_tokens(plan.suppress_tokens)
-    if plan.top_k > model.tokenizer.num_tokens:  # all of them; CTranslate2 takes no more
+    if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
-    language = model.check_language(options.language)
-    warnings = (*prompt_warnings, *plan_warnings)
-    return CheckedOptions(language, previous, len(prompt), plan, warnings)
+    return CheckedOptions(
+        given=options,
+        language=model.check_language(options.language),
+        previous=previous,
+        prompt_length=len(prompt),
+        plan=plan,
+        warnings=(*prompt_warnings, *plan_warnings),
+    )
 
 
 def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:

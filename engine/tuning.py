@@ -1,7 +1,8 @@
-"""Which workers, threads and batch sizes are fastest here: measured once, kept, and picked up.
+"""Measures which workers, threads, batch sizes and encoder are fastest on this machine.
 
-`tune` measures with the real model on noise at its real windows; `with_tuning` fills in what was
-found where the settings leave it open. What is kept is for one model on one machine.
+`tune` measures the model on noise of its real window lengths and stores the fastest setup;
+`with_tuning` later applies it to the settings that are open, that is 0 or "auto". A stored setup
+is for one model on one machine.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ from .model.runtime import Runtime
 from .model.whisper_ct2 import is_out_of_memory
 from .types import Task
 
-_TOKENS_PER_S = 3.3  # of speech, and so of a full window
-_MEASURE_S = 4.0  # each setup, or one batch of each window if that takes longer
+_TOKENS_PER_S = 3.3  # tokens generated per second of window, as for continuous speech
+_MEASURE_S = 4.0  # per setup, or one batch of each window if that takes longer
 _TOPOLOGY = {"workers_per_device", "threads_per_worker"}
 
 _log = logging.getLogger(__name__)
 
 
 class Setup(BaseModel):
-    """What is tuned; the fields are those of `EngineConfig`, with every choice made."""
+    """The settings that are tuned: fields of `EngineConfig`, with definite values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,39 +55,40 @@ class Setup(BaseModel):
 
 @dataclass(frozen=True)
 class Measured:
-    """A setup and how fast it is.
+    """A setup and its throughput.
 
     Attributes:
-        setup: Which.
-        chunks_per_s: Chunks a second on all workers, each window as often as the others.
+        setup: The setup.
+        chunks_per_s: Chunks per second of all workers together, with equally many chunks of each
+            window; 0 if the device ran out of memory.
     """
 
     setup: Setup
-    chunks_per_s: float  # 0 where the memory was short of it
+    chunks_per_s: float
 
 
 Stage = Callable[[Setup], Iterable[Setup]]
-"""Gives what to try, from the best so far."""
+"""Returns the setups to try next, given the best one so far."""
 
 
 def with_tuning(config: EngineConfig, files: ModelFiles) -> EngineConfig:
-    """Return the settings with what is open taken from an earlier `tune`, if there was one.
+    """Return the settings with the open ones filled in from an earlier `tune`, if there was one.
 
-    Workers and threads were measured together and are taken together, or not at all.
+    Workers and threads were measured together: they are filled in only if both are open.
     """
-    path = _path(_circumstances(config, files))
+    path = _path(_conditions(config, files))
     if not path.is_file():
         return config
     try:
         setup = Setup.model_validate(json.loads(path.read_text(encoding="utf-8"))["setup"])
     except (KeyError, TypeError, ValueError) as error:
-        _log.warning("tuning: %s is not valid and has no effect: %s", path, error)
+        _log.warning("tuning: %s is ignored because it is not valid: %s", path, error)
         return config
     taken = {name: value for name, value in setup if _is_open(config, name)}
     if not taken.keys() >= _TOPOLOGY:
         taken = {name: value for name, value in taken.items() if name not in _TOPOLOGY}
     shown = ", ".join(f"{name} {value}" for name, value in taken.items())
-    _log.info("tuning: %s; from %s", shown or "nothing is left open", path)
+    _log.info("tuning: %s; from %s", shown or "no setting applied", path)
     return config.model_copy(update=taken)
 
 
@@ -95,15 +97,15 @@ def tune(
     on_measured: Callable[[Measured], None] = lambda _: None,
     measure: Callable[[EngineConfig, ModelFiles], float] | None = None,
 ) -> tuple[Measured, Path]:
-    """Return the fastest setup of what `config` leaves open, and the file that keeps it.
+    """Find and store the fastest setup; return it with the path of the file.
 
     Args:
-        config: The settings; what they fix stays.
+        config: The settings; only open ones are varied.
         on_measured: Called with each setup that was tried.
-        measure: Returns the chunks a second of these settings; by default it runs the model.
+        measure: Returns the chunks per second with these settings; by default it runs the model.
 
     Raises:
-        ConfigError: The settings cannot work on this machine.
+        ConfigError: The settings cannot work on this machine, or every setup runs out of memory.
     """
     measure = measure or _measure
     files = find_model(config.model, config.revision)
@@ -128,24 +130,25 @@ def tune(
 
     best = search(start, [_allowed(stage, start, config) for stage in _stages(runtime)], measured)
     if not best.chunks_per_s:
-        raise ConfigError(f"model: {files.name} fits this machine's memory in no setup tried")
-    circumstances = _circumstances(config, files)
-    path = _path(circumstances)
+        raise ConfigError(f"model: {files.name} runs out of memory with every setup tried")
+    conditions = _conditions(config, files)
+    path = _path(conditions)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {
+    record = {
         "model": files.name,
         "setup": dict(best.setup),
         "chunks_per_s": round(best.chunks_per_s, 2),
-        "for": circumstances,
+        "for": conditions,
     }
-    path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return best, path
 
 
 def search(start: Setup, stages: Sequence[Stage], measure: Callable[[Setup], float]) -> Measured:
-    """Return the best of what the stages try, each from the best so far.
+    """Return the best setup that the stages find; each stage starts from the best so far.
 
-    A setup must be clearly faster to replace another, or noise decides; none is measured twice.
+    To replace the best, a setup must be more than `MIN_SPEEDUP` times as fast: smaller differences
+    are noise. No setup is measured twice.
     """
     best = Measured(start, measure(start))
     seen = {start}
@@ -189,7 +192,7 @@ def _vary(**values: Sequence[object]) -> Stage:
 
 
 def _allowed(stage: Stage, start: Setup, config: EngineConfig) -> Stage:
-    """Return the stage without what differs from a setting that was given."""
+    """Return the stage without the setups that change a setting given in `config`."""
     fixed = {name: value for name, value in start if not _is_open(config, name)}
     return lambda best: (
         setup
@@ -217,9 +220,9 @@ def _measure(config: EngineConfig, files: ModelFiles) -> float:
             if time.perf_counter() - start_s > _MEASURE_S:
                 return num_batches
 
-    turns = [*range(len(model.replicas))] * runtime.workers
-    with ThreadPoolExecutor(len(turns)) as pool:
-        num_chunks = runtime.batch_size * sum(pool.map(work, turns))
+    replica_of_worker = [*range(len(model.replicas))] * runtime.workers
+    with ThreadPoolExecutor(len(replica_of_worker)) as pool:
+        num_chunks = runtime.batch_size * sum(pool.map(work, replica_of_worker))
     return num_chunks / (time.perf_counter() - start_s)
 
 
@@ -229,7 +232,7 @@ def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: in
     )
     plan = DecodePlan(
         max_new_tokens=max(1, round(num_frames / 100 * _TOKENS_PER_S)),
-        suppress_tokens=(model.tokenizer.end_of_text,),  # as many tokens in every setup
+        suppress_tokens=(model.tokenizer.end_of_text,),  # the same number of tokens in every setup
     )
     worker = model.replicas[replica]
     shape = (num_chunks, worker.n_mels, num_frames)
@@ -237,15 +240,15 @@ def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: in
     worker.generate(worker.encode(noise), [prompt] * num_chunks, plan)
 
 
-def _path(circumstances: dict[str, object]) -> Path:
-    text = json.dumps(circumstances, sort_keys=True)
+def _path(conditions: dict[str, object]) -> Path:
+    text = json.dumps(conditions, sort_keys=True)
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Path(folder) / "talkmill" / f"tuning-{key}.json"
 
 
-def _circumstances(config: EngineConfig, files: ModelFiles) -> dict[str, object]:
-    """Return what a measurement holds for."""
+def _conditions(config: EngineConfig, files: ModelFiles) -> dict[str, object]:
+    """Return everything that a stored measurement depends on."""
     runtime = resolve_runtime(config, files.properties)
     return {
         "weights": files.revision,

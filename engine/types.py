@@ -1,4 +1,4 @@
-"""The records that pass between the stages. Frozen: a stage makes a new one, it never edits."""
+"""The records passed between the stages. Frozen: a stage creates a new one instead."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ Features = NDArray[np.float32]
 
 
 class Task(enum.Enum):
-    """What to write: the language spoken, or English."""
+    """Whether to write in the spoken language or to translate into English."""
 
     TRANSCRIBE = "transcribe"
     TRANSLATE = "translate"
 
 
 class VadMode(enum.Enum):
-    """Where silence is cut out: where it must be (auto), everywhere, or nowhere."""
+    """When silence is removed.
+
+    ON: always. OFF: never. AUTO: only from audio that is longer than one chunk; shorter audio is
+    kept whole if it has speech, else dropped.
+    """
 
     AUTO = "auto"
     ON = "on"
@@ -34,15 +38,15 @@ class VadMode(enum.Enum):
 
 @dataclass(frozen=True)
 class TranscribeOptions:
-    """What one request asks for.
+    """The options of one request.
 
     Attributes:
-        language: Whisper's code, or None to detect it from the first speech.
-        task: Transcribe or translate into English.
-        prompt: Text that came before.
-        vad: Where silence is cut out.
-        timestamps: Whether Whisper's own times are asked for.
-        parameters: How the decoder searches.
+        language: Whisper's language code; None detects it from the first chunk.
+        task: Whether to transcribe or to translate into English.
+        prompt: Text that precedes the audio, as context for the model.
+        vad: When silence is removed.
+        timestamps: Whether Whisper generates timestamps.
+        parameters: The generation parameters of the decoder.
     """
 
     language: str | None = None
@@ -63,12 +67,13 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Audio of at most 30 s that goes through the model at once.
+    """Audio of at most 30 s that the model processes at once.
 
     Attributes:
-        index: Its place among the utterance's chunks, from 0.
+        index: Its position among the utterance's chunks, from 0.
         samples: The audio.
-        spans: Where its parts come from, in order; their lengths add up to `samples`.
+        spans: The parts of the utterance that it consists of, in order; their lengths add up to
+            `len(samples)`.
     """
 
     index: int
@@ -78,12 +83,12 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of the answer. Times in seconds from the start of the utterance.
+    """A piece of the transcript. Times are seconds from the start of the utterance.
 
     Attributes:
-        text: As the model wrote it, usually with a space in front.
+        text: The text as the model wrote it, usually with a leading space.
         start_s: Start.
-        end_s: End; None where the model did not close the segment.
+        end_s: End; None if the model wrote no closing timestamp.
     """
 
     text: str
@@ -93,16 +98,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of one request went, in seconds.
+    """How the time of one request was spent, in seconds.
 
     Attributes:
         decode_s: CPU time of decompressing and resampling.
         vad_s: CPU time of voice activity detection.
         features_s: CPU time of the log-mel features.
-        queue_s: The longest time that one chunk waited for a worker.
+        queue_s: The longest time that a chunk waited for a worker.
         encode_s: This request's share of its batches' encoder time.
         generate_s: This request's share of its batches' decoder time.
-        total_s: From submission to the answer.
+        total_s: Wall-clock time from submission to the transcript.
         mean_batch_size: Mean number of chunks, of any request, in its batches.
     """
 
@@ -118,18 +123,18 @@ class Timings:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The answer to one request.
+    """The result of one request.
 
     Attributes:
-        text: Everything that was said, without space at its ends.
-        segments: The pieces in order: Whisper's own with timestamps, one per chunk without.
-        language: Given or detected; empty where nothing was said and none was given.
-        language_probability: 0 to 1; 1 where it was given or is the model's only one.
+        text: The whole text, without leading or trailing space.
+        segments: The segments in order: with timestamps Whisper's own, without one per chunk.
+        language: Code, given or detected; empty if none was given and there is no speech.
+        language_probability: 0 to 1; 1 if the language was given or is the model's only one.
         duration_s: Length of the decoded audio.
-        speech_s: Seconds of speech found in it; the whole length with `VadMode.OFF`.
-        timings: Where the time went.
-        warnings: What was not as asked or expected.
-        is_cached: Whether it was computed for an earlier request.
+        speech_s: Length of the speech detected in it; the whole length with `VadMode.OFF`.
+        timings: How the time was spent.
+        warnings: Problems that did not fail the request, e.g. audio that is cut off.
+        is_cached: Whether it was computed for another request.
     """
 
     text: str

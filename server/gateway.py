@@ -1,6 +1,8 @@
-"""What both front doors do with a call: who it is, when it may start, what becomes of it.
+"""The way of a call, the same for gRPC and HTTP: authenticate, parse, ready, check, upload, submit.
 
-Knows neither gRPC nor HTTP. Belongs to one event loop.
+`admit` does the first step and reads the call's options; the protocol's module parses the request;
+`check` waits for the model and checks the request's options; `receive` takes the upload;
+`transcribe` and `stream` submit. Knows neither gRPC nor HTTP. Belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -8,17 +10,22 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from ..engine import (
     AudioTooLong,
+    CheckedOptions,
     DeadlineExceeded,
     Engine,
     InvalidOption,
     NotReady,
+    OnSegment,
+    Permit,
+    Request,
     Segment,
     State,
     TranscribeOptions,
@@ -27,34 +34,23 @@ from ..engine import (
 from .auth import Access
 from .metrics import Metrics
 
-SPOOL_BYTES = 8 * 2**20  # an upload larger than this goes to disk
+SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_switch(name: str, value: str | None, default: bool) -> bool:
-    """Return what a header or metadata of HF's says.
-
-    Raises:
-        InvalidOption: It is neither true nor false.
-    """
-    if value is None:
-        return default
-    if value.strip().lower() not in _SWITCH:
-        raise InvalidOption(f"{name} {value!r} is neither true nor false", name)
-    return _SWITCH[value.strip().lower()]
-
-
 @dataclass(frozen=True)
-class Terms:
-    """How a caller wants to be answered, whatever the question.
+class CallOptions:
+    """What a call's headers or metadata ask for.
 
     Attributes:
-        use_cache: Whether an earlier answer to the same will do.
+        permit: Held until the call has ended.
+        use_cache: Whether an earlier answer to the same question will do.
         wait_for_model: Whether to wait while the model loads.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use.
     """
 
+    permit: Permit
     use_cache: bool = True
     wait_for_model: bool = False
     deadline_s: float | None = None
@@ -69,138 +65,111 @@ class Loading(NotReady):
     """The model is being loaded.
 
     Attributes:
-        estimated_s: How much longer that may take.
+        estimated_s: Estimated seconds until it is loaded.
     """
 
     def __init__(self, model: str, estimated_s: float) -> None:
-        """Say so in HF's words."""
+        """Make the error with HF's message."""
         super().__init__(f"Model {model} is currently loading")
         self.estimated_s = estimated_s
 
 
 class Gateway:
-    """One engine, as the doors see it."""
+    """One engine, as gRPC and HTTP see it."""
 
     def __init__(self, engine: Engine, access: Access, metrics: Metrics) -> None:
-        """Let those in whom `access` knows, and count them in `metrics`."""
-        self.engine = engine
+        """Take the parts.
+
+        Args:
+            engine: What answers.
+            access: Who may call.
+            metrics: Where calls are counted.
+        """
         self.metrics = metrics
+        self._engine = engine
         self._access = access
         self._loading_since_s = time.monotonic()
-        self._settled = asyncio.Event()  # the model is ready, or never will be
-        self._is_draining = False
-        self._num_open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._settled = asyncio.Event()  # the model is loaded, or loading has failed
 
     @property
     def state(self) -> State:
-        """Where the server is in its life."""
-        return State.CLOSED if self._is_draining else self.engine.state
+        """Where the engine is in its life."""
+        return self._engine.state
 
-    def refuse_new(self) -> None:
-        """Finish the calls that are open, and take no other."""
-        self._is_draining = True
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that are served."""
+        return [self._engine.model_name]
 
     def settled(self) -> None:
-        """Let those go on who wait for the model."""
+        """Wake the calls that wait for the model: it is loaded, or loading has failed."""
         self._settled.set()
 
-    async def wait_idle(self) -> None:
-        """Wait until no call is open."""
-        await self._idle.wait()
+    def drain(self) -> Future[None]:
+        """Admit no more calls; the future resolves when the last admitted call has ended."""
+        return self._engine.drain()
+
+    def authenticate(self, headers: Mapping[str, str]) -> None:
+        """Check the bearer token of a call.
+
+        Raises:
+            Unauthenticated: The token is missing or unknown.
+        """
+        self._access.check(headers.get("authorization"))
 
     @contextmanager
-    def open(self, door: str) -> Iterator[None]:
-        """Count a call while it is open, and how it ends.
+    def admit(
+        self, protocol: str, headers: Mapping[str, str], timeout_s: float | None
+    ) -> Iterator[CallOptions]:
+        """Authenticate a call and admit it, and count it when it ends.
+
+        Args:
+            protocol: "grpc" or "http".
+            headers: Its headers or metadata, names in lower case.
+            timeout_s: Seconds until the answer is of no use; None for no limit.
+
+        Yields:
+            The call's options.
 
         Raises:
-            NotReady: Calls are not taken any more.
+            Unauthenticated: The token is missing or unknown.
+            InvalidOption: A header is neither true nor false.
+            NotReady: The server is draining.
+            Overloaded: Over the limit of concurrent requests.
         """
-        self._num_open += 1
-        self._idle.clear()
-        try:
-            with self.metrics.count(door):
-                if self._is_draining:
-                    raise NotReady("the server is draining")
-                yield
-        finally:
-            self._num_open -= 1
-            if not self._num_open:
-                self._idle.set()
+        with self.metrics.count(protocol):
+            self.authenticate(headers)
+            use_cache = _read_switch("x-use-cache", headers, default=True)
+            wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
+            deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+            with self._engine.admit() as permit:
+                yield CallOptions(permit, use_cache, wait_for_model, deadline_s)
 
-    def authorize(self, authorization: str | None) -> None:
-        """Refuse a caller who is not known.
+    async def check(
+        self, options: TranscribeOptions, model: str, call: CallOptions
+    ) -> CheckedOptions:
+        """Return a request's options as the model will honour them, once the model is loaded.
+
+        Args:
+            options: The request's options.
+            model: The model that the caller expects; empty for any.
+            call: The call's options.
 
         Raises:
-            Unauthenticated: That is so.
+            Loading: The model is being loaded, and the call does not wait for it.
+            DeadlineExceeded: The model was not loaded in time.
+            RequestError: An option or the model is refused.
         """
-        self._access.check(authorization)
-
-    async def ready(self, terms: Terms) -> None:
-        """Return when the model is there.
-
-        Raises:
-            Loading: It is not, and the caller would not wait for it.
-            DeadlineExceeded: It was not in time.
-        """
-        if self.engine.state is not State.LOADING:
-            return
-        if not terms.wait_for_model:
-            elapsed_s = time.monotonic() - self._loading_since_s
-            # As long again as it has taken so far: the best guess without knowing more.
-            raise Loading(self.engine.model_name, max(1.0, elapsed_s))
-        try:
-            await asyncio.wait_for(self._settled.wait(), terms.remaining_s)
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the model was loaded") from None
-
-    async def transcribe(
-        self, audio: bytes | BinaryIO, options: TranscribeOptions, model: str, terms: Terms
-    ) -> Transcript:
-        """Return the transcript; a cancelled call cancels the request.
-
-        Raises:
-            TalkmillError: There is none.
-        """
-        request = self.engine.submit(
-            audio, options, model=model, timeout_s=terms.remaining_s, use_cache=terms.use_cache
-        )
-        return self._counted(await asyncio.wrap_future(request.future))
-
-    async def stream(
-        self, audio: bytes | BinaryIO, options: TranscribeOptions, model: str, terms: Terms
-    ) -> AsyncGenerator[Segment | Transcript]:
-        """Yield the segments as they come, then the transcript; see `transcribe`."""
-        loop = asyncio.get_running_loop()
-        segments: asyncio.Queue[Segment | None] = asyncio.Queue()
-
-        def put(segment: Segment | None) -> None:
-            loop.call_soon_threadsafe(segments.put_nowait, segment)
-
-        request = self.engine.submit(
-            audio,
-            options,
-            model=model,
-            timeout_s=terms.remaining_s,
-            use_cache=terms.use_cache,
-            on_segment=put,
-        )
-        request.future.add_done_callback(lambda _: put(None))
-        try:
-            while (segment := await segments.get()) is not None:
-                yield segment
-        finally:
-            request.cancel()
-        yield self._counted(request.future.result())
+        await self._wait_until_loaded(call)
+        return self._engine.check(options, model)
 
     async def receive(self, pieces: AsyncIterator[bytes]) -> BinaryIO:
-        """Return an upload as a file; past `SPOOL_BYTES` it is on disk. The engine closes it.
+        """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
 
         Raises:
-            AudioTooLong: It is over the limit.
+            AudioTooLong: The upload is over the limit.
         """
-        limit = self.engine.config.max_audio_bytes
+        limit = self._engine.config.max_audio_bytes
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
         num_bytes = 0
         try:
@@ -214,6 +183,81 @@ class Gateway:
             raise
         return cast(BinaryIO, spool)
 
+    async def transcribe(
+        self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
+    ) -> Transcript:
+        """Return the transcript; cancelling the call cancels the request.
+
+        Raises:
+            TalkmillError: The request was refused or failed.
+        """
+        request = self._submit(audio, options, call)
+        return self._counted(await asyncio.wrap_future(request.future))
+
+    async def stream(
+        self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
+    ) -> AsyncGenerator[Segment | Transcript]:
+        """Yield the segments as they come, then the transcript; see `transcribe`."""
+        loop = asyncio.get_running_loop()
+        segments: asyncio.Queue[Segment | None] = asyncio.Queue()
+
+        def put(segment: Segment | None) -> None:
+            loop.call_soon_threadsafe(segments.put_nowait, segment)
+
+        request = self._submit(audio, options, call, on_segment=put)
+        request.future.add_done_callback(lambda _: put(None))
+        try:
+            while (segment := await segments.get()) is not None:
+                yield segment
+        finally:
+            request.cancel()
+        yield self._counted(request.future.result())
+
+    def compute_headers(self, transcript: Transcript) -> dict[str, str]:
+        """Return HF's headers of an answer: what it was computed on, and what it took."""
+        return {
+            "x-compute-type": "cache" if transcript.is_cached else self._engine.device,
+            "x-compute-time": f"{transcript.timings.total_s:.3f}",
+            "x-compute-audio-length": f"{transcript.duration_s:.3f}",
+        }
+
+    def _submit(
+        self,
+        audio: bytes | BinaryIO,
+        options: CheckedOptions,
+        call: CallOptions,
+        on_segment: OnSegment | None = None,
+    ) -> Request:
+        return self._engine.submit(
+            audio,
+            options,
+            permit=call.permit,
+            timeout_s=call.remaining_s,
+            use_cache=call.use_cache,
+            on_segment=on_segment,
+        )
+
+    async def _wait_until_loaded(self, call: CallOptions) -> None:
+        if self._engine.state is not State.LOADING:
+            return
+        if not call.wait_for_model:
+            elapsed_s = time.monotonic() - self._loading_since_s
+            # As long again as loading has taken so far: nothing better is known.
+            raise Loading(self._engine.model_name, max(1.0, elapsed_s))
+        try:
+            await asyncio.wait_for(self._settled.wait(), call.remaining_s)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed before the model was loaded") from None
+
     def _counted(self, transcript: Transcript) -> Transcript:
         self.metrics.count_audio(transcript)
         return transcript
+
+
+def _read_switch(name: str, headers: Mapping[str, str], default: bool) -> bool:
+    value = headers.get(name)
+    if value is None:
+        return default
+    if value.strip().lower() not in _SWITCH:
+        raise InvalidOption(f"{name} {value!r} is neither true nor false", name)
+    return _SWITCH[value.strip().lower()]

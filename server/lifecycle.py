@@ -123,19 +123,18 @@ class Server:
 
     async def drain(self) -> None:
         """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
-        self._gateway.refuse_new()  # connections that are open already may bring more
+        # Not cancelled below: that would cancel the future of the engine.
+        idle = asyncio.wrap_future(self._gateway.drain())
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.gather(*self._stop_doors(self._config.drain_timeout_s))
-        idle = asyncio.create_task(self._gateway.wait_idle())
         waiting: list[asyncio.Future[Any]] = [idle, stopping]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        # What is open now is answered and on its way, or watches our health for as long as it can.
+        # Calls that are still open have their answer, or watch the health service.
         await asyncio.gather(*self._stop_doors(FLUSH_S))
         stats = self.engine.stats
         if not self._device_lost:  # its threads may never come back
             await asyncio.to_thread(self.engine.close, 0)
-        await asyncio.wait({idle}, timeout=FLUSH_S)  # who was failed just now is told so
-        idle.cancel()
+        await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
         self._watching.cancel()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
@@ -210,8 +209,12 @@ class BackgroundServer:
         trace: TracebackType | None,
     ) -> None:
         """Drain and stop."""
-        asyncio.run_coroutine_threadsafe(self.server.drain(), self._loop).result()
+        self.drain()
         self._end_loop()
+
+    def drain(self) -> None:
+        """Finish the admitted calls and stop serving; see `Server.drain`."""
+        asyncio.run_coroutine_threadsafe(self.server.drain(), self._loop).result()
 
     @property
     def address(self) -> str:

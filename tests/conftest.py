@@ -12,7 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes import DEMO_FOLDER, FakeModel, decode_file, demo_tokenizer, loaded, small_config
+from audio_files import decode_file
+from fakes import DEMO_FOLDER, FakeModel, demo_tokenizer, loaded, small_config
 from served import ModelThatCounts, Served
 from talkmill.engine import Engine, LoadedModel
 from talkmill.engine.model.tokenizer import WhisperTokenizer

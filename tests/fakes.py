@@ -1,23 +1,23 @@
-"""Stand-ins and material for the tests: a model without weights, and audio files of every kind."""
+"""Stand-ins for the tests: a model without weights, and sounds that it tells apart."""
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 import talkmill.engine
+from audio_files import encode_audio, tone
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
@@ -160,7 +160,7 @@ class FakeModel:
 
     def generate(
         self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         assert len({len(prompt) for prompt in prompts}) == 1, "prompts of several lengths"
         bands = tuple(heard(row) for row in encoded)
         batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), plan)
@@ -170,27 +170,27 @@ class FakeModel:
 
     def answer_exactly(
         self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         bands = tuple(heard(row) for row in encoded)
         with self._arrived:
             for band, task in zip(bands, tasks, strict=True):
                 shape = encoded.shape[1:]
                 self.generated.append(Batch(shape, (band,), (tuple(task.prompt),), task.plan))
         return [
-            self.answer(band, task.plan) if task.is_wanted() else []
+            self.answer(band, task.plan) if task.is_wanted() else Hypothesis((), 0.0, 0.0)
             for band, task in zip(bands, tasks, strict=True)
         ]
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         return FakeLane(self)
 
-    def answer(self, band: int, plan: DecodePlan) -> list[int]:
+    def answer(self, band: int, plan: DecodePlan) -> Hypothesis:
         """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
-        tokens = list(self.tokenizer.encode(words(band)))
-        if not plan.timestamps:
-            return tokens
-        begin = self.tokenizer.timestamp_begin
-        return [begin + 50, *tokens, begin + 100]
+        tokens = self.tokenizer.encode(words(band))
+        if plan.timestamps:
+            begin = self.tokenizer.timestamp_begin
+            tokens = (begin + 50, *tokens, begin + 100)
+        return Hypothesis(tokens, avg_logprob=-band / 100, no_speech_prob=band / 100)
 
 
 class FakeLane(ExactLane):
@@ -201,7 +201,7 @@ class FakeLane(ExactLane):
 
     def __init__(self, model: FakeModel) -> None:
         self._model = model
-        self._left: dict[ExactTask, tuple[list[int], int]] = {}  # its answer, and steps to go
+        self._left: dict[ExactTask, tuple[Hypothesis, int]] = {}  # its answer, and steps to go
 
     @property
     def num_rows(self) -> int:
@@ -210,9 +210,9 @@ class FakeLane(ExactLane):
     def add(self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]) -> None:
         answers = self._model.answer_exactly(encoded, tasks)
         for task, answer in zip(tasks, answers, strict=True):
-            self._left[task] = (answer, len(answer))
+            self._left[task] = (answer, len(answer.tokens))
 
-    def step(self) -> list[tuple[ExactTask, list[int]]]:
+    def step(self) -> list[tuple[ExactTask, Hypothesis]]:
         self._model.wait()
         self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
         finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]
@@ -250,12 +250,6 @@ def small_config(**settings: object) -> EngineConfig:
     )
 
 
-def tone(hz: float, duration_s: float, rate: int = SAMPLE_RATE) -> Samples:
-    """Return a pure tone of half the full scale."""
-    time_s = np.arange(round(duration_s * rate)) / rate
-    return (0.5 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)
-
-
 def chunk_tone(band: int) -> Samples:
     """Return 1 s of sound that `FakeModel` hears as `band`, found with its own ears."""
     return tone(_BAND_HZ[band], 1.0)
@@ -285,49 +279,3 @@ def _centres_hz(n_mels: int = N_MELS) -> list[float]:
 
 
 _BAND_HZ = _centres_hz()
-
-
-def encode_audio(
-    samples: Samples,
-    container: str = "wav",
-    codec: str = "pcm_s16le",
-    *,
-    rate: int = SAMPLE_RATE,
-    channels: int = 1,
-    from_rate: int = SAMPLE_RATE,
-    bit_rate: int | None = None,
-) -> bytes:
-    """Return mono samples as a file of any format that PyAV writes, the same in each channel."""
-    target = io.BytesIO()
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
-    with av.open(target, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate)
-        stream.layout = layout
-        if bit_rate is not None:
-            stream.bit_rate = bit_rate
-        assert isinstance(stream, av.AudioStream)
-        formats = stream.codec_context.codec.audio_formats
-        sample_format = stream.format.name if stream.format else formats[0].name
-        resampler = av.AudioResampler(sample_format, layout, rate)
-        # A mono frame would lose 3 dB a channel on its way to stereo: give each its own copy.
-        planes = np.ascontiguousarray(np.repeat(samples[None], channels, 0), dtype=np.float32)
-        for start in range(0, planes.shape[1], 4096):
-            block = np.ascontiguousarray(planes[:, start : start + 4096])
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
-            frame.sample_rate = from_rate
-            frame.pts = start
-            for resampled in resampler.resample(frame):
-                output.mux(stream.encode(resampled))
-        for resampled in resampler.resample(None):
-            output.mux(stream.encode(resampled))
-        output.mux(stream.encode(None))
-    return target.getvalue()
-
-
-def decode_file(path: Path) -> Samples:
-    """Return a mono 16 kHz FLAC file's samples, read by PyAV alone."""
-    with av.open(str(path)) as container:
-        frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
-    samples = np.concatenate(frames)
-    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max) + 1
-    return (samples / scale).astype(np.float32)

@@ -21,7 +21,7 @@ def post_json(
 ) -> requests.Response:
     """Send HF's JSON, without VAD unless asked."""
     inputs = base64.b64encode(audio).decode()
-    content = {"inputs": inputs, "parameters": {"vad": "off", **(parameters or {})}, **body}
+    content: Any = {"inputs": inputs, "parameters": {"vad": "off", **(parameters or {})}, **body}
     return requests.post(url, json=content, headers=headers, timeout=PATIENCE_S)
 
 

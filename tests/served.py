@@ -135,7 +135,8 @@ class Served:
 
 
 def wire_options(**options: object) -> pb.TranscribeOptions:
-    return pb.TranscribeOptions(**{"vad": pb.VAD_MODE_OFF, **options})
+    given: dict[str, Any] = {"vad": pb.VAD_MODE_OFF, **options}
+    return pb.TranscribeOptions(**given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,1 @@
-"""Audio bytes to the features that the model takes: decode, find speech, cut, log-mel."""
+"""From audio bytes to the model's features: decode, detect speech, split, log-mel."""

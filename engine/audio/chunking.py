@@ -1,8 +1,8 @@
-"""An utterance to chunks that the model's window holds, cut at silences; each knows its place.
+"""Splits one utterance into chunks that fit the model's window, cut at silences.
 
-Works on a stream: a chunk is given out as soon as it is full, and its audio is then forgotten.
-Where a block of audio fills none, None is given out, so that hours of silence hold nobody up.
-Every span of speech that the detector finds is in exactly one chunk, in order.
+Works on a stream: a chunk is yielded as soon as it is full, and its audio is then released. While
+silence is removed, None is yielded after each block, so that hours of silence do not hold up other
+requests. Every span of speech that the detector finds is in exactly one chunk, in order.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .decode import SAMPLE_RATE
 from .features import CHUNK_SAMPLES
 from .vad import SpeechDetector
 
-PAD_SAMPLES = SAMPLE_RATE // 5  # kept around speech: detection is late by about a window or two
-# A full chunk is cut at the longest pause of its last fifth: a cut between sentences costs fewer
-# words than one inside a phrase, and the chunks stay at least 80 % full.
+PAD_SAMPLES = SAMPLE_RATE // 5  # kept on each side of speech: detection is one or two windows late
+# A full chunk is cut at the longest pause in its last fifth: a cut between sentences causes
+# fewer word errors than one inside a phrase, and such a chunk is at least 80 % full.
 _EARLIEST_CUT = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Speech with the silence kept around it; a chunk is cut between pieces only."""
+    """A span of speech with its padding; chunks are cut between pieces only."""
 
     span: Span
     samples: Samples
@@ -40,17 +40,17 @@ def split_chunks(
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
 ) -> Iterator[Chunk | None]:
-    """Yield the chunks of one utterance, and None now and then between them.
+    """Yield the chunks of one utterance, and None after each block while silence is removed.
 
     Args:
-        blocks: Its audio, float32 of shape (num_samples,) each.
-        mode: Where silence is cut out; see `VadMode`.
-        on_speech: Called with the number of samples of each stretch of speech found.
-        new_detector: Makes the speech detector.
-        max_samples: The longest chunk that the model takes.
+        blocks: The audio, float32 of shape (num_samples,) each.
+        mode: When silence is removed; see `VadMode`.
+        on_speech: Called with the number of samples of each span of speech.
+        new_detector: Creates the speech detector; by default one with Silero's model.
+        max_samples: Length of the longest chunk, in samples.
 
     Yields:
-        Chunks of 1 to `max_samples` samples.
+        Chunks of 1 to `max_samples` samples, or None.
     """
     if mode is VadMode.OFF:
         yield from _fixed_windows(blocks, on_speech, max_samples)
@@ -60,7 +60,7 @@ def split_chunks(
     if mode is VadMode.AUTO:
         head, blocks = _read_ahead(iter(blocks), max_samples + 1)
         if len(head) <= max_samples:
-            yield from _whole(head, detector, on_speech)
+            yield from _one_chunk(head, detector, on_speech)
             return
     yield from _pack(_pieces(blocks, detector, on_speech), max_samples)
 
@@ -80,7 +80,7 @@ def _fixed_windows(
 
 
 def _read_ahead(blocks: Iterator[Samples], num_samples: int) -> tuple[Samples, Iterator[Samples]]:
-    """Return the first blocks, joined, and an iterator over all blocks, these included."""
+    """Read at least `num_samples`, or all; return them joined, and an iterator over all audio."""
     held: list[Samples] = []
     while sum(map(len, held)) < num_samples and (block := next(blocks, None)) is not None:
         held.append(block)
@@ -88,7 +88,7 @@ def _read_ahead(blocks: Iterator[Samples], num_samples: int) -> tuple[Samples, I
     return head, itertools.chain([head], blocks)
 
 
-def _whole(
+def _one_chunk(
     audio: Samples, detector: SpeechDetector, on_speech: Callable[[int], None]
 ) -> Iterator[Chunk]:
     spans = [*detector.feed(audio), *detector.finish()]
@@ -101,13 +101,13 @@ def _whole(
 def _pieces(
     blocks: Iterable[Samples], detector: SpeechDetector, on_speech: Callable[[int], None]
 ) -> Iterator[_Piece | None]:
-    """Yield each span of speech with up to `PAD_SAMPLES` of its surroundings, nothing twice.
+    """Yield each span of speech with up to `PAD_SAMPLES` on each side, without overlaps.
 
-    After each block comes a None.
+    None is yielded after each block.
     """
     buffer: Samples = np.zeros(0, np.float32)
-    buffer_start = taken = 0  # first sample in the buffer; first one not in a piece yet
-    waiting: Span | None = None  # its right side is not known yet
+    buffer_start = taken = 0  # position of the buffer's first sample; end of the last piece
+    waiting: Span | None = None  # the end of its padding is not known yet
 
     def piece(span: Span, limit: int) -> _Piece:
         nonlocal taken
@@ -122,7 +122,7 @@ def _pieces(
             if waiting is not None:
                 yield piece(waiting, limit=(waiting.end + span.start) // 2)
             waiting = span
-        # Speech that may still come starts at `quiet_until` or later.
+        # The next span of speech starts at `quiet_until` or later.
         start = detector.open_start
         quiet_until = detector.position if start is None else start
         if waiting is not None and quiet_until >= waiting.end + 2 * PAD_SAMPLES:
@@ -156,7 +156,11 @@ def _pack(pieces: Iterable[_Piece | None], max_samples: int) -> Iterator[Chunk |
 
 
 def _best_cut(pieces: list[_Piece], earliest: int) -> int:
-    """Return how many of the pieces to take: up to the longest late pause before the last one."""
+    """Return how many pieces to take, all but the last one at most.
+
+    The cut is at the longest pause after `earliest` samples, or before the last piece if there is
+    none.
+    """
     lengths = itertools.accumulate(len(piece.samples) for piece in pieces[:-1])
     cuts = [i for i, length in enumerate(lengths, 1) if length >= earliest]
     pauses = {i: pieces[i].span.start - pieces[i - 1].span.end for i in cuts}
@@ -174,22 +178,23 @@ def _chunk(index: int, pieces: list[_Piece]) -> Chunk:
 
 
 class ChunkClock:
-    """Maps times inside a chunk back to the utterance."""
+    """Converts times in a chunk to times in the utterance."""
 
     def __init__(self, spans: tuple[Span, ...]) -> None:
-        """Take the chunk's spans."""
+        """Store the chunk's spans."""
         self._spans = spans
         lengths = [span.end - span.start for span in spans]
-        self._offsets = [0, *itertools.accumulate(lengths)]  # of each span in the chunk, and end
+        # Where each span starts in the chunk, then the chunk's length.
+        self._offsets = [0, *itertools.accumulate(lengths)]
 
     def start_s(self, time_s: float) -> float:
-        """Return where something that starts at `time_s` of the chunk starts in the utterance."""
+        """Return the time in the utterance of a start at `time_s` in the chunk."""
         return self._restore(time_s, bisect.bisect_right(self._offsets, self._sample(time_s)) - 1)
 
     def end_s(self, time_s: float) -> float:
-        """Return where something that ends at `time_s` of the chunk ends in the utterance.
+        """Return the time in the utterance of an end at `time_s` in the chunk.
 
-        On a cut it is the end of the speech before the cut, not the start of what follows.
+        At a cut this is the end of the span before the cut, not the start of the span after it.
         """
         return self._restore(time_s, bisect.bisect_left(self._offsets, self._sample(time_s)) - 1)
 

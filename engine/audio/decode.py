@@ -1,7 +1,7 @@
-"""Bytes of any audio file to float32 mono at 16 kHz, as a stream of blocks.
+"""Decodes any audio file to float32 mono at 16 kHz, as a stream of blocks.
 
-Owns PyAV. Never opens anything but the bytes it is given: containers that refer to other files
-or addresses (playlists, concat scripts) are not read at all.
+The only module that uses PyAV. It opens nothing but the given bytes: formats that refer to other
+files or addresses (playlists, concat scripts) are refused.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ from ..errors import AudioTooLong, InvalidAudio
 from ..types import Samples
 
 SAMPLE_RATE = 16_000
-_SLAB_S = 1  # of sound, that go through the resampler at once
+_MERGED_S = 1  # seconds of audio in one call of the resampler
 _SCALES = {
     (sample_format, "mono", SAMPLE_RATE): scale
     for sample_format, scale in (("s16", 2**-15), ("s16p", 2**-15), ("flt", 1), ("fltp", 1))
 }
-BLOCK_SAMPLES = 4 * SAMPLE_RATE  # blocks are at least this long, but for the last
+BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
 
-# Self-contained formats. FFmpeg's others include some that open what the file names.
+# Self-contained formats. FFmpeg also knows formats that open the files which the input names.
 _FORMATS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,webm,mov,mp4,"
     "m4a,3gp,3g2,mp2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,shn,tak,tta,voc,w64,wav,wv"
 )
-# Where the header counts the samples, so that a short file shows. Elsewhere it is an estimate.
+# Formats whose header has the number of samples, which shows if the file is cut off. In the other
+# formats it is an estimate.
 _FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
 _LENGTH_TOLERANCE_S = 0.5
-# Hz. Outside these a damaged or hostile header speaks: FFmpeg cannot resample from far above, and
-# from 1 Hz a frame of a few bytes would become hours.
+# Hz. Other rates come from damaged or hostile headers: FFmpeg cannot resample from much higher
+# ones, and at 1 Hz a frame of a few bytes would become hours.
 _RATES = range(1_000, 1_000_001)
-_UNKNOWN_RIFF_SIZE = 0xFFFF_FFF0  # about so much is written where the length was not known yet
-_RIFF_SLACK = 16  # bytes by which careless writers are off
+_UNKNOWN_RIFF_SIZE = 0xFFFF_FFF0  # sizes from here on mean that the length is not known
+_RIFF_SLACK = 16  # bytes by which some programs misstate the size
 _MAX_OGG_PAGE = 65_307  # bytes
-_OGG_END = 4  # the flag of a stream's last page
-_PEAK_LIMIT = 1e3  # a float file may overshoot 1.0; past this it holds no sound
+_OGG_END = 4  # flag of a stream's last page
+_PEAK_LIMIT = 1e3  # float files may exceed 1.0; beyond this the values are not audio
 
 _log = logging.getLogger(__name__)
 
@@ -58,41 +59,41 @@ def decode_audio(
 ) -> Iterator[Samples]:
     """Yield the first audio stream of a file as mono samples at 16 kHz.
 
-    A file that is cut off or damaged midway yields what can be decoded, and `warn` is told.
+    A file that is cut off or damaged is decoded as far as possible, and `warn` is called.
 
     Args:
         source: The file, seekable, at its start.
-        max_audio_s: Most seconds to decode.
-        warn: Called with one sentence for each thing amiss.
+        max_audio_s: Limit on the decoded audio, in seconds.
+        warn: Called with one sentence for each problem.
 
     Yields:
         float32 of shape (num_samples,), about 4 s each.
 
     Raises:
-        InvalidAudio: Nothing can be decoded.
-        AudioTooLong: There is more audio than `max_audio_s`.
+        InvalidAudio: The file has no known format or no audio stream, or nothing can be decoded.
+        AudioTooLong: The decoded audio is longer than `max_audio_s`.
     """
     max_samples = int(max_audio_s * SAMPLE_RATE)
     num_samples = 0
     if _is_cut_off(source):
-        warn("audio is cut off: the file is shorter than it says")
+        warn("audio is cut off: the end of the file is missing")
     with _open(source) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
-        for block in _finite(_blocks(_resample(_slabs(_frames(container, stream, warn)))), warn):
+        for block in _finite(_blocks(_resample(_merge(_frames(container, stream, warn)))), warn):
             num_samples += len(block)
             if num_samples > max_samples:
                 raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s")
             yield block
     decoded_s = num_samples / SAMPLE_RATE
     if num_samples == 0:
-        raise InvalidAudio("the audio stream holds no sound that can be decoded")
+        raise InvalidAudio("nothing in the audio stream can be decoded")
     if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
-        warn(f"audio is cut off: {decoded_s:.1f} s of the {declared_s:.1f} s its header names")
+        warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
 
 
 def _is_cut_off(source: BinaryIO) -> bool:
-    """Return whether a WAV or Ogg file lacks its end; FFmpeg takes these as they come."""
+    """Return whether the end of a WAV or Ogg file is missing; FFmpeg does not check that."""
     head = source.read(8)
     num_bytes = source.seek(0, io.SEEK_END)
     is_cut_off = False
@@ -109,10 +110,12 @@ def _is_cut_off(source: BinaryIO) -> bool:
 
 
 def declared_duration_s(source: BinaryIO) -> float | None:
-    """Return the length that a file's header names or lets one guess; for display only.
+    """Return the length that the header states or estimates, in seconds; for display only.
+
+    None if the header has no length.
 
     Raises:
-        InvalidAudio: It is not an audio file.
+        InvalidAudio: The file has no known format or no audio stream.
     """
     with _open(source) as container:
         _audio_stream(container)
@@ -148,7 +151,7 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
 def _frames(
     container: InputContainer, stream: AudioStream, warn: Callable[[str], None]
 ) -> Iterator[AudioFrame]:
-    # Packet by packet: a damaged one raises, and a generator over frames would end there.
+    # Packet by packet: a damaged one raises, which would end a generator over frames.
     num_damaged = 0
     try:
         for packet in container.demux(stream):
@@ -161,77 +164,77 @@ def _frames(
             sound = [frame for frame in frames if frame.sample_rate in _RATES]
             num_damaged += len(sound) < len(frames)
             yield from sound
-    # PyAV's last packets are an IndexError where a damaged file gained a stream on the way.
+    # PyAV raises IndexError at the end of a damaged file that gained a stream while it was read.
     except (av.FFmpegError, ValueError, IndexError) as error:
         _log.debug("unreadable container: %s", error)
         num_damaged += 1
     if num_damaged:
-        warn(f"audio is damaged: {num_damaged} of its packets could not be decoded")
+        warn(f"audio is damaged: {num_damaged} packets could not be decoded")
 
 
-def _slabs(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    """Join frames of one form to longer ones: a call each costs more than what is done in it."""
+def _merge(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """Join frames of one format into frames of about 1 s: the calls for short ones are costly."""
     fifo = AudioFifo()
-    form: tuple[str, str, int] | None = None
+    audio_format: tuple[str, str, int] | None = None
     for frame in frames:
-        frame.pts = None  # the queue would refuse gaps
-        found = _form(frame)
-        if found != form or fifo.samples >= frame.sample_rate * _SLAB_S:
-            yield from _rest(fifo)
-            if found != form:  # streams may change midway
-                fifo, form = AudioFifo(), found
+        frame.pts = None  # AudioFifo refuses gaps in the timestamps
+        found = _format(frame)
+        if found != audio_format or fifo.samples >= frame.sample_rate * _MERGED_S:
+            yield from _drain(fifo)
+            if found != audio_format:  # a stream may change its format midway
+                fifo, audio_format = AudioFifo(), found
         fifo.write(frame)
-    yield from _rest(fifo)
+    yield from _drain(fifo)
 
 
-def _rest(fifo: AudioFifo) -> Iterator[AudioFrame]:
-    slab = fifo.read()
-    if slab is not None:
-        slab.pts = None  # gaps in the timestamps are not ours to fill
-        yield slab
+def _drain(fifo: AudioFifo) -> Iterator[AudioFrame]:
+    frame = fifo.read()
+    if frame is not None:
+        frame.pts = None  # gaps in the timestamps are not filled
+        yield frame
 
 
-def _form(frame: AudioFrame) -> tuple[str, str, int]:
+def _format(frame: AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def _resample(slabs: Iterator[AudioFrame]) -> Iterator[Samples]:
+def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
     resampler: _Scaler | _Resampler | None = None
-    for slab in slabs:
-        if resampler is None or _form(slab) != resampler.form:
+    for frame in frames:
+        if resampler is None or _format(frame) != resampler.format:
             if resampler is not None:
                 yield from resampler.take(None)
-            resampler = _Scaler(slab) if _form(slab) in _SCALES else _Resampler(slab)
-        yield from resampler.take(slab)
+            resampler = _Scaler(frame) if _format(frame) in _SCALES else _Resampler(frame)
+        yield from resampler.take(frame)
     if resampler is not None:
         yield from resampler.take(None)
 
 
 class _Scaler:
-    """Takes sound that is at our rate and mono: half the time that FFmpeg takes to do nothing."""
+    """Scales audio that is 16 kHz mono already; FFmpeg would take twice as long to copy it."""
 
     def __init__(self, frame: AudioFrame) -> None:
-        self.form = _form(frame)
-        self._scale = np.float32(_SCALES[self.form])
+        self.format = _format(frame)
+        self._scale = np.float32(_SCALES[self.format])
 
     def take(self, frame: AudioFrame | None) -> list[Samples]:
-        """Return a frame as samples."""
+        """Return the samples of a frame; None ends the stream and returns none."""
         return [] if frame is None else [frame.to_ndarray()[0] * self._scale]
 
 
 class _Resampler:
-    """Turns sound of one form into ours: mono first, as FFmpeg alone resamples each channel."""
+    """Resamples audio of one format; mixes to mono first, or FFmpeg would resample each channel."""
 
     def __init__(self, frame: AudioFrame) -> None:
-        self.form = _form(frame)
+        self.format = _format(frame)
         self._mixer = AudioResampler("fltp", "mono", frame.sample_rate)
         self._resampler = AudioResampler("fltp", "mono", SAMPLE_RATE)
-        with _refusing_forms():
+        with _errors_as_invalid_audio():
             self._gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
 
     def take(self, frame: AudioFrame | None) -> list[Samples]:
-        """Return what is ready after a frame, or all of it after the last, which is None."""
-        with _refusing_forms():
+        """Return the samples that are ready; None ends the stream and returns the rest."""
+        with _errors_as_invalid_audio():
             mixed: list[AudioFrame | None] = [*self._mixer.resample(frame)]
             if frame is None:
                 mixed.append(None)
@@ -241,17 +244,20 @@ class _Resampler:
 
 
 @contextlib.contextmanager
-def _refusing_forms() -> Iterator[None]:
+def _errors_as_invalid_audio() -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudio("the audio has a form that cannot be resampled") from error
+        raise InvalidAudio("the audio's format cannot be resampled to 16 kHz mono") from error
 
 
 @functools.cache
 def _mixing_gain(layout: str, num_channels: int) -> float:
-    """Return what keeps a mix to mono as loud as its channels; to floats FFmpeg does not scale."""
-    # Not planar: past eight planes PyAV loses count.
+    """Return the gain that keeps a mono mix as loud as its channels.
+
+    FFmpeg does not scale the mix if the output is float.
+    """
+    # Packed samples, as PyAV miscounts more than eight planes.
     ones = np.ones((1, num_channels * SAMPLE_RATE // 10), np.float32)
     frame = AudioFrame.from_ndarray(ones, format="flt", layout=layout)
     frame.sample_rate = SAMPLE_RATE
@@ -273,12 +279,15 @@ def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
 
 
 def _finite(blocks: Iterator[Samples], warn: Callable[[str], None]) -> Iterator[Samples]:
-    is_told = False
+    has_warned = False
     for block in blocks:
-        if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN too
+        if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN, too
             yield block
             continue
-        if not is_told:
-            warn("audio holds values that are not sound; they were silenced or clipped")
-            is_told = True
+        if not has_warned:
+            warn(
+                f"audio has samples that are NaN or over {_PEAK_LIMIT:g}: NaN was set to 0, "
+                "the rest clipped to -1 to 1"
+            )
+            has_warned = True
         yield np.clip(np.nan_to_num(block, nan=0.0), -1.0, 1.0)

@@ -1,6 +1,6 @@
-"""Samples to the log-mel features that Whisper's encoder expects. Stateless and thread-safe.
+"""Log-mel features as Whisper's encoder expects them. Stateless and thread-safe.
 
-The numbers are those of HF's `WhisperFeatureExtractor` on audio padded with silence.
+The values are those of HF's `WhisperFeatureExtractor` on audio padded with silence.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from ..types import Features, Samples
 from .decode import SAMPLE_RATE
 
-CHUNK_S = 30  # what Whisper's encoder was trained on
+CHUNK_S = 30  # length of the windows that Whisper's encoder was trained on
 HOP_SAMPLES = 160
 FFT_SAMPLES = 400
 CHUNK_SAMPLES = CHUNK_S * SAMPLE_RATE
 CHUNK_FRAMES = CHUNK_SAMPLES // HOP_SAMPLES  # 3000
 
-_POWER_FLOOR = 1e-10  # Whisper's constants: log10 is clamped here,
-_DYNAMIC_RANGE = 8.0  # then to so much below the loudest,
-_SHIFT = _SCALE = 4.0  # then shifted and scaled to about -1 to 1
+# Whisper's constants: the power has a floor, its log10 is raised to at least the maximum minus the
+# dynamic range, then shifted and scaled to about -1 to 1.
+_POWER_FLOOR = 1e-10
+_DYNAMIC_RANGE = 8.0
+_SHIFT = _SCALE = 4.0
 
-# Frames at a time, so that they stay in a core's cache: half the time of all 3000 at once.
+# Frames computed together. They stay in a core's cache: half the time of all 3000 at once.
 _BLOCK_FRAMES = 128
 
 
@@ -33,14 +35,14 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
     """Return the log-mel features of one chunk, padded with silence to the encoder's window.
 
     Args:
-        samples: Mono float32 audio at 16 kHz, shape (num_samples,), 1 sample to the whole window.
+        samples: Mono float32 audio at 16 kHz, shape (num_samples,), from 1 sample to the window.
         n_mels: Mel bands of the model: 80, or 128 for large-v3.
         window_frames: Frames of the window, 10 ms each.
 
     Returns:
         float32 of shape (n_mels, window_frames).
     """
-    # Only frames that touch sound are computed; the rest are the floor, as silence gives.
+    # Only frames that overlap the samples are computed; the rest, silence, has the floor's value.
     num_frames = min(window_frames, (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES + 1)
     padded = _padded(samples, num_frames, window_frames * HOP_SAMPLES)
     frames = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
@@ -61,7 +63,8 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
 
 
 def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:
-    # Frames are centred: the front is mirrored. So is the window's end, before it is silence.
+    # Frames are centred, so the audio is mirrored at its start. It is mirrored at the window's end
+    # too, if it reaches there; shorter audio is followed by silence.
     half = FFT_SAMPLES // 2
     padded = np.zeros((num_frames - 1) * HOP_SAMPLES + FFT_SAMPLES, np.float32)
     sound = samples[: len(padded) - half]
@@ -78,7 +81,7 @@ def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:
 
 def _power_spectrum(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the power of each bin, (num_frames, FFT_SAMPLES // 2 + 1)."""
-    spectrum = np.fft.rfft(frames * _window())  # complex64, for all that NumPy's types say
+    spectrum = np.fft.rfft(frames * _window())  # complex64, not complex128 as its type says
     parts = spectrum.view(np.float32)  # real, imaginary, real ...
     parts *= parts
     power: NDArray[np.float32] = parts[:, 0::2] + parts[:, 1::2]
@@ -112,7 +115,7 @@ _LOG_STEP = np.log(6.4) / 27
 
 
 def _hz_to_mel(hz: float) -> float:
-    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)  # above the break only
+    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)  # valid above the break only
 
 
 def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""As much of the ONNX file format as it takes to read a model's weights and to write a graph.
+"""The part of the ONNX file format that is needed to read weights and to write a graph.
 
 The field numbers are those of onnx.proto; a file is one `ModelProto` in protobuf's wire format.
 """
@@ -18,10 +18,10 @@ _VARINT, _BYTES = 0, 2  # protobuf's wire types
 
 
 def read_weights(model: bytes) -> dict[str, NDArray[np.float32]]:
-    """Return the float32 tensors that a model holds, by name.
+    """Return a model's float32 tensors by name.
 
     Raises:
-        ValueError: It is no ONNX model, or holds its tensors in another way than as raw bytes.
+        ValueError: `model` is not an ONNX model, or a tensor is not stored as raw bytes.
     """
     weights = {}
     for graph in _field_values(model, 7):
@@ -39,13 +39,13 @@ def write_model(
     inputs: Iterable[str],
     outputs: Iterable[str],
 ) -> bytes:
-    """Return a model as a file.
+    """Return the contents of a model file.
 
     Args:
-        nodes: Its graph, each from `node`.
-        tensors: What its nodes take that is constant, float32 or int64.
-        inputs: The float32 tensors that a run takes.
-        outputs: The float32 tensors that a run returns.
+        nodes: The nodes of the graph, each made by `node`.
+        tensors: The constants that the nodes use, by name, float32 or int64.
+        inputs: Names of the float32 tensors that a run takes.
+        outputs: Names of the float32 tensors that a run returns.
     """
     graph = b"".join(
         [
@@ -64,10 +64,10 @@ def node(operator: str, inputs: str, outputs: str, **attributes: int | str) -> b
     """Return a node of a graph.
 
     Args:
-        operator: What it does, an ONNX operator.
-        inputs: Names with a blank between; `-` stands for an optional one that is not given.
-        outputs: Names with a blank between.
-        attributes: Of the operator.
+        operator: Name of the ONNX operator.
+        inputs: Names separated by spaces; `-` stands for an optional input that is left out.
+        outputs: Names separated by spaces.
+        attributes: The operator's attributes.
     """
     parts = [_field(1, name.replace("-", "")) for name in inputs.split()]
     parts += [_field(2, name) for name in outputs.split()]
@@ -106,7 +106,7 @@ def _varint(value: int) -> bytes:
 
 
 def _field_values(message: bytes, number: int) -> list[Any]:
-    """Return all values of one field: int or bytes, as the format says."""
+    """Return all values of one field: int for varints, else bytes."""
     return [value for found, value in _fields(message) if found == number]
 
 
@@ -114,7 +114,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     at = 0
     while at < len(message):
         key, at = _read_varint(message, at)
-        value, at = _read_varint(message, at)  # or the number of bytes that follow
+        value, at = _read_varint(message, at)  # for bytes, how many follow
         if key & 7 == _VARINT:
             yield key >> 3, value
         elif key & 7 == _BYTES and at + value <= len(message):

@@ -1,7 +1,7 @@
 """The CPU stage of one request: audio bytes to chunks with their features, one at a time.
 
-Nothing is read before it is asked for, so a long file needs no more memory than its chunks in
-flight, and its first chunk is in the model's hands before the rest is decoded.
+Audio is read and decoded only as far as the next chunk needs. So a long file takes no more memory
+than its chunks in flight, and the model gets the first chunk before the rest is decoded.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .features import CHUNK_FRAMES, HOP_SAMPLES, log_mel
 
 Prepared = tuple[Chunk, Features]
 
-# Audio up to so long is known by its samples, whatever the file they came in. Longer audio is known
-# by its file: its first chunk need not wait until the last second is decoded.
-_KNOWN_BY_SAMPLES_S = 30
-_PIECE_BYTES = 2**20
+# Audio shorter than this is identified by its samples, whatever the file format. Longer audio is
+# identified by its file, so that its first chunk does not wait until all of it is decoded.
+_HASH_SAMPLES_BELOW_S = 30
+_READ_BYTES = 2**20
 
 
 @dataclass
 class AudioReport:
-    """What is known of one request's audio; complete when its last chunk is out.
+    """Facts about one request's audio; complete when its last chunk is prepared.
 
     Attributes:
-        num_samples: Decoded so far, at 16 kHz.
-        num_speech_samples: Of them in speech.
-        decode_s: CPU seconds spent decoding.
-        vad_s: CPU seconds spent looking for speech and cutting.
+        num_samples: Number of samples decoded so far, at 16 kHz.
+        num_speech_samples: Number of these that are in spans of speech.
+        decode_s: CPU seconds spent on decoding.
+        vad_s: CPU seconds spent on detecting speech and splitting into chunks.
         features_s: CPU seconds spent on features.
-        warnings: What was amiss.
+        warnings: One sentence for each problem with the audio.
     """
 
     num_samples: int = 0
@@ -47,21 +47,21 @@ class AudioReport:
 
     @property
     def duration_s(self) -> float:
-        """Seconds decoded."""
+        """Length of the audio decoded so far, in seconds."""
         return self.num_samples / SAMPLE_RATE
 
     @property
     def speech_s(self) -> float:
-        """Seconds of speech."""
+        """Length of the speech in it, in seconds."""
         return self.num_speech_samples / SAMPLE_RATE
 
 
 class Preparation(Iterator[Prepared | None]):
-    """Prepares one request's audio, step by step. Not thread-safe; closes its source.
+    """Iterates over one request's prepared chunks. Not thread-safe; owns its source.
 
-    Each step gives a chunk with its features, padded to the least window that holds it, or None
-    where a stretch of audio gave none. A step raises `RequestError` where the audio cannot be
-    decoded, or is too long.
+    Each step returns a chunk with its features, padded to the shortest window that holds it, or
+    None if no chunk is complete yet. A step raises `RequestError` if the audio cannot be decoded or
+    is too long.
     """
 
     def __init__(
@@ -72,21 +72,21 @@ class Preparation(Iterator[Prepared | None]):
         max_audio_s: float,
         window_frames: tuple[int, ...] = (CHUNK_FRAMES,),
     ) -> None:
-        """Take the audio; nothing is read yet.
+        """Store the source; nothing is read yet.
 
         Args:
             source: The audio file, seekable.
-            vad: Where silence is cut out.
+            vad: When silence is removed.
             n_mels: Mel bands of the model.
-            max_audio_s: Most seconds to decode.
-            window_frames: Lengths that the encoder's window may have, the longest last.
+            max_audio_s: Limit on the decoded audio, in seconds.
+            window_frames: Allowed lengths of the encoder's window in frames, ascending.
         """
         self.report = AudioReport()
         self._source = source
         self._n_mels = n_mels
         self._window_frames = window_frames
         self._blocks = self._decoded(decode_audio(source, max_audio_s, self.report.warnings.append))
-        self._head: list[Samples] = []  # read ahead, not cut yet
+        self._head: list[Samples] = []  # decoded by `identify`, not split yet
         self._chunks = split_chunks(
             self._all_blocks(),
             vad,
@@ -95,21 +95,21 @@ class Preparation(Iterator[Prepared | None]):
         )
 
     def identify(self) -> str:
-        """Return what the audio is known by: a SHA-256 digest. Call it before the first step.
+        """Return an identifier of the audio, a SHA-256 digest. Call it before the first step.
 
         Raises:
-            RequestError: The audio cannot be decoded, or is too long.
+            RequestError: The audio cannot be decoded or is too long.
         """
-        while self.report.duration_s < _KNOWN_BY_SAMPLES_S:
+        while self.report.duration_s < _HASH_SAMPLES_BELOW_S:
             block = next(self._blocks, None)
             if block is None:
                 return self._digest_samples()
             self._head.append(block)
-        position = self._source.tell()  # in the middle of being decoded
+        position = self._source.tell()  # where decoding continues
         self._source.seek(0)
         digest = hashlib.sha256()
-        while piece := self._source.read(_PIECE_BYTES):
-            digest.update(piece)
+        while data := self._source.read(_READ_BYTES):
+            digest.update(data)
         self._source.seek(position)
         return f"file {digest.hexdigest()}"
 
@@ -117,11 +117,11 @@ class Preparation(Iterator[Prepared | None]):
         digest = hashlib.sha256()
         for block in self._head:
             digest.update(block.tobytes())
-        # A damaged file may hold the same sound, but its answer says so.
+        # A damaged file may have the same samples, but its transcript has other warnings.
         return f"samples {digest.hexdigest()} {self.report.warnings}"
 
     def __next__(self) -> Prepared | None:
-        """Take a step."""
+        """Return the next chunk with its features, or None if none is complete yet."""
         decoded_before_s, start_s = self.report.decode_s, time.thread_time()
         try:
             chunk = next(self._chunks)
@@ -136,7 +136,7 @@ class Preparation(Iterator[Prepared | None]):
         return chunk, features
 
     def close(self) -> None:
-        """Release the source."""
+        """Close the source."""
         self._source.close()
 
     def _all_blocks(self) -> Iterator[Samples]:

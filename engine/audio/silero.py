@@ -1,13 +1,14 @@
-"""Silero's speech model, laid out for many windows at once. Thread-safe.
+"""Silero's speech model, rearranged for many windows at once. Thread-safe.
 
 Source: Silero VAD (github.com/snakers4/silero-vad), the ONNX file that faster-whisper bundles.
 
 In that file each window is a row of the batch, and each convolution slides over the four frames
-of one row: products so narrow that the weights are read anew for every window. Here the same
-weights make another graph, in which a layer is one product for all windows of a block: a
-convolution over four frames is a matrix from all frames in to all frames out, zero where it does
-not reach. As many operations take 24 us a window instead of 60. Of these 7 are the LSTM's, which
-still goes window by window. All is inside onnxruntime: without the GIL, and on one thread.
+of one row. These products are so narrow that the weights are read again for every window. Here the
+same weights form another graph, in which each layer is one product for all windows of a block: a
+convolution over four frames becomes a matrix from all input frames to all output frames, with zeros
+outside the kernel. The same operations take 24 us per window instead of 60; the LSTM, which still
+runs window by window, takes 7 of these. All of it runs in onnxruntime, without the GIL, on one
+thread.
 """
 
 from __future__ import annotations
@@ -26,27 +27,27 @@ from numpy.typing import NDArray
 
 from .onnx_format import node, read_weights, write_model
 
-WINDOW_SAMPLES = 512  # 32 ms: what the model looks at
-CONTEXT_SAMPLES = 64  # of the window before, in front of each window
+WINDOW_SAMPLES = 512  # 32 ms: the model's input
+CONTEXT_SAMPLES = 64  # the end of the previous window, put before each window
 STATE_SIZE = 128
 
-_HOP = 128  # samples from frame to frame of the spectrum
+_HOP = 128  # samples between frames of the spectrum
 _FRAME = 2 * _HOP  # samples
 _NUM_BINS = _FRAME // 2 + 1
-_NUM_FRAMES = 4  # of a window; the last looks at 64 samples mirrored at the window's end
+_NUM_FRAMES = 4  # of a window; the last one includes 64 samples mirrored at the window's end
 _STRIDES = (1, 2, 2, 1)  # of the convolutions, each 3 frames wide
-_TOLERANCE = 1e-4  # float32 summed in another order differs by about 1e-6
+_TOLERANCE = 1e-4  # summing float32 in another order changes about 1e-6
 
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
 def silero_session() -> onnxruntime.InferenceSession:
-    """Return the model; the bundled one, slower, should that be of another kind than known here.
+    """Return the rearranged model, or the slower bundled one if it is not the version known here.
 
-    Inputs: windows with their contexts, float32 (num_windows, 576), one after the other; the
-    state `h` and `c`, float32 (1, 1, 128) each, zeros at first. Outputs: probabilities, float32 of
-    num_windows elements; the state after the last window, `h` and `c`.
+    Inputs: consecutive windows with their contexts, float32 (num_windows, 576); the state `h` and
+    `c`, float32 (1, 1, 128) each, zeros at first. Outputs: probabilities, float32 of num_windows
+    elements; the state `h` and `c` after the last window.
     """
     [path] = Path(get_assets_path()).glob("silero_vad*.onnx")
     return fastest_session(path.read_bytes(), get_vad_model().session)
@@ -55,10 +56,10 @@ def silero_session() -> onnxruntime.InferenceSession:
 def fastest_session(
     model: bytes, bundled: onnxruntime.InferenceSession
 ) -> onnxruntime.InferenceSession:
-    """Return a session of the rearranged `model`, if it answers as `bundled` does; else that."""
+    """Return a session of the rearranged `model`, or `bundled` if that fails or differs."""
     try:
         session = _session(rearranged(model))
-        problem = None if _is_same(session, bundled) else "its answers would change"
+        problem = None if _is_same(session, bundled) else "its outputs would change"
     except (KeyError, ValueError) as error:
         problem = repr(error)
     if problem is None:
@@ -70,8 +71,8 @@ def fastest_session(
 def _session(model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it keeps what the longest block took
-    options.log_severity_level = 4  # errors are raised
+    options.enable_cpu_mem_arena = False  # it would keep the memory of the longest block
+    options.log_severity_level = 4  # log nothing: errors are raised
     return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
 
 
@@ -89,16 +90,16 @@ def _is_same(session: onnxruntime.InferenceSession, other: onnxruntime.Inference
 
 
 def rearranged(model: bytes) -> bytes:
-    """Return an ONNX model with the answers of Silero's, but faster.
+    """Return a faster ONNX model with the outputs of Silero's `model`.
 
     Raises:
-        KeyError: A weight is missing; this is not the version of Silero that is known here.
-        ValueError: A weight has another shape, or this is no ONNX model.
+        KeyError: A weight is missing; `model` is not the version of Silero known here.
+        ValueError: A weight has another shape, or `model` is not an ONNX model.
     """
     weights = read_weights(model)
     spectrum = weights["encoder.feature_extractor.forward_basis_buffer"]
     real, imaginary = spectrum.reshape(2, _NUM_BINS, _FRAME).transpose(0, 2, 1)
-    # Exported without names; in the order that the operator takes.
+    # These are exported without telling names, in the order of the operator's inputs.
     input_weight, state_weight, bias = (weights[name] for name in weights if "LSTM" in name)
     tensors: dict[str, NDArray[Any]] = {
         **_shapes(),
@@ -121,7 +122,7 @@ def rearranged(model: bytes) -> bytes:
 
 
 def _as_matrix(kernel: NDArray[np.float32], num_frames: int, stride: int) -> NDArray[np.float32]:
-    """Return a convolution that pads by one frame as (num_frames * in, new num_frames * out)."""
+    """Return a convolution with padding 1 as a matrix (num_frames * in, new num_frames * out)."""
     num_out, num_in, width = kernel.shape
     num_new = (num_frames - 1) // stride + 1
     matrix = np.zeros((num_frames, num_in, num_new, num_out), np.float32)
@@ -134,9 +135,9 @@ def _as_matrix(kernel: NDArray[np.float32], num_frames: int, stride: int) -> NDA
 
 
 def _shapes() -> dict[str, NDArray[np.int64]]:
-    """Return the constants that say where to cut and how to fold; -1 is what there is."""
+    """Return the constants of slicing and reshaping; -1 stands for the remaining size."""
     shapes = {
-        "to_pad": (0, 0, 0, _FRAME - _HOP - CONTEXT_SAMPLES),  # behind, on the second axis
+        "to_pad": (0, 0, 0, _FRAME - _HOP - CONTEXT_SAMPLES),  # at the end of the second axis
         "hops": (-1, _NUM_FRAMES + 1, _HOP),
         "zero": (0,),
         "one": (1,),
@@ -151,7 +152,7 @@ def _shapes() -> dict[str, NDArray[np.int64]]:
 
 
 def _nodes() -> Iterator[bytes]:
-    """Yield the graph."""
+    """Yield the nodes of the graph."""
     # Frames of two hops each, one hop apart.
     yield node("Pad", "input to_pad", "padded", mode="reflect")
     yield node("Reshape", "padded hops", "by_hop")

@@ -1,4 +1,4 @@
-"""Where speech is: Silero's model over windows of 32 ms, then hysteresis; one utterance each."""
+"""Detects speech: Silero's model on windows of 32 ms, then hysteresis."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from onnxruntime import InferenceSession
 from ..types import Samples, Span
 from .silero import CONTEXT_SAMPLES, STATE_SIZE, WINDOW_SAMPLES, silero_session
 
-_SPEECH_PROBABILITY = 0.5  # speech starts at this,
+_SPEECH_PROBABILITY = 0.5  # speech starts at this probability,
 _SILENCE_PROBABILITY = 0.35  # and ends below this
-_MIN_SILENCE_WINDOWS = 3  # 96 ms: shorter pauses are part of the speech
-_MIN_SPEECH_WINDOWS = 3  # shorter sounds are no speech
-_LEAD_IN_WINDOWS = 8  # of silence first: started cold, the model misses 11 of 300 clipped words
+_MIN_SILENCE_WINDOWS = 3  # 96 ms: shorter pauses count as speech
+_MIN_SPEECH_WINDOWS = 3  # 96 ms: shorter sounds do not count as speech
+_LEAD_IN_WINDOWS = 8  # of silence first: from a zero state the model misses 11 of 300 clipped words
 
 Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Windows (num_windows, 512) to speech probabilities (num_windows,), knowing what came before."""
+"""Maps the next windows (num_windows, 512) of an utterance to probabilities (num_windows,)."""
 
 _State = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def probabilities_of(session: InferenceSession) -> Probabilities:
-    """Return one utterance's way through Silero's model, see `silero_session`.
+    """Return a function that runs Silero's model on one utterance; see `silero_session`.
 
-    It begins with the state that a silence leaves. The session may be shared.
+    It starts in the state that silence leaves. The session may be shared.
     """
     hidden, cell = _state_after_silence(session)
     context = np.zeros((1, CONTEXT_SAMPLES), np.float32)
@@ -37,7 +37,7 @@ def probabilities_of(session: InferenceSession) -> Probabilities:
         contexts = np.concatenate([context, windows[:-1, -CONTEXT_SAMPLES:]])
         inputs = {"input": np.concatenate([contexts, windows], 1), "h": hidden, "c": cell}
         probabilities, hidden, cell = session.run(None, inputs)
-        context = windows[-1:, -CONTEXT_SAMPLES:].copy()  # not to hold on to the block
+        context = windows[-1:, -CONTEXT_SAMPLES:].copy()  # a view would keep the block in memory
         return np.asarray(probabilities, np.float32).reshape(-1)
 
     return run
@@ -52,56 +52,56 @@ def _state_after_silence(session: InferenceSession) -> _State:
 
 
 def preload() -> None:
-    """Load the model now rather than at the first request."""
+    """Load the model now instead of at the first request."""
     probabilities_of(silero_session())
 
 
 class SpeechDetector:
-    """Finds the spans of speech in one utterance that arrives in blocks. Not thread-safe."""
+    """Detects the spans of speech in one utterance, block by block. Not thread-safe."""
 
     def __init__(self, max_span_samples: int, probabilities: Probabilities | None = None) -> None:
         """Start an utterance.
 
         Args:
-            max_span_samples: Longer speech is split where it is least like speech.
-            probabilities: The model; Silero by default.
+            max_span_samples: Longer spans are split at the lowest probability of their last third.
+            probabilities: The model; by default Silero's.
         """
         self._probabilities = probabilities or probabilities_of(silero_session())
         self._max_windows = max_span_samples // WINDOW_SAMPLES
-        self._rest: Samples = np.zeros(0, np.float32)
+        self._remainder: Samples = np.zeros(0, np.float32)
         self._num_windows = 0
-        self._start: int | None = None  # first window of the open span
-        self._scores: list[float] = []  # its probabilities
-        self._num_silent = 0  # silent windows at its end
+        self._start: int | None = None  # first window of the open span, if any
+        self._scores: list[float] = []  # probabilities of its windows
+        self._num_silent = 0  # number of silent windows at its end
 
     @property
     def position(self) -> int:
-        """Samples judged so far; with no open span, all speech up to here has been given out."""
+        """Number of samples processed; if no span is open, all speech up to here was yielded."""
         return self._num_windows * WINDOW_SAMPLES
 
     @property
     def open_start(self) -> int | None:
-        """First sample of the speech that has not ended yet, if any."""
+        """First sample of the open span, which has not ended yet; None if there is none."""
         return None if self._start is None else self._start * WINDOW_SAMPLES
 
     def feed(self, block: Samples) -> Iterator[Span]:
-        """Yield the spans that end in `block`, float32 of any length."""
-        audio = np.concatenate([self._rest, block])
+        """Process a block, float32 of any length; yield the spans that are complete."""
+        audio = np.concatenate([self._remainder, block])
         num_whole = len(audio) // WINDOW_SAMPLES * WINDOW_SAMPLES
-        self._rest = audio[num_whole:]
+        self._remainder = audio[num_whole:]
         if num_whole:
-            yield from self._judge(audio[:num_whole].reshape(-1, WINDOW_SAMPLES))
+            yield from self._process(audio[:num_whole].reshape(-1, WINDOW_SAMPLES))
 
     def finish(self) -> Iterator[Span]:
-        """Yield what is still open at the end of the audio."""
-        num_samples = self.position + len(self._rest)
-        if len(self._rest):
-            last = np.pad(self._rest, (0, WINDOW_SAMPLES - len(self._rest)))
-            yield from self._judge(last[None])
+        """Process the last, incomplete window; yield the spans that are complete or still open."""
+        num_samples = self.position + len(self._remainder)
+        if len(self._remainder):
+            last = np.pad(self._remainder, (0, WINDOW_SAMPLES - len(self._remainder)))
+            yield from self._process(last[None])
         for span in self._close(self._num_silent):
             yield Span(span.start, min(span.end, num_samples))
 
-    def _judge(self, windows: NDArray[np.float32]) -> Iterator[Span]:
+    def _process(self, windows: NDArray[np.float32]) -> Iterator[Span]:
         for probability in self._probabilities(windows).tolist():
             self._num_windows += 1
             if self._start is None:
@@ -125,7 +125,7 @@ class SpeechDetector:
             yield Span(start * WINDOW_SAMPLES, (start + length) * WINDOW_SAMPLES)
 
     def _split(self) -> Span:
-        # In the last third, so that what is left over starts a long span again, not a crumb.
+        # Split in the last third, so that the part before is at least 2/3 of the longest span.
         assert self._start is not None
         first = len(self._scores) * 2 // 3
         cut = first + int(np.argmin(self._scores[first:]))

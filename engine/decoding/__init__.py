@@ -1,1 +1,1 @@
-"""Decoding control: parameters to a plan, and the searches that CTranslate2 does not have."""
+"""Decoding: from parameters to a plan, and the search algorithms that CTranslate2 lacks."""

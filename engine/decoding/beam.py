@@ -1,7 +1,7 @@
-"""HF's beam search, each `early_stopping` of it.
+"""HF's beam search, with every value of `early_stopping`.
 
-Source: `GenerationMixin._beam_search` of transformers 4.55. Scores are float32 and unlikely ones
-are shifted by -1e9 as there, so that ties and leftovers fall the same way.
+Source: `GenerationMixin._beam_search` of transformers 4.55. As there, scores are float32 and 1e9 is
+subtracted to exclude a hypothesis, so that ties and exhausted candidates give the same result.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from numpy.typing import NDArray
 
 from .plan import DecodePlan
 from .rules import Rules
-from .search import Search, Step, best
+from .search import Answer, Search, Step, best
 from .softmax import log_softmax
 
 _UNLIKELY = np.float32(-1e9)
 
 
 @dataclass(frozen=True)
-class _Hypothesis:
+class _Candidate:
     answer: list[int]
-    score: np.float32
+    score: np.float32  # the sum of log-probabilities divided by the penalised length
     is_finished: bool
+    sum_logprob: float = 0.0
 
 
 def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
-    """Beam search over the log-probabilities, after the rules."""
+    """Run beam search over log-probabilities to which the rules are applied."""
     num_beams = plan.num_beams
     observation = yield None
     logits = np.repeat(observation.logits, num_beams, 0)
     answers: list[list[int]] = [[]] * num_beams
-    scores = np.full(num_beams, _UNLIKELY)  # of the running beams;
-    scores[0] = 0  # at first they are all the same
-    kept = [_Hypothesis([], _UNLIKELY, False)] * num_beams
+    scores = np.full(num_beams, _UNLIKELY)  # of the running beams
+    scores[0] = 0  # all beams are equal at first, so only one counts
+    kept = [_Candidate([], _UNLIKELY, False)] * num_beams
     may_improve = True
     while True:
         totals = _total_scores(logits, answers, scores, rules)
@@ -52,8 +53,8 @@ def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         may_improve = may_improve and _may_improve(kept, scores[0], length, plan)
         all_kept = all(hypothesis.is_finished for hypothesis in kept)
         if not may_improve or (plan.early_stopping is True and all_kept) or ends.all():
-            answer = kept[0].answer
-            return answer[:-1] if answer[-1:] == [end_of_text] else answer
+            answer, sum_logprob = kept[0].answer, kept[0].sum_logprob
+            return Answer(answer[:-1] if answer[-1:] == [end_of_text] else answer, sum_logprob)
         parents = beams[running] if length > 1 else np.zeros(num_beams, int)  # the prompt's row
         observation = yield Step(parents.tolist(), tokens[running].tolist())
         logits = observation.logits
@@ -73,14 +74,14 @@ def _total_scores(
 
 
 def _keep_best(
-    kept: list[_Hypothesis],
+    kept: list[_Candidate],
     longer: list[list[int]],
     picked: NDArray[np.float32],
     ends: NDArray[np.bool_],
     may_improve: bool,
     plan: DecodePlan,
-) -> list[_Hypothesis]:
-    """Return the best finished hypotheses; only the top `num_beams` picks may join them."""
+) -> list[_Candidate]:
+    """Return the best finished hypotheses; of the picks, only the top `num_beams` may join."""
     joins = ends & (np.arange(len(picked)) < plan.num_beams)
     is_closed = plan.early_stopping is True and all(hypothesis.is_finished for hypothesis in kept)
     final = picked / np.float32(len(longer[0]) ** plan.length_penalty)
@@ -88,19 +89,20 @@ def _keep_best(
     final = final + np.float32(not may_improve) * _UNLIKELY
     final = final + (~joins).astype(np.float32) * _UNLIKELY
     candidates = kept + [
-        _Hypothesis(answer, score, bool(is_finished))
-        for answer, score, is_finished in zip(longer, final, joins, strict=True)
+        _Candidate(answer, score, bool(is_finished), float(total))
+        for answer, score, is_finished, total in zip(longer, final, joins, picked, strict=True)
     ]
-    # HF goes by score alone, and loses its answers where a length penalty takes them below -1e9.
+    # HF ranks by score alone, and loses finished hypotheses if a length penalty takes their scores
+    # below -1e9.
     ranking = [c.score if c.is_finished else -np.inf for c in candidates]
     order = best(np.array(ranking, np.float32), plan.num_beams)
     return [candidates[i] for i in order]
 
 
 def _may_improve(
-    kept: list[_Hypothesis], best_running: np.float32, length: int, plan: DecodePlan
+    kept: list[_Candidate], best_running: np.float32, length: int, plan: DecodePlan
 ) -> bool:
-    """Return whether a running beam could still beat the worst that is kept."""
+    """Return whether a running beam could still beat the worst hypothesis in `kept`."""
     is_patient = plan.early_stopping == "never" and plan.length_penalty > 0
     best_length = plan.max_new_tokens if is_patient else length
     possible = best_running / np.float32(best_length**plan.length_penalty)

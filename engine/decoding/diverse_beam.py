@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .plan import DecodePlan
 from .rules import Rules
-from .search import Search, Step, best
+from .search import Answer, Search, Step, best
 from .softmax import log_softmax
 
 _UNLIKELY = np.float32(-1e9)
@@ -28,51 +28,68 @@ class _Group:
         self.answers: list[list[int]] = [[]] * self.size
         self.scores = np.full(self.size, _UNLIKELY)
         self.scores[0] = 0
-        self.kept: list[tuple[float, list[int]]] = []
+        self.sum_logprobs = [0.0] * self.size  # as the scores, without the diversity penalty
+        self.kept: list[tuple[float, list[int], float]] = []  # score, answer, sum_logprob
         self.is_done = False
 
-    def advance(self, totals: NDArray[np.float32]) -> tuple[list[int], list[int]]:
-        """Choose the next tokens; return each new beam's parent in the group, and its token."""
-        if self.is_done:  # runs along with padding, which the groups after it see
+    def advance(
+        self, totals: NDArray[np.float32], logprobs: NDArray[np.float32]
+    ) -> tuple[list[int], list[int]]:
+        """Choose the next tokens.
+
+        Args:
+            totals: Scores of the longer answers, float32 (size, vocabulary).
+            logprobs: Log-probabilities of the next tokens, of the same shape.
+
+        Returns:
+            Each new beam's parent in the group, and its token.
+        """
+        if self.is_done:  # it emits padding, which lowers that token in later groups
             self.scores[:] = 0
             parents, tokens = [0] * self.size, [self._end_of_text] * self.size
         else:
-            parents, tokens = self._choose(totals)
+            parents, tokens = self._choose(totals, logprobs)
         self.answers = [
             [*self.answers[parent], token] for parent, token in zip(parents, tokens, strict=True)
         ]
         return parents, tokens
 
     def close(self) -> None:
-        """Add what is still running to the finished hypotheses."""
+        """Add the running beams to the finished hypotheses."""
         if not self.is_done:
-            for answer, score in zip(self.answers, self.scores, strict=True):
-                self._keep(answer, float(score), len(answer))
+            for beam, answer in enumerate(self.answers):
+                self._keep(answer, float(self.scores[beam]), len(answer), self.sum_logprobs[beam])
 
-    def _choose(self, totals: NDArray[np.float32]) -> tuple[list[int], list[int]]:
+    def _choose(
+        self, totals: NDArray[np.float32], logprobs: NDArray[np.float32]
+    ) -> tuple[list[int], list[int]]:
         picks = best(totals.reshape(-1), 2 * self.size)
         picked = totals.reshape(-1)[picks]
         length = len(self.answers[0]) + 1
         parents: list[int] = []
         tokens: list[int] = []
+        sum_logprobs: list[float] = []
         for rank, (pick, score) in enumerate(zip(picks, picked, strict=True)):
             parent, token = divmod(int(pick), totals.shape[1])
+            sum_logprob = self.sum_logprobs[parent] + float(logprobs[parent, token])
             if token == self._end_of_text:
                 if rank < self.size:
-                    self._keep(self.answers[parent], float(score), length)
+                    self._keep(self.answers[parent], float(score), length, sum_logprob)
                 continue
             self.scores[len(tokens)] = score
             parents.append(parent)
             tokens.append(token)
+            sum_logprobs.append(sum_logprob)
             if len(tokens) == self.size:
                 break
+        self.sum_logprobs = sum_logprobs
         self.is_done = self._is_decided(float(picked.max()), length)
         return parents, tokens
 
-    def _keep(self, answer: list[int], score: float, length: int) -> None:
+    def _keep(self, answer: list[int], score: float, length: int, sum_logprob: float) -> None:
         final = score / length**self._plan.length_penalty
         if len(self.kept) < self.size or final > min(self.kept)[0]:
-            self.kept.append((final, answer))
+            self.kept.append((final, answer, sum_logprob))
             if len(self.kept) > self.size:
                 worst = min(range(len(self.kept)), key=lambda i: (self.kept[i][0], i))
                 del self.kept[worst]
@@ -89,7 +106,7 @@ class _Group:
 
 
 def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
-    """Beam search in groups; each avoids the tokens that those before it just chose."""
+    """Run beam search in groups; each avoids the tokens that earlier groups chose at this step."""
     groups = [_Group(plan, end_of_text) for _ in range(plan.num_beam_groups)]
     size = groups[0].size
     observation = yield None
@@ -99,13 +116,14 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         parents: list[int] = []
         tokens: list[int] = []
         for first, group in zip(range(0, plan.num_beams, size), groups, strict=True):
-            totals = log_probabilities[first : first + size]
+            logprobs = log_probabilities[first : first + size]
+            totals = logprobs.copy()
             for token, count in Counter(tokens).items():
                 totals[:, token] -= np.float32(plan.diversity_penalty * count)
             for row, answer in zip(totals, group.answers, strict=True):
                 rules.apply(row, answer)
             totals += group.scores[:, None]
-            own_parents, own_tokens = group.advance(totals)
+            own_parents, own_tokens = group.advance(totals, logprobs)
             parents += [first + parent for parent in own_parents]
             tokens += own_tokens
         if (
@@ -113,10 +131,11 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
             or len(groups[0].answers[0]) == plan.max_new_tokens
         ):
             break
-        is_first = len(groups[0].answers[0]) == 1  # all beams go on from the prompt's one row
+        is_first = len(groups[0].answers[0]) == 1  # all beams continue the prompt's only row
         observation = yield Step([0] * plan.num_beams if is_first else parents, tokens)
         logits = observation.logits
     for group in groups:
         group.close()
     hypotheses = [hypothesis for group in groups for hypothesis in group.kept]
-    return max(enumerate(hypotheses), key=lambda item: (item[1][0], item[0]))[1][1]
+    _, (_, answer, sum_logprob) = max(enumerate(hypotheses), key=lambda one: (one[1][0], one[0]))
+    return Answer(answer, sum_logprob)

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from .beam import beam
 from .diverse_beam import diverse_beam
+from .hypothesis import Hypothesis, average_logprob
 from .plan import DecodePlan, Strategy
 from .rules import Rules, Vocabulary
-from .search import Logits, Observation, Search, Step
+from .search import Answer, Logits, Observation, Search, Step
 from .single import contrastive, one_by_one
+from .softmax import softmax
 
 DecoderState = Any
 """The cache of some rows; only the decoder that made it looks inside."""
@@ -30,6 +34,9 @@ class Decoder(Protocol):
 
     def step(self, state: DecoderState, tokens: Sequence[int]) -> tuple[Logits, Logits]:
         """Append a token to each row; return logits and hidden states of all rows."""
+
+    def logits(self, hidden: Logits) -> Logits:
+        """Return the logits (num_rows, vocabulary) of hidden states (num_rows, d_model)."""
 
     def reorder(
         self, state: DecoderState, rows: Sequence[int], chunks: Sequence[tuple[int, int]]
@@ -64,8 +71,20 @@ class _Live:
     task: ExactTask
     search: Search
     observation: Observation
+    no_speech_prob: float
     num_rows: int = 1
-    answer: list[int] = field(default_factory=list)
+    answer: Answer = field(default_factory=lambda: Answer([], 0.0))
+
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """What the search found."""
+        plan, answer = self.task.plan, self.answer
+        return Hypothesis(
+            tokens=tuple(answer.tokens),
+            avg_logprob=average_logprob(answer.sum_logprob, len(answer.tokens)),
+            no_speech_prob=self.no_speech_prob,
+            temperature=plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0,
+        )
 
 
 class ExactLane:
@@ -106,27 +125,42 @@ class ExactLane:
         state, observations = self._decoder.start(self._to_array(encoded), prompts)
         self._state = self._decoder.join([self._state, state]) if self._state else state
         self._live += [
-            _Live(task, self._search(task), Observation(*observation))
-            for task, observation in zip(tasks, observations, strict=True)
+            _Live(task, self._search(task), Observation(logits, hidden), no_speech_prob)
+            for task, (logits, hidden), no_speech_prob in zip(
+                tasks, observations, self._no_speech_probs(prompts, observations), strict=True
+            )
         ]
 
-    def step(self) -> list[tuple[ExactTask, list[int]]]:
-        """Read one more token in each row; return the chunks that left, with their answers.
+    def step(self) -> list[tuple[ExactTask, Hypothesis]]:
+        """Read one more token in each row; return the finished chunks with their hypotheses.
 
-        An answer is without its end of text, and empty where it was not wanted any more.
+        The hypothesis of a chunk that is not wanted any more has no tokens.
         """
         steps = [self._advance(one) for one in self._live]
         left = [one for one, step in zip(self._live, steps, strict=True) if step is None]
         self._read(steps)
-        return [(one.task, one.answer) for one in left]
+        return [(one.task, one.hypothesis) for one in left]
 
-    def run(self, encoded: Any, tasks: Sequence[ExactTask]) -> list[list[int]]:
-        """Return each chunk's answer, in a lane that is empty before and after; see `add`."""
+    def run(self, encoded: Any, tasks: Sequence[ExactTask]) -> list[Hypothesis]:
+        """Return each chunk's hypothesis, in a lane that is empty before and after; see `add`."""
         self.add(encoded, tasks)
-        answers: dict[ExactTask, list[int]] = {}
+        found: dict[ExactTask, Hypothesis] = {}
         while self.num_rows:
-            answers.update(self.step())
-        return [answers[task] for task in tasks]
+            found.update(self.step())
+        return [found[task] for task in tasks]
+
+    def _no_speech_probs(
+        self, prompts: Sequence[list[int]], observations: Sequence[tuple[Logits, Logits]]
+    ) -> list[float]:
+        """Return the probability of <|nospeech|> at each prompt's start of the transcript."""
+        token, start = self._vocabulary.no_speech, self._vocabulary.start_of_transcript
+        if token is None or start is None:
+            return [0.0] * len(prompts)
+        states = [
+            hidden[prompt.index(start)]
+            for prompt, (_, hidden) in zip(prompts, observations, strict=True)
+        ]
+        return [float(softmax(row)[token]) for row in self._decoder.logits(np.stack(states))]
 
     def _search(self, task: ExactTask) -> Search:
         rules = Rules(task.plan, self._vocabulary, task.prompt)

@@ -1,7 +1,7 @@
-"""The generation parameters: each defined once, with its meaning, range, lane and effect.
+"""The generation parameters, each defined once: meaning, range, default, lane and effect.
 
-The sixteen of the Hugging Face Inference API, and below them ours. The README's table is made
-from here, and so is every refusal of a value out of range.
+The first sixteen are those of the Hugging Face Inference API, the others are talkmill's own. The
+documentation's table and the range checks are made from these definitions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import InvalidOption
 EarlyStopping = Literal[True, False, "never"]
 Value = bool | int | float | str | tuple[int, ...]
 
-MAX_POSITIONS = 448  # of Whisper's decoder: prompt and answer together, for each chunk
+MAX_POSITIONS = 448  # of Whisper's decoder: prompt and generated tokens of one chunk together
 MAX_BEAMS = 16
 MAX_CANDIDATES = 64  # of contrastive search: each is a row of the decoder's batch
 DEFAULT_TOP_K = 50  # HF's, for sampling and for contrastive search
@@ -23,7 +23,7 @@ DEFAULT_TOP_K = 50  # HF's, for sampling and for contrastive search
 
 @dataclass(frozen=True)
 class GenerationParameters:
-    """What a request gives; None is: not given. The meaning of each is in `PARAMETERS`."""
+    """The parameters of a request; None means not given. `PARAMETERS` has their meanings."""
 
     temperature: float | None = None
     top_k: int | None = None
@@ -52,15 +52,15 @@ class GenerationParameters:
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a parameter takes.
+    """The valid values of a parameter.
 
     Attributes:
-        kind: Its type.
+        kind: Type of the value.
         low: The least value.
         high: The greatest value.
-        above_low: Whether `low` itself is left out.
-        below_high: Whether `high` itself is left out.
-        also: A word that is taken besides.
+        above_low: Whether `low` itself is excluded.
+        below_high: Whether `high` itself is excluded.
+        also: A string that is valid too.
     """
 
     kind: type[int] | type[float] | type[bool]
@@ -71,14 +71,14 @@ class Range:
     also: str = ""
 
     def __str__(self) -> str:
-        """Return the range as one reads it: `0 < x <= 1`."""
+        """Return the range in words or as an inequality: `0 < x <= 1`."""
         if self.kind is bool:
             return f"true, false or {self.also}" if self.also else "true or false"
         above, below = "<" if self.above_low else "<=", "<" if self.below_high else "<="
         return f"{self.low} {above} x {below} {self.high}"
 
     def holds(self, value: Value) -> bool:
-        """Return whether `value` is of the kind and inside."""
+        """Return whether `value` has the right type and is in the range."""
         if isinstance(value, bool) or self.kind is bool:
             is_word = bool(self.also) and value == self.also
             return is_word or (isinstance(value, bool) and self.kind is bool)
@@ -97,13 +97,13 @@ class Parameter:
     """One parameter.
 
     Attributes:
-        name: As the wire and HF call it.
-        range: The values it takes.
-        default: What holds where it is not given, in words.
-        meaning: One sentence.
-        lane: Which lane honours it.
-        idle_unless: What must hold for it to have an effect; empty if nothing.
-        is_list: Whether it takes any number of such values, as a tuple.
+        name: Its name in the API and in HF.
+        range: Its valid values.
+        default: The default, in words.
+        meaning: What it does.
+        lane: The lane that supports it.
+        idle_unless: The condition for it to have an effect; empty if it always has one.
+        is_list: Whether its value is a tuple of such values.
     """
 
     name: str
@@ -118,7 +118,8 @@ class Parameter:
         """Refuse a value that is out of range.
 
         Raises:
-            InvalidOption: It is; the message names field, value and range.
+            InvalidOption: `value` has a wrong type or is out of range; the message names field,
+                value and range.
         """
         is_of_kind = isinstance(value, tuple) is self.is_list
         values = value if isinstance(value, tuple) and is_of_kind else (value,)
@@ -133,36 +134,38 @@ _BEAMS = "num_beams > 1"
 PARAMETERS = (
     Parameter(
         "temperature", Range(float, 0, 100), "1 when sampling",
-        "Divides the logits; above 0 it switches sampling on unless `do_sample` is given.",
-        "both", "not `do_sample` = false",
+        "Divides the logits; above 0 it turns sampling on unless `do_sample` is given.",
+        "both", "`do_sample` true or not given",
     ),
     Parameter(
         "top_k", Range(int, 0, 100_000), "50",
-        "Samples among the k likeliest tokens, 0 among all; the candidates of contrastive search.",
+        "Samples from the k most probable tokens (0: all); in contrastive search, the number of "
+        "candidates.",
         "both", "sampling or contrastive search",
     ),
     Parameter(
         "top_p", Range(float, 0, 1), "1",
-        "Samples among the fewest tokens that have this much probability together.",
+        "Samples from the fewest most probable tokens that together reach this probability.",
         "exact", _SAMPLING,
     ),
     Parameter(
         "typical_p", Range(float, 0, 1, above_low=True), "1",
-        "Samples among the most typical tokens that have this much probability together.",
+        "Samples from the fewest most typical tokens (surprise nearest to the entropy) that "
+        "together reach this probability.",
         "exact", _SAMPLING,
     ),
     Parameter(
         "epsilon_cutoff", Range(float, 0, 1, below_high=True), "0",
-        "Samples among tokens of at least this probability.", "exact", _SAMPLING,
+        "Samples from the tokens of at least this probability.", "exact", _SAMPLING,
     ),
     Parameter(
         "eta_cutoff", Range(float, 0, 1, below_high=True), "0",
-        "Like `epsilon_cutoff`, lowered where the distribution is flat.", "exact", _SAMPLING,
+        "Like `epsilon_cutoff`, but lower where the distribution is flat.", "exact", _SAMPLING,
     ),
     Parameter(
         "max_length", Range(int, 1, MAX_POSITIONS), "448",
-        "Most tokens of a chunk in all, the decoder prompt included.",
-        "both", "no `max_new_tokens`, which wins",
+        "Most tokens of a chunk, including the decoder prompt.",
+        "both", "`max_new_tokens` not given",
     ),
     Parameter(
         "max_new_tokens", Range(int, 1, MAX_POSITIONS), "as many as fit",
@@ -170,8 +173,8 @@ PARAMETERS = (
     ),
     Parameter(
         "min_length", Range(int, 0, MAX_POSITIONS), "0",
-        "Fewest tokens of a chunk in all, the decoder prompt included.",
-        "exact", "no `min_new_tokens`, which wins",
+        "Fewest tokens of a chunk, including the decoder prompt.",
+        "exact", "`min_new_tokens` not given",
     ),
     Parameter(
         "min_new_tokens", Range(int, 0, MAX_POSITIONS), "0",
@@ -179,58 +182,58 @@ PARAMETERS = (
     ),
     Parameter(
         "do_sample", Range(bool), "`temperature` > 0",
-        "Draws each token instead of taking the likeliest.", "both",
+        "Draws each token at random instead of taking the most probable one.", "both",
     ),
     Parameter(
         "early_stopping", Range(bool, also="never"), "CTranslate2's own rule",
         "When beam search stops, as in HF.", "exact", _BEAMS,
     ),
     Parameter(
-        "num_beams", Range(int, 1, MAX_BEAMS), "1", "Beams of beam search; 1 is greedy.", "both",
+        "num_beams", Range(int, 1, MAX_BEAMS), "1", "Number of beams; 1: no beam search.", "both",
     ),
     Parameter(
         "num_beam_groups", Range(int, 1, MAX_BEAMS), "1",
-        "Groups of diverse beam search; divides `num_beams`.", "exact", _BEAMS,
+        "Number of groups in diverse beam search; must divide `num_beams`.", "exact", _BEAMS,
     ),
     Parameter(
         "penalty_alpha", Range(float, 0, 1), "0",
-        "Weight of contrastive search's penalty on saying what was said.",
-        "exact", "greedy otherwise and `top_k` > 1",
+        "Weight of contrastive search's penalty on repetition; above 0 turns that search on.",
+        "exact", "no sampling, num_beams = 1 and `top_k` > 1",
     ),
     Parameter(
-        "use_cache", Range(bool), "true", "The words are the same with and without.", "both",
+        "use_cache", Range(bool), "true", "The transcript is the same with and without it.", "both",
         "nothing",
     ),
     Parameter(
         "seed", Range(int, 0, 2**64 - 1), "none",
-        "Same seed, audio and options: same words, whatever else is in the batch.",
+        "Seed of the random draws: same seed, audio and options give the same text in any batch.",
         "exact", _SAMPLING,
     ),
     Parameter(
         "length_penalty", Range(float, -10, 10), "1",
-        "Exponent of the length that a beam's score is divided by.", "both", _BEAMS,
+        "A hypothesis' score is divided by its length to this power.", "both", _BEAMS,
     ),
     Parameter(
         "diversity_penalty", Range(float, 0, 100, above_low=True), "1",
-        "How much a group of beams avoids the tokens of the groups before it.",
+        "Subtracted from a token's score for each beam of earlier groups that just chose it.",
         "exact", "num_beam_groups > 1",
     ),
     Parameter(
         "patience", Range(float, 0, 10, above_low=True), "1",
-        "Native beam search goes on until num_beams x patience hypotheses are finished.",
-        "native", "num_beams > 1 without `early_stopping`",
+        "Native beam search stops when num_beams x patience hypotheses are finished.",
+        "native", "beam search in the native lane",
     ),
     Parameter(
         "repetition_penalty", Range(float, 0.01, 100), "1",
-        "Above 1, tokens already said become less likely.", "both",
+        "Above 1, tokens that already occurred become less likely.", "both",
     ),
     Parameter(
         "no_repeat_ngram_size", Range(int, 0, MAX_POSITIONS), "0",
-        "No sequence of this many tokens is said twice; 0 is off.", "both",
+        "No sequence of this many tokens occurs twice; 0: off.", "both",
     ),
     Parameter(
         "suppress_tokens", Range(int, 0, 1_000_000), "the model's own",
-        "Token ids never to say, besides the model's own.", "both", is_list=True,
+        "Ids of tokens never to generate, besides the model's own.", "both", is_list=True,
     ),
 )  # fmt: skip
 
@@ -238,10 +241,10 @@ BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def check_ranges(parameters: GenerationParameters) -> None:
-    """Refuse the first value that is out of its range.
+    """Refuse the first value that is out of range.
 
     Raises:
-        InvalidOption: There is one.
+        InvalidOption: A value has a wrong type or is out of range.
     """
     for field in fields(parameters):
         value = getattr(parameters, field.name)
@@ -250,7 +253,7 @@ def check_ranges(parameters: GenerationParameters) -> None:
 
 
 def parameter_table() -> str:
-    """Return the README's table of parameters, in Markdown."""
+    """Return the documentation's table of parameters, in Markdown."""
     rows = [
         f"| `{p.name}` | {p.range} | {p.default} | {p.lane} | {p.meaning} | {p.idle_unless} |"
         for p in PARAMETERS

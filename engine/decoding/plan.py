@@ -1,7 +1,7 @@
-"""What a request gives, made into one frozen plan: which lane, which algorithm, which limits.
+"""Turns a request's generation parameters into one frozen plan: lane, algorithm and limits.
 
-Pure functions; nothing here knows a model. Where HF refuses a combination so does this, with the
-reason; what is valid but idle comes back as a warning.
+Pure functions that need no model. Combinations that HF refuses are refused, with the reason; valid
+parameters without effect are returned as warnings.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ class Strategy(enum.Enum):
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """How one chunk is decoded, with every default filled in. Equal plans may share a batch.
+    """How to decode one chunk, with all defaults filled in. Equal plans may share a batch.
 
     Attributes:
         strategy: How the next token is chosen.
-        is_exact: Whether the exact lane runs it; else CTranslate2 does.
+        is_exact: Whether the exact lane runs it; otherwise CTranslate2 does.
         timestamps: Whether Whisper's timestamp tokens are generated.
-        max_new_tokens: Tokens to generate at most, end of text included.
-        min_new_tokens: Tokens to generate before the end of text may come.
-        early_stopping: HF's rule; None is CTranslate2's.
+        max_new_tokens: Most tokens to generate, including the end of text.
+        min_new_tokens: Tokens to generate before the end of text is allowed.
+        early_stopping: HF's rule; None selects CTranslate2's.
 
-    The others are the parameters of the same name.
+    The other attributes are the parameters of the same name.
     """
 
     strategy: Strategy = Strategy.GREEDY
     is_exact: bool = False
     timestamps: bool = False
-    max_new_tokens: int = MAX_POSITIONS - 4  # what Whisper's own prompt leaves
+    max_new_tokens: int = MAX_POSITIONS - 4  # what Whisper's prompt of 4 tokens leaves
     min_new_tokens: int = 0
     temperature: float = 1.0
     top_k: int = DEFAULT_TOP_K
@@ -70,7 +70,7 @@ class DecodePlan:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the same audio always gives the same words."""
+        """Whether the same audio always gives the same text."""
         return self.strategy is not Strategy.SAMPLE or self.seed is not None
 
     @property
@@ -85,12 +85,12 @@ def make_plan(
     """Return the plan for a request, and a warning for each parameter without effect.
 
     Args:
-        parameters: What the request gives.
-        timestamps: Whether it asks for times.
-        prompt_length: Tokens before the answer; they count in `max_length` and `min_length`.
+        parameters: The request's parameters.
+        timestamps: Whether the request asks for timestamps.
+        prompt_length: Tokens of the prompt, which `max_length` and `min_length` include.
 
     Raises:
-        InvalidOption: A value is out of range, or contradicts another.
+        InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
     strategy = _choose_strategy(parameters)
@@ -100,7 +100,7 @@ def make_plan(
         _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
     if strategy is not Strategy.SAMPLE:
-        resolved.add("temperature")  # 0, or it would be idle: plans that do the same are equal
+        resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {
         name: value
         for name, value in vars(parameters).items()
@@ -120,19 +120,27 @@ def make_plan(
 def _choose_strategy(given: GenerationParameters) -> Strategy:
     """Return the algorithm, as HF's `GenerationConfig.get_generation_mode` does.
 
-    But for one thing: Whisper on HF samples wherever a temperature above 0 is given.
+    One exception, as in HF's Whisper: a temperature above 0 turns sampling on.
     """
     has_temperature = given.temperature is not None and given.temperature > 0
     is_sampling = has_temperature if given.do_sample is None else given.do_sample
     num_beams, num_groups = given.num_beams or 1, given.num_beam_groups or 1
     if is_sampling:
         if given.temperature == 0:
-            raise InvalidOption("do_sample = true needs a temperature above 0", "temperature")
+            raise InvalidOption(
+                "temperature 0 is not valid with do_sample = true: it must be above 0",
+                "temperature",
+            )
         if num_beams > 1:
-            # Whisper on HF quietly falls back to one beam here.
-            raise InvalidOption(f"num_beams {num_beams} cannot be sampled: ask for 1", "num_beams")
+            # HF's Whisper falls back to one beam here without a warning.
+            raise InvalidOption(
+                f"num_beams {num_beams} is not valid with sampling: it must be 1", "num_beams"
+            )
         if num_groups > 1:
-            raise InvalidOption("num_beam_groups cannot be sampled", "num_beam_groups")
+            raise InvalidOption(
+                f"num_beam_groups {num_groups} is not valid with sampling: it must be 1",
+                "num_beam_groups",
+            )
         return Strategy.SAMPLE
     if num_beams > 1 and num_groups > 1:
         if num_beams % num_groups:
@@ -147,7 +155,7 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
     if given.penalty_alpha and top_k > 1:
         if top_k > MAX_CANDIDATES:
             raise InvalidOption(
-                f"top_k {top_k} is over {MAX_CANDIDATES}, the most that contrastive search takes",
+                f"top_k {top_k} is over {MAX_CANDIDATES}, the limit in contrastive search",
                 "top_k",
             )
         return Strategy.CONTRASTIVE
@@ -161,7 +169,9 @@ def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
     if given.max_new_tokens is not None:
         most_name, most = "max_new_tokens", given.max_new_tokens
     if not 1 <= most <= room:
-        low, high = (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, 448)
+        low, high = (
+            (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, MAX_POSITIONS)
+        )
         value = getattr(given, most_name)
         raise InvalidOption(
             f"{most_name} {value} is not in {low} to {high}: the prompt has {prompt_length} tokens",
@@ -172,24 +182,24 @@ def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
         fewest_name, fewest = "min_new_tokens", given.min_new_tokens
     if fewest > most:
         raise InvalidOption(
-            f"{fewest_name} asks for {fewest} new tokens, {most_name} allows {most}", fewest_name
+            f"{fewest_name} requires {fewest} new tokens, {most_name} allows {most}", fewest_name
         )
     return most, fewest
 
 
 def _check_patience(given: GenerationParameters) -> None:
     num_beams, patience = given.num_beams or 1, given.patience or 1.0
-    if num_beams * patience < 1:  # CTranslate2 would wait for less than one hypothesis
+    if num_beams * patience < 1:  # CTranslate2 would wait for less than 1 hypothesis
         raise InvalidOption(
-            f"patience {patience} with num_beams {num_beams} is less than one hypothesis",
+            f"patience {patience} x num_beams {num_beams} is less than 1 hypothesis",
             "patience",
         )
 
 
 def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[str, str]:
-    """Return the parameters that are given but change nothing, each with the reason."""
+    """Return the parameters that are given but have no effect, each with the reason."""
     reasons: dict[str, str] = {}
-    instead = f"this is {strategy.value}"
+    instead = f"the request uses {strategy.value}"
     if strategy is not Strategy.SAMPLE:
         samplers = ("top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "seed")
         reasons |= dict.fromkeys(samplers, instead)
@@ -202,25 +212,25 @@ def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[
         if (given.num_beam_groups or 1) > 1:
             reasons["num_beam_groups"] = "num_beams is 1"
     if strategy is Strategy.DIVERSE_BEAM:
-        reasons["patience"] = "HF's diverse beam search has none"
+        reasons["patience"] = "HF's diverse beam search does not use it"
     else:
-        reasons["diversity_penalty"] = "num_beam_groups is 1"
+        reasons["diversity_penalty"] = instead
     if strategy is Strategy.BEAM and given.early_stopping is not None:
-        reasons["patience"] = "early_stopping takes its place"
+        reasons["patience"] = "early_stopping selects HF's beam search, which does not use it"
     if fewest and strategy is Strategy.BEAM:
-        reasons["patience"] = "with a minimum length HF's beam search runs, which has none"
+        reasons["patience"] = "a minimum length selects HF's beam search, which does not use it"
     if strategy is not Strategy.CONTRASTIVE and given.penalty_alpha:
         reasons["penalty_alpha"] = instead
     if given.max_new_tokens is not None:
-        reasons["max_length"] = "max_new_tokens wins"
+        reasons["max_length"] = "max_new_tokens takes precedence"
     if given.min_new_tokens is not None:
-        reasons["min_length"] = "min_new_tokens wins"
-    reasons["use_cache"] = "the words are the same with and without"
+        reasons["min_length"] = "min_new_tokens takes precedence"
+    reasons["use_cache"] = "the transcript is the same with and without it"
     return {name: why for name, why in reasons.items() if getattr(given, name) is not None}
 
 
 def _needs_exact_lane(plan: DecodePlan) -> bool:
-    """Return whether CTranslate2 cannot do it; see `PARAMETERS`."""
+    """Return whether CTranslate2 does not support the plan; see `PARAMETERS`."""
     if plan.min_new_tokens or plan.strategy in (Strategy.DIVERSE_BEAM, Strategy.CONTRASTIVE):
         return True
     if plan.strategy is Strategy.BEAM:

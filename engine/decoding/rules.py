@@ -1,6 +1,6 @@
-"""What may not be said next: HF's logits processors and Whisper's own rules, in HF's order.
+"""Which tokens may come next: HF's logits processors and Whisper's own rules, in HF's order.
 
-Scores are logits, or log-probabilities in beam search: each rule holds for both.
+Scores are logits, or log-probabilities in beam search: the rules apply to both.
 """
 
 from __future__ import annotations
@@ -14,33 +14,37 @@ from numpy.typing import NDArray
 from .plan import DecodePlan
 
 Scores = NDArray[np.float32]
-"""One number for each token of the vocabulary, float32 of shape (vocabulary,)."""
+"""One score for each token of the vocabulary, float32 of shape (vocabulary,)."""
 
-MAX_INITIAL_TIMESTAMP = 50  # Whisper's: the first time of a chunk is 1.00 s at the latest
+MAX_INITIAL_TIMESTAMP = 50  # Whisper's limit: the first timestamp of a chunk is at most 1.00 s
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the rules must know of the tokens.
+    """The token ids that the rules need.
 
     Attributes:
-        end_of_text: The token that ends an answer; text tokens are below it.
-        timestamp_begin: The token of 0.00 s; <|notimestamps|> is the one before.
-        suppress: Never said.
-        suppress_first: Never said first.
+        end_of_text: The token that ends the text; ids of text tokens are below it.
+        timestamp_begin: The timestamp token of 0.00 s; the id before it is <|notimestamps|>.
+        suppress: Tokens that are never generated.
+        suppress_first: Tokens that are never generated first.
+        start_of_transcript: The token that starts the transcript; None in a vocabulary without it.
+        no_speech: The token of a chunk without speech; None in a vocabulary without it.
     """
 
     end_of_text: int
     timestamp_begin: int
     suppress: tuple[int, ...] = ()
     suppress_first: tuple[int, ...] = ()
+    start_of_transcript: int | None = None
+    no_speech: int | None = None
 
 
 class Rules:
-    """The rules for one chunk."""
+    """The rules for the tokens of one chunk."""
 
     def __init__(self, plan: DecodePlan, vocabulary: Vocabulary, prompt: Sequence[int]) -> None:
-        """Take the chunk's plan and the tokens before its answer."""
+        """Store the chunk's plan, the vocabulary and the tokens of its prompt."""
         self._plan = plan
         self._vocabulary = vocabulary
         self._prompt = list(prompt)
@@ -48,7 +52,10 @@ class Rules:
         self._suppress_first = np.array(vocabulary.suppress_first, np.int64)
 
     def apply(self, scores: Scores, answer: Sequence[int]) -> None:
-        """Set what may not follow `answer` to minus infinity, in place."""
+        """Apply the rules, in place, to the scores of the token after `answer`.
+
+        Forbidden tokens get minus infinity.
+        """
         plan, vocabulary = self._plan, self._vocabulary
         if plan.repetition_penalty != 1.0:
             self._penalize_repetition(scores, answer)
@@ -78,7 +85,9 @@ class Rules:
 
 
 def apply_timestamp_rules(scores: Scores, answer: Sequence[int], vocabulary: Vocabulary) -> None:
-    """Whisper's rules for times, in place: in pairs, never back, first one early.
+    """Apply Whisper's rules for timestamps, in place.
+
+    They come in pairs and never decrease; the first one is at most 1.00 s.
 
     Source: `ApplyTimestampRules` of openai/whisper, as HF's `WhisperTimeStampLogitsProcessor`.
     """
@@ -88,9 +97,9 @@ def apply_timestamp_rules(scores: Scores, answer: Sequence[int], vocabulary: Voc
     ends_in_time = bool(answer) and is_time[-1]
     if ends_in_time:
         if len(answer) < 2 or is_time[0]:
-            scores[begin:] = -np.inf  # a pair, or the first: text must follow
+            scores[begin:] = -np.inf  # after a pair or the first one: text must follow
         else:
-            scores[:end_of_text] = -np.inf  # a phrase was closed: no text may follow
+            scores[:end_of_text] = -np.inf  # after the end of a phrase: no text may follow
     latest = next((token for token in reversed(answer) if token >= begin), None)
     if latest is not None:
         closes = ends_in_time and not (len(answer) < 2 or is_time[0])
@@ -98,7 +107,7 @@ def apply_timestamp_rules(scores: Scores, answer: Sequence[int], vocabulary: Voc
     if not answer:
         scores[:begin] = -np.inf
         scores[begin + MAX_INITIAL_TIMESTAMP + 1 :] = -np.inf
-    # Where all times together are likelier than any one word, a time must come.
+    # If all timestamps together are more likely than the likeliest other token, one must follow.
     times, words = scores[begin:], scores[:begin]
     peak = times.max()
     if peak > -np.inf and peak + np.log(np.exp(times - peak).sum()) > words.max():

@@ -1,6 +1,6 @@
-"""Drawing the next token: HF's warpers in HF's order, and draws that a seed decides.
+"""Drawing the next token at random: HF's warpers in HF's order, and seeded draws.
 
-Every warper takes and gives scores of shape (vocabulary,), minus infinity where a token is out.
+Every warper takes and returns scores of shape (vocabulary,); excluded tokens are minus infinity.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from .plan import DecodePlan
 from .rules import Scores
 from .softmax import softmax
 
-_COLDEST = 1e-30  # below it float32 divides by zero
+_COLDEST = 1e-30  # least temperature; below it float32 would divide by zero
 
 
 def warp(scores: Scores, plan: DecodePlan) -> Scores:
-    """Return the scores as sampling sees them: temperature, top k, top p, typical, epsilon, eta."""
-    # From the best downwards, so that the least temperature takes none of them to infinity.
+    """Return the scores after all warpers: temperature, top k, top p, typical, epsilon, eta."""
+    # Relative to the best, so that no score becomes infinite at the least temperature.
     scores = (scores - scores.max()) / np.float32(max(plan.temperature, _COLDEST))
     if 0 < plan.top_k < len(scores):
         scores = keep_top_k(scores, plan.top_k)
-    tokens = np.flatnonzero(scores > -np.inf)  # what is out need not be sorted
+    tokens = np.flatnonzero(scores > -np.inf)  # excluded tokens need not be sorted
     kept = scores[tokens]
     if plan.top_p < 1:
         kept = keep_top_p(kept, plan.top_p)
@@ -36,25 +36,28 @@ def warp(scores: Scores, plan: DecodePlan) -> Scores:
 
 
 def keep_top_k(scores: Scores, k: int) -> Scores:
-    """Keep the k best, and what ties with the last of them."""
+    """Keep the k best tokens, and those that tie with the last of them."""
     return _keep(scores, scores >= np.partition(scores, -k)[-k])
 
 
 def keep_top_p(scores: Scores, p: float) -> Scores:
-    """Keep the fewest best tokens that have probability `p` together (Holtzman et al., 2020)."""
-    ascending = np.sort(scores)  # several times as fast as finding the order
+    """Keep the fewest best tokens that together reach probability `p` (Holtzman et al., 2020)."""
+    ascending = np.sort(scores)  # several times as fast as argsort
     below = np.cumsum(softmax(ascending))
     first = min(int((below <= np.float32(1 - p)).sum()), len(scores) - 1)
     last = ascending[first]
     kept = scores > last
-    # HF's sort is stable: of equals the first are out.
+    # HF's sort is stable: of equal scores, the first ones are excluded.
     num_equal = len(scores) - first - int(kept.sum())
     kept[np.flatnonzero(scores == last)[-num_equal:]] = True
     return _keep(scores, kept)
 
 
 def keep_typical(scores: Scores, mass: float) -> Scores:
-    """Keep the tokens whose surprise is nearest to the entropy (Meister et al., 2023)."""
+    """Keep the tokens whose surprise is nearest to the entropy (Meister et al., 2023).
+
+    The fewest that together reach probability `mass`.
+    """
     probabilities = softmax(scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         surprise = -np.log(probabilities)
@@ -69,12 +72,12 @@ def keep_typical(scores: Scores, mass: float) -> Scores:
 
 
 def keep_above(scores: Scores, probability: float) -> Scores:
-    """Keep tokens of at least this probability, or the best one (Hewitt et al., 2022)."""
+    """Keep the tokens of at least this probability, and always the best (Hewitt et al., 2022)."""
     return _keep(scores, (softmax(scores) >= np.float32(probability)) | (scores >= scores.max()))
 
 
 def eta(scores: Scores, epsilon: float) -> float:
-    """Return the cutoff of eta sampling: lower where the distribution is flat."""
+    """Return the cutoff of eta sampling, which is lower where the distribution is flat."""
     probabilities = softmax(scores)
     present = probabilities[probabilities > 0]
     entropy = -float((present * np.log(present)).sum())
@@ -84,10 +87,10 @@ def eta(scores: Scores, epsilon: float) -> float:
 def draw(scores: Scores, seed: int, chunk: int, position: int) -> int:
     """Return a token drawn by its probability; the same arguments give the same token.
 
-    The random number is a function of (seed, chunk, position) (Philox: Salmon et al., 2011), so
-    that neither the batch nor what was drawn before has a say.
+    The random number depends only on (seed, chunk, position) (Philox: Salmon et al., 2011), not on
+    the batch or on earlier draws.
     """
-    key = np.array([seed, chunk], np.uint64)  # from a list a seed over 2**63 would lose digits
+    key = np.array([seed, chunk], np.uint64)  # as a list, seeds over 2**63 would lose digits
     bits = np.random.Philox(key=key, counter=[position, 0, 0, 0])
     tokens = np.flatnonzero(scores > -np.inf)
     cumulative = np.cumsum(softmax(scores[tokens]), dtype=np.float64)

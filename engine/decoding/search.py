@@ -1,7 +1,7 @@
 """What a search is: a generator for one chunk that steers the decoder.
 
-It yields `Step`s and is sent what the decoder then sees; it returns the answer's tokens, end of
-text left out. It knows nothing of batches, requests or where arrays come from.
+It yields `Step`s, is sent an `Observation` after each, and returns an `Answer`. It knows nothing
+of batches, requests or where arrays come from.
 """
 
 from __future__ import annotations
@@ -47,8 +47,22 @@ class Observation:
     hidden: NDArray[np.float32]
 
 
-Search = Generator[Step | None, Observation, list[int]]
-"""Primed with `next`, then sent what the decoder sees."""
+@dataclass(frozen=True)
+class Answer:
+    """What a search found.
+
+    Attributes:
+        tokens: The answer, end of text left out.
+        sum_logprob: Sum of the tokens' log-probabilities; the end of text counts if it was
+            generated.
+    """
+
+    tokens: list[int]
+    sum_logprob: float
+
+
+Search = Generator[Step | None, Observation, Answer]
+"""Started with `next`, then sent one observation after another."""
 
 
 def best(values: Scores, k: int) -> NDArray[np.intp]:

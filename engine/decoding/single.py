@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from .plan import DecodePlan, Strategy
 from .rules import Rules
 from .sampling import draw, warp
-from .search import Search, Step, best
-from .softmax import softmax
+from .search import Answer, Search, Step, best
+from .softmax import log_probability, softmax
 
 
 def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chunk: int) -> Search:
     """Greedy search, or sampling."""
     answer: list[int] = []
+    sum_logprob = 0.0
     observation = yield None
     while True:
         scores = observation.logits[0].copy()
@@ -23,11 +24,12 @@ def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chun
             token = draw(warp(scores, plan), seed, chunk, len(answer))
         else:
             token = int(scores.argmax())
+        sum_logprob += log_probability(scores, token)
         if token == end_of_text:
-            return answer
+            return Answer(answer, sum_logprob)
         answer.append(token)
         if len(answer) == plan.max_new_tokens:
-            return answer
+            return Answer(answer, sum_logprob)
         observation = yield Step([0], [token])
 
 
@@ -37,6 +39,7 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     Every candidate is read, and its hidden state compared with all before it, the prompt's too.
     """
     answer: list[int] = []
+    sum_logprob = 0.0
     alpha = np.float32(plan.penalty_alpha)
     observation = yield None
     context = _unit(observation.hidden)
@@ -54,11 +57,12 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         worth[scores[candidates] == -np.inf] = -np.inf
         chosen = int(worth.argmax())
         token = int(candidates[chosen])
+        sum_logprob += log_probability(scores, token)
         if token == end_of_text:
-            return answer
+            return Answer(answer, sum_logprob)
         answer.append(token)
         if len(answer) == plan.max_new_tokens:
-            return answer
+            return Answer(answer, sum_logprob)
         context = np.concatenate([context, hidden[chosen : chosen + 1]])
         logits = observation.logits[chosen]
 

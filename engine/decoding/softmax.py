@@ -18,3 +18,9 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     result: NDArray[np.float32] = logits - logits.max(-1, keepdims=True)
     result -= np.log(np.exp(result).sum(-1, keepdims=True))
     return result
+
+
+def log_probability(scores: NDArray[np.float32], token: int) -> float:
+    """Return the log-probability of one token of scores (vocabulary,)."""
+    peak = scores.max()
+    return float(scores[token] - peak - np.log(np.exp(scores - peak).sum()))

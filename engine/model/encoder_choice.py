@@ -1,4 +1,4 @@
-"""Which library runs the encoder on a CPU: CTranslate2, or OpenVINO where it is clearly faster."""
+"""Chooses the encoder's library on a CPU: CTranslate2, or OpenVINO if it is clearly faster."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .runtime import Runtime
 from .weights import read_weights
 from .whisper_ct2 import CTranslate2Model
 
-MIN_SPEEDUP = 1.2  # smaller differences are noise
+MIN_SPEEDUP = 1.2  # smaller differences count as noise
 _ROUNDS = 10
-_PATIENCE_S = 2.0  # a large model's one call takes seconds: then one round is enough
+_MAX_MEASURE_S = 2.0  # no further round after this: one call of a large model takes seconds
 
 _log = logging.getLogger(__name__)
 
@@ -33,16 +33,16 @@ def choose_encoder(
     weights_path: Path,
     runtime: Runtime,
 ) -> str:
-    """Give `model` the encoder that is wanted, or with "auto" the faster one; return its name.
+    """Set the encoder of `model` to the configured or, for "auto", the faster one; return its name.
 
     Args:
-        wanted: What is set.
-        model: On the CPU, just loaded.
-        weights_path: Its `model.bin`.
-        runtime: How it runs; each of its windows is measured.
+        wanted: The configured encoder.
+        model: The model, on the CPU, before its first call.
+        weights_path: Path of its `model.bin`.
+        runtime: How it runs; "auto" measures each of its windows.
 
     Raises:
-        ConfigError: OpenVINO is wanted and not installed, or cannot run this model.
+        ConfigError: `wanted` is "openvino", which is not installed or cannot run this model.
     """
     is_installed = importlib.util.find_spec("openvino") is not None
     if wanted == "openvino" and not is_installed:
@@ -54,20 +54,21 @@ def choose_encoder(
     except RuntimeError as error:
         if wanted == "openvino":
             raise ConfigError(f"encoder: openvino cannot run this model: {error}") from error
-        _log.warning("encoder: ctranslate2, for openvino cannot run this model: %s", error)
+        _log.warning("encoder: ctranslate2, because openvino cannot run this model: %s", error)
         return "ctranslate2"
     if wanted == "auto":
         batches = [
             np.random.default_rng(0).standard_normal((1, model.n_mels, frames), np.float32)
             for frames in runtime.window_frames
         ]
-        ours_s, theirs_s = time_side_by_side([encoder, model.encode], batches)
-        is_faster = theirs_s >= MIN_SPEEDUP * ours_s
+        openvino_s, ctranslate2_s = time_side_by_side([encoder, model.encode], batches)
+        is_faster = ctranslate2_s >= MIN_SPEEDUP * openvino_s
         _log.info(
-            "encoder: %s; over the windows, openvino takes %.0f ms and ctranslate2 %.0f ms",
+            "encoder: %s; one chunk of each window takes %.0f ms with openvino, %.0f ms with "
+            "ctranslate2",
             "openvino" if is_faster else "ctranslate2",
-            1e3 * ours_s,
-            1e3 * theirs_s,
+            1e3 * openvino_s,
+            1e3 * ctranslate2_s,
         )
         if not is_faster:
             return "ctranslate2"
@@ -80,13 +81,14 @@ def time_side_by_side(
     batches: Sequence[NDArray[np.float32]],
     clock: Callable[[], float] = time.process_time,
 ) -> list[float]:
-    """Return the seconds that each encoder takes for all batches, each at its best of some tries.
+    """Return for each encoder the sum over the batches of its best time, in seconds.
 
-    They take turns, so that what else the machine does meets all alike. Processor time counts:
-    under load every core is busy, and at start-up a neighbour may be.
+    The encoders take turns, so that other load on the machine affects all of them. CPU time is
+    compared, not wall-clock time: in service every core is busy, and at start-up other processes
+    may be running.
     """
     for encoder in encoders:
-        encoder(batches[0])  # the first call prepares
+        encoder(batches[0])  # the first call is slower
     best = np.full((len(encoders), len(batches)), math.inf)
     start_s = clock()
     for _ in range(_ROUNDS):
@@ -95,7 +97,7 @@ def time_side_by_side(
                 call_s = clock()
                 encoder(batch)
                 best[i, j] = min(best[i, j], clock() - call_s)
-        if clock() - start_s > _PATIENCE_S:
+        if clock() - start_s > _MAX_MEASURE_S:
             break
     return [float(sum(row)) for row in best]
 

@@ -1,4 +1,4 @@
-"""From the name of a model to a folder with its files: embedded, local, or from the hub."""
+"""Finds the folder with a model's files by its name: embedded, local, or from the hub."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PROPERTIES_FILE = "talkmill.json"
 
 
 class ModelProperties(BaseModel):
-    """What a model says of itself in `talkmill.json`; a folder without one is stock Whisper.
+    """What a model declares in `talkmill.json`; the defaults are those of stock Whisper.
 
     Attributes:
-        tasks: What it was trained for. A vocabulary may hold tokens of tasks that it was not.
+        tasks: Tasks that it was trained for. Its vocabulary may have tokens for other tasks.
         windows_s: Lengths of the encoder's window that it was trained for, in seconds.
     """
 
@@ -34,19 +34,19 @@ class ModelProperties(BaseModel):
 
     @property
     def window_frames(self) -> tuple[int, ...]:
-        """The windows in frames, the longest last."""
+        """The windows in frames of 10 ms, ascending."""
         return to_frames(self.windows_s)
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A CTranslate2 folder on this machine.
+    """A CTranslate2 model folder on this machine.
 
     Attributes:
-        name: What requests call the model.
-        folder: Holds `model.bin`, `tokenizer.json` and so on.
-        properties: What the model says of itself.
-        revision: Tells these weights from others: the hub's commit, or the digest of the file.
+        name: Name of the model in requests.
+        folder: Folder with `model.bin`, `tokenizer.json` and so on.
+        properties: What the model declares.
+        revision: Identifies the weights: the hub's commit, or the SHA-256 digest of `model.bin`.
     """
 
     name: str
@@ -56,36 +56,37 @@ class ModelFiles:
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
-    """Return the files of a model, fetched from the hub if they are not here.
+    """Return the files of a model, downloaded from the hub if they are not here.
 
     Args:
-        name: "demo", a local folder, or what faster-whisper resolves: a size or a hub name.
+        name: "demo", a local folder, or a size or hub name that faster-whisper resolves.
         revision: Branch, tag or commit of a hub model.
 
     Raises:
-        ConfigError: There is no such model, or it cannot be fetched.
+        ConfigError: The model does not exist or cannot be downloaded, its `talkmill.json` is not
+            valid, or `revision` is given for a local model.
     """
     folder = _DEMO_FOLDER if name == DEMO_MODEL else Path(name).expanduser()
     if not (folder / "model.bin").is_file():
         if folder.is_dir():
-            raise ConfigError(f"model: {folder} holds no model.bin of CTranslate2")
-        folder = _fetch(name, revision)
+            raise ConfigError(f"model: {folder} has no model.bin, so it is not a CTranslate2 model")
+        folder = _download(name, revision)
     elif revision is not None:
         raise ConfigError(f"revision: {revision} given, but {name} is not a hub model")
     return ModelFiles(name, folder, _read_properties(folder), _revision(folder))
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None) -> Path:
     try:
         return Path(download_model(name, revision=revision))
     except (OSError, ValueError) as error:  # the hub's own errors derive from these
         raise ConfigError(
-            f"model: {name} is no local folder and could not be had from the hub: {error}"
+            f"model: {name} is not a local folder and cannot be downloaded: {error}"
         ) from error
 
 
 def _revision(folder: Path) -> str:
-    if folder.parent.name == "snapshots":  # the hub's cache: each folder is a commit
+    if folder.parent.name == "snapshots":  # the hub's cache: the folder is named by its commit
         return folder.name
     with (folder / "model.bin").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -102,7 +103,7 @@ def _read_properties(folder: Path) -> ModelProperties:
 
 
 def suppressed_tokens(folder: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the tokens that the model's `config.json` forbids always, and at the start."""
+    """Return the tokens that `config.json` suppresses always, and those only at the start."""
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return tuple(config.get("suppress_ids", ())), tuple(config.get("suppress_ids_begin", ()))

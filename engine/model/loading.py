@@ -128,15 +128,20 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
         encoder = choose_encoder(config.encoder, replicas[0], weights, runtime)
         runtime = replace(runtime, encoder=encoder)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
-    vocabulary = Vocabulary(
-        tokenizer.end_of_text, tokenizer.timestamp_begin, *suppressed_tokens(files.folder)
-    )
+    suppress, suppress_first = suppressed_tokens(files.folder)
     parts = (files.revision, runtime.compute_type, runtime.encoder, runtime.window_frames)
     return LoadedModel(
         name=files.name,
         replicas=replicas,
         tokenizer=tokenizer,
-        vocabulary=vocabulary,
+        vocabulary=Vocabulary(
+            end_of_text=tokenizer.end_of_text,
+            timestamp_begin=tokenizer.timestamp_begin,
+            suppress=suppress,
+            suppress_first=suppress_first,
+            start_of_transcript=tokenizer.start_of_transcript,
+            no_speech=tokenizer.no_speech,
+        ),
         properties=files.properties,
         runtime=runtime,
         fingerprint=" ".join(map(str, parts)),

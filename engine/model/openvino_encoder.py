@@ -2,7 +2,7 @@
 
 For CPUs: those with AMX or AVX-512 BF16 run it in bfloat16, several times as fast as CTranslate2.
 Needs `talkmill[openvino]`. The layers are those of the paper (Radford et al. 2022) as
-CTranslate2 stores them: queries, keys and values in one matrix, the norms before each block.
+CTranslate2 stores them: one matrix for queries, keys and values, a norm before each block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openvino import opset13 as op
 
 from .weights import Weights, dense
 
-_EPSILON = 1e-5  # of every norm
+_EPSILON = 1e-5  # of every layer norm
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
@@ -30,7 +30,11 @@ def cpu_has_bfloat16() -> bool:
 
 
 class OpenVinoEncoder:
-    """The encoder of one model on the CPU. Thread-safe: as many calls at once as it has workers."""
+    """The encoder of one model on the CPU. Thread-safe; further calls wait if all workers are busy.
+
+    Attributes:
+        number_type: Type of the computation, "bfloat16" or "float32".
+    """
 
     def __init__(
         self, weights: Weights, *, workers: int, threads: int, is_bfloat16: bool | None = None
@@ -38,11 +42,11 @@ class OpenVinoEncoder:
         """Build the graph and compile it for this CPU.
 
         Args:
-            weights: Of a CTranslate2 Whisper, quantized or not.
-            workers: Calls at once.
-            threads: CPU threads of each.
-            is_bfloat16: Number type of the computation: bfloat16 or float32. Default: bfloat16
-                where the CPU has it.
+            weights: Weights of a CTranslate2 Whisper model, quantized or not.
+            workers: Calls that run at the same time.
+            threads: CPU threads of each call.
+            is_bfloat16: Whether to compute in bfloat16, not float32. Default: whether the CPU
+                multiplies bfloat16 matrices in hardware.
         """
         is_bfloat16 = cpu_has_bfloat16() if is_bfloat16 is None else is_bfloat16
         self.number_type = "bfloat16" if is_bfloat16 else "float32"
@@ -53,7 +57,7 @@ class OpenVinoEncoder:
                 "INFERENCE_PRECISION_HINT": "bf16" if is_bfloat16 else "f32",
                 "NUM_STREAMS": workers,
                 "INFERENCE_NUM_THREADS": workers * threads,
-                # The cores are shared with CTranslate2's decoder and the preparation of audio.
+                # CTranslate2's decoder and the preparation of audio use the same cores.
                 "ENABLE_CPU_PINNING": False,
             },
         )
@@ -91,7 +95,7 @@ def _build(weights: Weights) -> ov.Model:
 
 
 def _attention(weights: Weights, name: str, x: ov.Node, num_heads: int, width: int) -> ov.Node:
-    shape = _integers(0, -1, num_heads, width // num_heads)  # 0: as it was
+    shape = _integers(0, -1, num_heads, width // num_heads)  # 0 keeps the size
     swap = _integers(0, 2, 1, 3)
     stacked = _linear(weights, f"{name}/linear_0", _norm(weights, name, x))
     heads = [

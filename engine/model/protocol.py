@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decoding.exact import ExactLane
+from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..decoding.rules import Vocabulary
 
@@ -39,8 +40,8 @@ class SpeechModel(Protocol):
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
-    ) -> list[list[int]]:
-        """Return the tokens after each prompt, without the end of text.
+    ) -> list[Hypothesis]:
+        """Return the best hypothesis of each row.
 
         Args:
             encoded: What `encode` returned for the same rows.

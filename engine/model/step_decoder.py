@@ -1,11 +1,11 @@
 """Whisper's decoder one token at a time, with a cache, from CTranslate2's weights.
 
-Plain array code that runs on NumPy, and on CuPy as it is. Knows tokens and encoder outputs only.
-The model is `TransformerDecoder` of Whisper (Radford et al., 2022): pre-norm, GELU, learned
+Array code that runs unchanged on NumPy and on CuPy. Its inputs are tokens and encoder outputs. The
+model is `TransformerDecoder` of Whisper (Radford et al., 2022): pre-norm, GELU, learned
 positions, output tied to the embeddings.
 
-On a CPU a step is bound by reading: the vocabulary's matrix, the other weights, each chunk's
-cross-attention keys and values. So each is read once a step, for all rows that share it.
+On a CPU, memory reads limit the speed of a step: the vocabulary's matrix, the other weights, each
+chunk's cross-attention keys and values. So each is read once per step, for all rows that share it.
 """
 
 from __future__ import annotations
@@ -17,31 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .weights import Weights, dense
-
-Array = Any
-"""An array of the decoder's own library: NumPy's or CuPy's."""
+from .decoder_weights import Affine, Array, Layer, load_decoder
+from .weights import Weights
 
 _EPSILON = 1e-5  # of Whisper's layer norms
-_CACHE_STEP = 64  # positions by which a cache grows
+_CACHE_STEP = 64  # spare positions when a cache grows
 
-# The normal distribution's tail is density * polynomial(1 / (1 + p x)), within 7.5e-8 of it:
-# Abramowitz and Stegun, 26.2.17. NumPy has no erf, and SciPy's takes four times as long.
+# The normal distribution's upper tail is density * polynomial(1 / (1 + p x)), with an error below
+# 7.5e-8: Abramowitz and Stegun, 26.2.17. NumPy has no erf, and SciPy's takes four times as long.
 _TAIL_P = 0.2316419
 _TAIL = (1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530)
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """One block: matrices (inputs, outputs) and biases, with the norm before each folded in."""
-
-    self_qkv: tuple[Array, Array]
-    self_out: tuple[Array, Array]
-    cross_q: tuple[Array, Array]
-    cross_kv: tuple[Array, Array]
-    cross_out: tuple[Array, Array]
-    ffn_up: tuple[Array, Array]
-    ffn_down: tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +34,10 @@ class DecoderChunk:
     """The rows of one chunk.
 
     Attributes:
-        cross: For each layer the keys and values of this and the chunks that were read with it,
-            (num_chunks, 2, num_heads, head_size, frames).
-        place: Which of these chunks it is.
-        num_rows: Rows that it has now.
+        cross: For each layer the cross-attention's keys and values of all chunks that were started
+            together, (num_chunks, 2, num_heads, head_size, num_frames).
+        place: Index of this chunk in `cross`.
+        num_rows: Number of its rows.
     """
 
     cross: list[Array]
@@ -65,9 +50,10 @@ class DecoderState:
     """The cache of some rows.
 
     Attributes:
-        cache: For each layer the keys, then the values: (num_rows, capacity, 2 * d_model).
-        lengths: Positions filled in each row, (num_rows,).
-        chunks: Whose the rows are, in order.
+        cache: For each layer the self-attention's keys, then values: (num_rows, capacity,
+            2 * d_model).
+        lengths: Number of positions filled in each row, (num_rows,).
+        chunks: The chunks that the rows belong to, in order.
     """
 
     cache: list[Array]
@@ -76,43 +62,40 @@ class DecoderState:
 
 
 class StepDecoder:
-    """The weights; every call's state is the caller's, so threads may share it."""
+    """The decoder of one model. The state belongs to the callers, so threads may share it."""
 
     def __init__(self, weights: Weights, xp: Any = np) -> None:
-        """Prepare the weights, in float32.
+        """Load the weights, in float32.
 
         Args:
-            weights: Of the whole model.
+            weights: Variables of the whole model; see `read_weights`.
             xp: The array library to compute with: numpy, or cupy.
         """
         self.xp = xp
-        self.num_heads = int(weights["decoder/num_heads"])
-        embedding = dense(weights, "decoder/embeddings")
-        self._embedding = xp.asarray(embedding)  # (vocabulary, d_model)
-        # (d_model, vocabulary): for a few rows BLAS takes half the time of the other order.
-        self._output = xp.asarray(np.ascontiguousarray(embedding.T))
-        self._positions = xp.asarray(_float32(weights, "decoder/position_encodings/encodings"))
-        self._norm = tuple(xp.asarray(part) for part in _norm(weights, "decoder/layer_norm"))
-        self._layers: list[_Layer] = []
-        while f"decoder/layer_{len(self._layers)}/ffn/linear_0/weight" in weights:
-            self._layers.append(self._layer(weights, f"decoder/layer_{len(self._layers)}/"))
+        loaded = load_decoder(weights, xp)
+        self.num_heads = loaded.num_heads
+        self._embedding = loaded.embedding
+        self._output = loaded.output
+        self._positions = loaded.positions
+        self._norm = loaded.norm
+        self._layers = loaded.layers
 
     def start(
         self, encoded: Array, prompts: Sequence[Sequence[int]]
     ) -> tuple[DecoderState, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]:
-        """Read the prompts; one row for each chunk.
+        """Read the prompts of new chunks, in one row each.
 
         Args:
             encoded: The encoder's output, float32 (num_chunks, num_frames, d_model).
-            prompts: The tokens before each answer.
+            prompts: The prompt's tokens of each chunk.
 
         Returns:
             The state, and for each chunk the logits of the next token (1, vocabulary) and the
-            hidden states of all its prompt's positions (prompt_length, d_model).
+            hidden states at all positions of its prompt (prompt_length, d_model).
         """
         lengths = np.array([len(prompt) for prompt in prompts])
-        # Shorter prompts are padded: nothing before a position sees it, and the next tokens
-        # overwrite what the padding left in the cache.
+        # Shorter prompts are padded. Earlier positions do not attend to the padding, and the next
+        # tokens overwrite it in the cache.
         tokens = np.zeros((len(prompts), lengths.max()), np.int64)
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = prompt
@@ -132,22 +115,31 @@ class StepDecoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Append a token to each row.
 
+        Args:
+            state: Changed in place.
+            tokens: One for each row.
+
         Returns:
-            The logits of what follows (num_rows, vocabulary), and the hidden states
+            The logits of the next token (num_rows, vocabulary), and the hidden states
             (num_rows, d_model).
         """
         hidden = self._forward(state, np.array(tokens)[:, None])
         return self._to_host(hidden @ self._output), self._to_host(hidden)
 
+    def logits(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (num_rows, vocabulary) of hidden states (num_rows, d_model)."""
+        return self._to_host(self.xp.asarray(hidden) @ self._output)
+
     def reorder(
         self, state: DecoderState, rows: Sequence[int], chunks: Sequence[tuple[int, int]]
     ) -> None:
-        """Let row i go on from what was row `rows[i]`: rows may be dropped or taken many times.
+        """Replace row i by the former row `rows[i]`; a row may be dropped or used several times.
 
         Args:
             state: Changed in place.
-            rows: For each new row the old one.
-            chunks: For each run of new rows its chunk's place in `state.chunks`, and its length.
+            rows: For each new row the index of its former row.
+            chunks: For each chunk that stays its index in `state.chunks` and its new number of
+                rows.
         """
         index = np.asarray(rows)
         length = int(state.lengths.max())
@@ -156,7 +148,7 @@ class StepDecoder:
         state.chunks = [replace(state.chunks[place], num_rows=n) for place, n in chunks]
 
     def join(self, states: Sequence[DecoderState]) -> DecoderState:
-        """Return one state with the rows of all, in order; their lengths may differ."""
+        """Return one state with the rows of all states, in order; row lengths may differ."""
         capacity = max(state.cache[0].shape[1] for state in states)
         for state in states:
             self._grow(state, capacity)
@@ -190,14 +182,14 @@ class StepDecoder:
         return self._standardize(x) * self._norm[0] + self._norm[1]
 
     def _mask(self, at: NDArray[np.int64]) -> Array | None:
-        """Return what to add to the scores (rows, 1, num_new, positions); None where nothing."""
+        """Return the mask to add to the scores (rows, 1, num_new, positions); None if all zeros."""
         if at.shape[1] == 1 and (at == at[0]).all():
             return None
         seen = np.arange(int(at.max()) + 1) <= at[:, :, None]
         return self.xp.asarray(np.where(seen, 0, -np.inf).astype(np.float32)[:, None])
 
     def _attend_self(
-        self, layer: _Layer, x: Array, past: Array, place: tuple[Array, Array], mask: Array | None
+        self, layer: Layer, x: Array, past: Array, place: tuple[Array, Array], mask: Array | None
     ) -> Array:
         (num_rows, num_new), width = place[1].shape, x.shape[1]
         qkv = _affine(layer.self_qkv, x).reshape(num_rows, num_new, 3 * width)
@@ -209,14 +201,14 @@ class StepDecoder:
         return _affine(layer.self_out, mixed.transpose(0, 2, 1, 3).reshape(-1, width))
 
     def _attend_cross(
-        self, layer: _Layer, x: Array, i: int, runs: list[tuple[DecoderChunk, int]], num_new: int
+        self, layer: Layer, x: Array, i: int, runs: list[tuple[DecoderChunk, int]], num_new: int
     ) -> Array:
         queries = _affine(layer.cross_q, x)
         mixed = self.xp.empty_like(queries)
         start = 0
         for first, count in runs:
             end = start + count * first.num_rows * num_new
-            # All rows of a chunk are one matrix against its keys.
+            # One product for all rows of a chunk, as they share its keys.
             own = queries[start:end].reshape(count, first.num_rows * num_new, self.num_heads, -1)
             cross = first.cross[i][first.place : first.place + count]
             out = self._attend(own.transpose(0, 2, 1, 3), cross[:, 0], cross[:, 1].swapaxes(2, 3))
@@ -232,9 +224,9 @@ class StepDecoder:
         self.xp.exp(scores, out=scores)
         return scores @ values / scores.sum(-1, keepdims=True)
 
-    def _cross(self, layer: _Layer, encoded: Array) -> Array:
+    def _cross(self, layer: Layer, encoded: Array) -> Array:
         matrix, bias = layer.cross_kv
-        # Frames come last as the product leaves them: no transposed copy.
+        # The product has the frames last, so no transposed copy is needed.
         both = matrix.T @ encoded.swapaxes(1, 2)
         both += bias[:, None]
         return both.reshape(len(encoded), 2, self.num_heads, -1, encoded.shape[1])
@@ -257,7 +249,7 @@ class StepDecoder:
 
     def _copy(self, cache: Array, rows: Any, length: int, capacity: int) -> Array:
         taken = cache[rows, :length]
-        # Zeros: what a mask hides is multiplied by 0, which would not hide a NaN.
+        # Zeros, because masked values are multiplied by 0, and 0 * NaN is NaN.
         copy = self.xp.zeros((len(taken), capacity, cache.shape[2]), np.float32)
         copy[:, :length] = taken
         return copy
@@ -282,35 +274,9 @@ class StepDecoder:
         host: NDArray[np.float32] = array if self.xp is np else self.xp.asnumpy(array)
         return host
 
-    def _layer(self, weights: Weights, prefix: str) -> _Layer:
-        def affine(name: str, norm: str = "", num_queries: int = 0) -> tuple[Array, Array]:
-            matrix, bias = (
-                dense(weights, prefix + name).T,
-                _float32(weights, prefix + name + "/bias"),
-            )
-            if norm:
-                gamma, beta = _norm(weights, prefix + norm + "/layer_norm")
-                matrix, bias = gamma[:, None] * matrix, bias + beta @ matrix
-            scale = np.ones(len(bias), np.float32)
-            scale[:num_queries] = (len(matrix) // self.num_heads) ** -0.5  # of attention
-            return self.xp.asarray(np.ascontiguousarray(matrix * scale)), self.xp.asarray(
-                bias * scale
-            )
-
-        width = self._embedding.shape[1]
-        return _Layer(
-            self_qkv=affine("self_attention/linear_0", "self_attention", width),
-            self_out=affine("self_attention/linear_1"),
-            cross_q=affine("attention/linear_0", "attention", width),
-            cross_kv=affine("attention/linear_1"),
-            cross_out=affine("attention/linear_2"),
-            ffn_up=affine("ffn/linear_0", "ffn"),
-            ffn_down=affine("ffn/linear_1"),
-        )
-
 
 def _runs(chunks: Sequence[DecoderChunk]) -> list[tuple[DecoderChunk, int]]:
-    """Return the chunks in runs that one product serves: the first of each, and how many."""
+    """Group chunks that one product can serve; return the first and the number of each group."""
     runs: list[tuple[DecoderChunk, int]] = []
     for chunk in chunks:
         first, count = runs[-1] if runs else (chunk, 0)
@@ -322,15 +288,8 @@ def _runs(chunks: Sequence[DecoderChunk]) -> list[tuple[DecoderChunk, int]]:
     return runs
 
 
-def _affine(matrix_bias: tuple[Array, Array], x: Array) -> Array:
-    y = x @ matrix_bias[0]
-    y += matrix_bias[1]
+def _affine(affine: Affine, x: Array) -> Array:
+    matrix, bias = affine
+    y = x @ matrix
+    y += bias
     return y
-
-
-def _norm(weights: Weights, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return _float32(weights, name + "/gamma"), _float32(weights, name + "/beta")
-
-
-def _float32(weights: Weights, name: str) -> NDArray[np.float32]:
-    return weights[name].astype(np.float32)

@@ -1,11 +1,12 @@
-"""Whisper's vocabulary: prompts in front of the answer, and text out of its tokens.
+"""Whisper's tokenizer: builds prompts, and converts between text and tokens.
 
-Knows nothing of models; reads the `tokenizer.json` beside one.
+Reads a model's `tokenizer.json` and needs nothing else of the model.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -14,37 +15,40 @@ from ..decoding.parameters import MAX_POSITIONS
 from ..errors import ConfigError
 from ..types import Task
 
-MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's own limit on text that came before
-TIMESTAMP_S = 0.02  # from one timestamp token to the next
+MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's limit on the tokens of preceding text
+TIMESTAMP_S = 0.02  # seconds between consecutive timestamp tokens
 
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
 class WhisperTokenizer:
-    """Read-only, hence safe to share between threads.
+    """The tokenizer of one model. Read-only, so threads may share it.
 
     Attributes:
-        languages: Codes that the vocabulary has a token for; only "en" without such tokens.
-        tasks: What the vocabulary has a token for; only transcribe without such tokens.
-        end_of_text: The token that ends an answer; every text token is below it.
-        timestamp_begin: The token of 0.00 s; every token from here on is a time.
-        num_tokens: Tokens in the vocabulary, special ones included.
+        languages: Codes of the languages that have a token; only "en" if none has.
+        tasks: Tasks that have a token; only transcribe if none has.
+        end_of_text: The token that ends the text; the ids of text tokens are below it.
+        start_of_transcript: The token that starts the transcript, in every prompt.
+        no_speech: The token of a chunk without speech; None if the vocabulary has none.
+        timestamp_begin: The timestamp token of 0.00 s; all ids from here on are timestamps.
+        num_tokens: Number of tokens in the vocabulary, including special ones.
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
         """Read a `tokenizer.json`.
 
         Raises:
-            ConfigError: It is missing, or not Whisper's.
+            ConfigError: The file is missing, is not valid, or lacks a token of Whisper.
         """
         if not path.is_file():
             raise ConfigError(f"model: {path.name} is missing in {path.parent}")
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library has no class of its own
+        except Exception as error:  # the library raises bare Exception
             raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
         self.end_of_text = self._special("<|endoftext|>")
-        self._start = self._special("<|startoftranscript|>")
+        self.start_of_transcript = self._special("<|startoftranscript|>")
+        self.no_speech = self._find("<|nospeech|>", "<|nocaptions|>")
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
@@ -62,30 +66,34 @@ class WhisperTokenizer:
     def prompt(
         self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()
     ) -> list[int]:
-        """Return the tokens that stand before the answer.
+        """Return the tokens of the prompt, which precede the generated ones.
 
-        Its length depends on `previous` and `timestamps` only, so chunks that share these share
-        a batch.
+        Its length depends only on `previous` and `timestamps`, so chunks with the same ones may
+        share a batch.
         """
         tokens = [self._previous, *previous] if previous else []
-        tokens.append(self._start)
+        tokens.append(self.start_of_transcript)
         if self._languages:
             tokens += [self._languages[language], self._tasks[task]]
         return tokens if timestamps else [*tokens, self._no_timestamps]
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of plain text; special tokens written in it are left out."""
+        """Return the tokens of plain text; special tokens in it are dropped."""
         if not text.strip():
             return ()
         ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
         return tuple(number for number in ids if number < self.end_of_text)
 
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of tokens, without special tokens and times."""
+    def decode(self, tokens: Iterable[int]) -> str:
+        """Return the text of the tokens; special tokens and timestamps are dropped."""
         return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
+
+    def _find(self, *names: str) -> int | None:
+        numbers = (self._tokenizer.token_to_id(name) for name in names)
+        return next((int(number) for number in numbers if number is not None), None)
 
     def _special(self, token: str) -> int:
         number = self._tokenizer.token_to_id(token)
         if number is None:
-            raise ConfigError(f"model: its tokenizer.json has no {token}; not a Whisper model")
+            raise ConfigError(f"model: tokenizer.json has no {token}, so it is not Whisper's")
         return int(number)

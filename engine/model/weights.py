@@ -30,12 +30,12 @@ _DTYPES: dict[int, type[np.generic]] = {
 
 
 def read_weights(path: Path) -> Weights:
-    """Return every variable of a `model.bin` under each of its names, as stored.
+    """Return every variable of a `model.bin`, as stored, by its name and its aliases.
 
-    Arrays are read-only views of the file; bfloat16 is widened to float32.
+    Arrays are read-only views of the file; only bfloat16 is converted, to float32.
 
     Raises:
-        ConfigError: The file is of another version.
+        ConfigError: The file's binary version is not 6.
     """
     data: Any = np.memmap(path, np.uint8, mode="r")
     at = 0
@@ -48,13 +48,13 @@ def read_weights(path: Path) -> Weights:
 
     def text() -> str:
         nonlocal at
-        length = number("H")  # with the closing NUL
+        length = number("H")  # includes the closing NUL
         at += length
         return bytes(data[at - length : at - 1]).decode()
 
     if (version := number("I")) != _VERSION:
-        raise ConfigError(f"model: {path} is of version {version}, this reads {_VERSION}")
-    text(), number("I")  # the name of its spec and the spec's revision
+        raise ConfigError(f"model: {path} has version {version}, but only {_VERSION} is supported")
+    text(), number("I")  # skips the name and the revision of the model's spec
     weights: dict[str, NDArray[np.generic]] = {}
     for _ in range(number("I")):
         name = text()
@@ -69,7 +69,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def dense(weights: Weights, name: str) -> NDArray[np.float32]:
-    """Return a matrix in float32, with its quantization undone: `w = q / scale`."""
+    """Return a matrix in float32, dequantized: `w = q / scale`."""
     matrix = weights[name + "/weight"]
     scale = weights.get(name + "/weight_scale")
     if scale is None:
@@ -80,6 +80,6 @@ def dense(weights: Weights, name: str) -> NDArray[np.float32]:
 
 def _array(raw: NDArray[np.uint8], kind: int) -> NDArray[np.generic]:
     array = np.frombuffer(raw, _DTYPES[kind])
-    if kind == _BFLOAT16:  # the upper half of a float32
+    if kind == _BFLOAT16:  # it is the upper half of a float32
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array

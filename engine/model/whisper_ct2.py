@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decoding.exact import ExactLane
+from ..decoding.hypothesis import Hypothesis, average_logprob
 from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
 from ..errors import ConfigError, DeviceLost
@@ -106,15 +107,17 @@ class CTranslate2Model:
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         """See `SpeechModel.generate`."""
+        # Without beams it changes the scores only; 0 leaves them the sums that they are made of.
+        length_penalty = plan.length_penalty if plan.num_beams > 1 else 0.0
         results = self._call(
             self._whisper.generate,
             encoded,
             prompts,
             beam_size=plan.num_beams,
             patience=plan.patience,
-            length_penalty=plan.length_penalty,
+            length_penalty=length_penalty,
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
             suppress_tokens=[_SUPPRESS_CONFIGURED, *plan.suppress_tokens],
@@ -122,8 +125,11 @@ class CTranslate2Model:
             sampling_topk=plan.top_k if plan.strategy is Strategy.SAMPLE else 1,
             sampling_temperature=plan.temperature,
             max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
+            return_scores=True,
+            return_no_speech_prob=True,
         )
-        return [result.sequences_ids[0] for result in results]
+        temperature = plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0
+        return [_hypothesis(result, length_penalty, temperature) for result in results]
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
@@ -152,6 +158,18 @@ class CTranslate2Model:
             if _STICKY_CUDA.search(str(error)):
                 raise DeviceLost(str(error)) from error
             raise
+
+
+def _hypothesis(result: Any, length_penalty: float, temperature: float) -> Hypothesis:
+    # A score is the sum of the log-probabilities, end of text included, divided by the number of
+    # tokens, end of text not included, to the power of the length penalty.
+    tokens, score = result.sequences_ids[0], result.scores[0]
+    return Hypothesis(
+        tokens=tuple(tokens),
+        avg_logprob=average_logprob(score * len(tokens) ** length_penalty, len(tokens)),
+        no_speech_prob=result.no_speech_prob,
+        temperature=temperature,
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:

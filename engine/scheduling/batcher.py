@@ -2,16 +2,16 @@
 
 The rules:
 1. A batch holds one key: what CTranslate2 takes once for a whole batch.
-2. Oldest first, as many as are there, up to `max_batch_size` and `max_batch_frames`, and in the
-   exact lane up to `max_exact_rows` rows of its decoder; a chunk that needs more goes alone. Where
-   few wait, the workers share them: half for each of two is done sooner than all for one.
-3. There is one turn for each batch, and a request's chunks count as arriving `max_per_request` a
-   turn, however many are put at once. So a three-hour file gives way to a two-second command,
-   whatever their keys; it is never starved itself; and it takes every slot that nobody else wants.
-4. A worker with live chunks of the exact lane asks between their steps: what joins them must fit,
-   and none overtakes one that does not; a batch of the native lane runs in between.
-5. A batch that did not fit the device's memory halves the limit for its like, for good.
-6. A chunk whose request nobody waits for any more leaves before it costs anything.
+2. The oldest chunks come first, up to `max_batch_size` and `max_batch_frames`, and in the exact
+   lane up to `max_exact_rows` decoder rows; a chunk that needs more rows runs alone. When few
+   chunks wait, the workers share them: two halves on two workers finish earlier than one batch.
+3. Each batch is a turn, and a request's chunks count as arriving `max_per_request` a turn, however
+   many are put at once. So a three-hour file gives way to a two-second command, whatever their
+   keys; it is never starved itself; and it takes every slot that nobody else wants.
+4. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
+   and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
+5. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
+6. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..audio.features import CHUNK_FRAMES
 from ..decoding.plan import DecodePlan
-from ..types import Features, Span
+from ..types import Chunk, Features, Span
 from .request import Request
 
-MAX_EXACT_ROWS = 64  # each holds its own cache, and may hold the worker up by its share of a step
+MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class BatchKey:
     Attributes:
         plan: How they are decoded; None in the exact lane, where each has its own.
         prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
-        num_frames: Of the features: the encoder has no mask.
+        num_frames: Frames of the features: the encoder has no mask.
     """
 
     plan: DecodePlan | None
@@ -50,18 +50,23 @@ class BatchKey:
             return cls(None, 0, num_frames)
         return cls(plan, prompt_length, num_frames)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the exact lane decodes the batch."""
+        return self.plan is None
+
 
 @dataclass(frozen=True, eq=False)
 class PendingChunk:
-    """A chunk in the queue.
+    """A chunk that waits for the model.
 
     Attributes:
-        request: Whose it is.
-        index: Its place among the request's chunks.
+        request: The request that it belongs to.
+        index: Its index among the request's chunks.
         spans: Where its audio comes from.
         features: float32 (n_mels, num_frames).
         key: What it shares with its batch.
-        put_s: Instant of its arrival.
+        put_s: Instant of its arrival in the queue, of `time.monotonic`.
     """
 
     request: Request
@@ -71,6 +76,25 @@ class PendingChunk:
     key: BatchKey
     put_s: float
 
+    @classmethod
+    def of(cls, request: Request, chunk: Chunk, features: Features, now_s: float) -> PendingChunk:
+        """Return a chunk that was prepared for a request, as it enters the queue."""
+        key = BatchKey.of(request.plan, request.prompt_length, features.shape[1])
+        return cls(request, chunk.index, chunk.spans, features, key, now_s)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What `Batcher.next_batch` found.
+
+    Attributes:
+        batch: The chunks to decode now, oldest first; empty if none is due.
+        dropped: Chunks that left the queue because nobody waits for them any more.
+    """
+
+    batch: list[PendingChunk] = field(default_factory=list)
+    dropped: list[PendingChunk] = field(default_factory=list)
+
 
 @dataclass(frozen=True, order=True)
 class _Place:
@@ -79,7 +103,7 @@ class _Place:
 
 
 class Batcher:
-    """The one queue. Not thread-safe: its owner holds the lock."""
+    """The queue and its rules. Not thread-safe: its owner holds the lock."""
 
     def __init__(
         self,
@@ -93,12 +117,12 @@ class Batcher:
         """Set the rules.
 
         Args:
-            max_batch_size: Chunks in a batch at most.
-            max_per_request: Chunks of one request in a batch while others wait.
+            max_batch_size: Most chunks in a batch.
+            max_per_request: Most chunks of one request in a batch while others wait.
             max_wait_s: How long the oldest chunk may wait for a fuller batch.
-            max_exact_rows: Rows of the exact lane's decoder in a batch.
-            max_batch_frames: Frames of all windows in a batch; 0 for any number.
-            num_sharing: Workers that share what waits.
+            max_exact_rows: Most decoder rows of the exact lane in a batch.
+            max_batch_frames: Most frames of all windows in a batch; 0 for no limit.
+            num_sharing: Workers that share the chunks that wait.
         """
         self._max_batch_frames = max_batch_frames
         self._num_sharing = num_sharing
@@ -109,8 +133,8 @@ class Batcher:
         self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
         self._num_arrived = 0
         self._turn = 0  # of the next batch
-        self._credit: dict[int, tuple[int, int]] = {}  # request: turn, chunks in it
-        self._fits: dict[tuple[int, int], int] = {}  # rows a chunk, frames: chunks in a batch
+        self._credit: dict[int, tuple[int, int]] = {}  # request id: turn, chunks in it
+        self._fits: dict[tuple[int, int], int] = {}  # memory class: chunks in a batch
 
     def __len__(self) -> int:
         """Return the number of chunks that wait."""
@@ -128,14 +152,52 @@ class Batcher:
         place = _Place(turn, self._num_arrived)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
-    def next_batch(self, now_s: float, num_live_rows: int = 0) -> list[PendingChunk]:
-        """Return the chunks to decode now, oldest first; empty if none is due.
+    def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
+        """Return the chunks to decode now, and those that were dropped.
 
         Args:
-            now_s: The instant.
-            num_live_rows: Rows that the worker's exact lane takes already.
+            now_s: The present instant, of `time.monotonic`.
+            num_live_rows: Decoder rows that the worker's exact lane already uses.
         """
-        self._queue = [entry for entry in self._queue if not entry[1].request.expire(now_s)]
+        dropped = [item for _, item in self._queue if not item.request.is_wanted(now_s)]
+        if dropped:
+            gone = set(map(id, dropped))
+            self._queue = [entry for entry in self._queue if id(entry[1]) not in gone]
+        return Turn(self._take(now_s, num_live_rows), dropped)
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Return the seconds until a batch is due; None if nothing waits."""
+        return max(0.0, self._due_s() - now_s) if self._queue else None
+
+    def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
+        """Halve the limit for batches of this kind after one ran out of device memory.
+
+        Args:
+            key: The key of the batch. Batches with as many rows a chunk and as many frames are of
+                one kind; all of the exact lane are.
+            size: Its chunks; in the exact lane, the rows that were live.
+
+        Returns:
+            The new limit, in the unit of `size`; None if it did not change.
+        """
+        limit = size // 2
+        if not limit:  # one chunk that does not fit says nothing of others
+            return None
+        if key.plan is None:
+            is_lower = limit < self._max_exact_rows
+            self._max_exact_rows = min(limit, self._max_exact_rows)
+        else:
+            is_lower = limit < self._limit(key)
+            self._fits[_memory_class(key)] = min(limit, self._limit(key))
+        return limit if is_lower else None
+
+    def drain(self) -> list[PendingChunk]:
+        """Return every chunk that waits, and forget them."""
+        items = [item for _, item in self._queue]
+        self._queue = []
+        return items
+
+    def _take(self, now_s: float, num_live_rows: int) -> list[PendingChunk]:
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
@@ -147,42 +209,10 @@ class Batcher:
         head_turn = taken[0][0].turn
         places = {place for place, _ in taken}
         self._queue = [entry for entry in self._queue if entry[0] not in places]
-        # Past the head's turn, or a file that had the machine to itself would owe its idle slots.
+        # Beyond the head's turn: a file that had the machine to itself owes no turns for that.
         self._turn = max(self._turn, head_turn) + 1
         self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
         return [item for _, item in taken]
-
-    def wait_s(self, now_s: float) -> float | None:
-        """Return the seconds until a batch is due; None if nothing waits."""
-        return max(0.0, self._due_s() - now_s) if self._queue else None
-
-    def did_not_fit(self, key: BatchKey, size: int) -> int | None:
-        """Remember that the device's memory was short of a batch, and halve those like it.
-
-        Args:
-            key: The batch's. Its like have as many rows a chunk, and as many frames; in the exact
-                lane all are alike.
-            size: Its chunks; in the exact lane, the rows that were live.
-
-        Returns:
-            The new limit, in what `size` counts; None if it is no news.
-        """
-        limit = size // 2
-        if not limit:  # what does not fit alone says nothing of others
-            return None
-        if key.plan is None:
-            is_news = limit < self._max_exact_rows
-            self._max_exact_rows = min(limit, self._max_exact_rows)
-        else:
-            is_news = limit < self._limit(key)
-            self._fits[_like(key)] = min(limit, self._limit(key))
-        return limit if is_news else None
-
-    def drain(self) -> list[PendingChunk]:
-        """Return every chunk that waits, and forget them."""
-        items = [item for _, item in self._queue]
-        self._queue = []
-        return items
 
     def _due_s(self) -> float:
         return self._queue[0][1].put_s + self._max_wait_s
@@ -194,7 +224,7 @@ class Batcher:
     def _limit(self, key: BatchKey) -> int:
         if key.plan is None:
             return self._max_batch_size
-        limit = self._fits.get(_like(key), self._max_batch_size)
+        limit = self._fits.get(_memory_class(key), self._max_batch_size)
         if self._max_batch_frames:
             limit = min(limit, max(1, self._max_batch_frames // key.num_frames))
         return limit
@@ -202,20 +232,21 @@ class Batcher:
     def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
         room = self._max_exact_rows - num_live_rows
         queue = self._queue
-        exact = next((item for _, item in queue if item.key.plan is None), None)
+        exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.request.plan.num_rows > room:
-            queue = [entry for entry in queue if entry[1].key.plan is not None]
+            queue = [entry for entry in queue if not entry[1].key.is_exact]
         if not queue:
             return []
         key = queue[0][1].key
         same = [entry for entry in queue if entry[1].key == key]
-        if key.plan is not None:
+        if not key.is_exact:
             return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
         same = same[: self._max_batch_size]
         rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
 
 
-def _like(key: BatchKey) -> tuple[int, int]:
+def _memory_class(key: BatchKey) -> tuple[int, int]:
+    """Return what the memory of a native batch depends on: rows a chunk, and frames."""
     assert key.plan is not None
     return key.plan.num_rows, key.num_frames

@@ -1,6 +1,7 @@
-"""Answers to what was asked before, and one computation for what is asked several times at once.
+"""Answers to earlier questions, and one computation for equal questions asked at once.
 
-Knows no audio and no model: a key stands for both, and for everything that shapes the words.
+Knows no audio and no model: a key stands for both, and for everything else that the words depend
+on.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
+from ..options import CheckedOptions
 from ..types import Transcript
 from .request import Request
 
-# A new version of any of these may give other words to the same question.
+# A new version of any of these may give other words for the same question.
 _LIBRARIES = (
     "talkmill",
     "av",
@@ -30,31 +32,50 @@ _LIBRARIES = (
 
 
 def library_versions() -> str:
-    """Return the versions of the libraries that shape the words."""
+    """Return the versions of the libraries that the words depend on."""
     return " ".join(f"{name}={version(name)}" for name in _LIBRARIES)
 
 
+def is_cacheable(request: Request) -> bool:
+    """Return whether a request may be answered from the cache: nothing is drawn without a seed."""
+    return request.use_cache and request.plan.is_deterministic
+
+
+def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> str:
+    """Return the SHA-256 of everything that the words depend on.
+
+    Args:
+        fingerprint: See `AnswerCache`.
+        audio_digest: Digest of the audio; see `Preparation.identify`.
+        checked: The request's options.
+    """
+    given = checked.given
+    question = (checked.language, given.task, checked.previous, given.vad, checked.plan)
+    parts = (fingerprint, audio_digest, repr(question))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
 class TranscriptStore(Protocol):
-    """Where transcripts are kept. Thread-safe; it may forget any of them at any time."""
+    """Where transcripts are kept. Thread-safe; it may drop any of them at any time."""
 
     def get(self, key: str) -> Transcript | None:
-        """Return what is kept under a key."""
+        """Return the transcript under a key, if it is still there."""
 
     def put(self, key: str, transcript: Transcript) -> None:
         """Keep a transcript, if there is room."""
 
 
 class MemoryStore:
-    """Fills `TranscriptStore` in this process: at most so many bytes, the least used leave."""
+    """A `TranscriptStore` in this process; the least recently used transcripts are dropped."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Hold at most about `max_bytes`."""
+        """Keep about `max_bytes` at most."""
         self._lock = threading.Lock()
         self._kept: LRUCache[str, Transcript] = LRUCache(max_bytes, getsizeof=_size_bytes)
 
     @property
     def num_bytes(self) -> int:
-        """About what it holds now."""
+        """Bytes that it holds now, about."""
         return int(self._kept.currsize)
 
     def get(self, key: str) -> Transcript | None:
@@ -77,12 +98,12 @@ def _size_bytes(transcript: Transcript) -> int:
 
 @dataclass
 class CacheStats:
-    """How requests that may be answered from the cache have fared.
+    """Requests that may be answered from the cache, by how they were answered.
 
     Attributes:
-        num_hits: Answered at once.
-        num_misses: Computed.
-        num_coalesced: Waited for another request's computation of the same.
+        num_hits: From the cache, at once.
+        num_misses: By computing the answer.
+        num_coalesced: By waiting for another request that computed the same answer.
     """
 
     num_hits: int = 0
@@ -91,15 +112,15 @@ class CacheStats:
 
 
 class AnswerCache:
-    """Says of each request whether it must be computed. Thread-safe."""
+    """Decides for each request whether its answer must be computed. Thread-safe."""
 
     def __init__(self, store: TranscriptStore, fingerprint: str) -> None:
-        """Take the store, and what all its answers share.
+        """Take the store.
 
         Args:
             store: Where answers are kept.
-            fingerprint: Tells apart what gives other words to the same question: model,
-                computation, library versions.
+            fingerprint: Model, computation and library versions: all that the words depend on
+                and that is the same for every request.
         """
         self.stats = CacheStats()
         self._store = store
@@ -108,18 +129,18 @@ class AnswerCache:
         self._in_flight: dict[str, Request] = {}
 
     def claim(self, request: Request, audio_digest: str, *, has_waited: bool) -> Request:
-        """Answer a request if its answer is known; else say who computes it.
+        """Answer a request if its answer is known; else return who computes it.
 
         Args:
-            request: Deterministic: its words depend on the audio and the question alone.
-            audio_digest: Stands for the audio.
-            has_waited: Whether it was told to wait for another one before.
+            request: One that `is_cacheable`.
+            audio_digest: Digest of the audio.
+            has_waited: Whether it has waited for another request already.
 
         Returns:
-            The request that computes the answer: itself, or another one that it should wait for.
-            Where the answer was known, itself, done.
+            The request that computes the answer: itself, or another one that it must wait for.
+            Where the answer was known: itself, done.
         """
-        key = self._key(request, audio_digest)
+        key = cache_key(self._fingerprint, audio_digest, request.checked)
         with self._lock:
             if (known := self._store.get(key)) is None:
                 twin = self._in_flight.setdefault(key, request)
@@ -138,11 +159,7 @@ class AnswerCache:
 
     def _done(self, key: str, request: Request) -> None:
         with self._lock:
-            # First the answer, then the way is free: who asks in between finds one of them.
+            # First the answer is stored: a request in between finds either it or this one.
             if request.computed is not None:
                 self._store.put(key, request.computed)
             del self._in_flight[key]
-
-    def _key(self, request: Request, audio_digest: str) -> str:
-        parts = (self._fingerprint, audio_digest, str(request.question))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The threads of the CPU stage. Requests take turns, a step each, so that none waits for a file.
+"""The threads that prepare audio. Requests take turns, a step each: no request waits for a file.
 
-A request that has enough chunks waiting for the model is set aside until one of them is done:
-memory stays bounded, however long the audio.
+A request with enough chunks in the queue is parked until one of them is done: memory stays
+bounded, however long the audio.
 """
 
 from __future__ import annotations
@@ -10,29 +10,27 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..audio.preparation import Preparation
 from ..errors import ModelError, TalkmillError
-from ..types import Chunk, Features
-from .cache import AnswerCache
+from .batcher import PendingChunk
+from .cache import AnswerCache, is_cacheable
+from .queue import ChunkQueue
 from .request import Request
-
-Deliver = Callable[[Request, Chunk, Features], None]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class _Entry:
-    """One request's place here; one thread at a time has it in hands.
+    """A request in preparation; one thread at a time works on it.
 
     Attributes:
-        request: Whose it is.
+        request: The request.
         preparation: Its audio.
-        digest: What its audio is known by; empty until it is needed.
-        claimed_by: Who computes its answer; None until that is known.
+        digest: Digest of its audio; empty until it is needed.
+        claimed_by: The request that computes the answer; None until that is known.
     """
 
     request: Request
@@ -50,29 +48,26 @@ class _Entry:
 
 
 class Feeder:
-    """Prepares the audio of many requests on a few threads."""
+    """Prepares the audio of many requests on a few threads, and puts the chunks in the queue."""
 
     def __init__(
         self,
-        num_threads: int,
+        queue: ChunkQueue,
         *,
+        num_threads: int,
         max_ahead: int,
-        has_room: Callable[[], bool],
-        deliver: Deliver,
         cache: AnswerCache | None = None,
     ) -> None:
         """Take the parts; `start` starts the threads.
 
         Args:
-            num_threads: How many.
-            max_ahead: Prepared chunks of one request that may wait for the model.
-            has_room: Whether the model's queue takes more; `wake` tells that it may again.
-            deliver: Takes each chunk; must not block.
-            cache: Is asked first, for each request that has a question.
+            queue: Where the chunks go.
+            num_threads: Threads that prepare.
+            max_ahead: Most chunks of one request that wait for the model.
+            cache: Asked first, for each request that may be answered from it.
         """
+        self._queue = queue
         self._max_ahead = max_ahead
-        self._has_room = has_room
-        self._deliver = deliver
         self._cache = cache
         self._changed = threading.Condition()
         self._ready: deque[_Entry] = deque()
@@ -89,32 +84,17 @@ class Feeder:
             thread.start()
 
     def add(self, request: Request, preparation: Preparation) -> None:
-        """Take a request."""
-        # However it ends, the entry comes off the shelf and its source is closed.
-        request.future.add_done_callback(lambda _: self.resume(request))
+        """Take a request. However it ends, its source is closed."""
+        request.listen(lambda: self._resume(request))
         with self._changed:
-            if self._closed:  # its owner has failed it
-                preparation.close()
-                return
-            self._ready.append(_Entry(request, preparation))
-            self._changed.notify()
-
-    def resume(self, request: Request) -> None:
-        """Go on with a request whose chunk is done, if it was set aside."""
-        with self._changed:
-            entry = self._parked.get(request.id)
-            if entry is not None and entry.is_due(self._max_ahead):
-                del self._parked[request.id]
-                self._ready.append(entry)
+            if not self._closed:
+                self._ready.append(_Entry(request, preparation))
                 self._changed.notify()
-
-    def wake(self) -> None:
-        """Look again whether there is room."""
-        with self._changed:
-            self._changed.notify_all()
+                return
+        preparation.close()  # the owner of the feeder has failed the request
 
     def close(self) -> None:
-        """Stop the threads. Requests that are not done stay so: their owner fails them."""
+        """Stop the threads; the queue must be closed. Requests that are not done stay so."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -122,6 +102,15 @@ class Feeder:
             thread.join()
         for entry in [*self._ready, *self._parked.values()]:
             entry.preparation.close()
+
+    def _resume(self, request: Request) -> None:
+        """Continue with a request, if it was parked and has a step to take now."""
+        with self._changed:
+            entry = self._parked.get(request.id)
+            if entry is not None and entry.is_due(self._max_ahead):
+                del self._parked[request.id]
+                self._ready.append(entry)
+                self._changed.notify()
 
     def _run(self) -> None:
         while (entry := self._take()) is not None:
@@ -131,9 +120,16 @@ class Feeder:
                 entry.preparation.close()
 
     def _take(self) -> _Entry | None:
+        """Return the next entry once the queue has room for a chunk; None once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or (self._ready and self._has_room()))
-            return None if self._closed else self._ready.popleft()
+            self._changed.wait_for(lambda: self._closed or self._ready)
+            if self._closed:
+                return None
+            entry = self._ready.popleft()
+        if self._queue.wait_for_room():
+            return entry
+        entry.preparation.close()
+        return None
 
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
@@ -144,12 +140,12 @@ class Feeder:
                 self._parked[entry.request.id] = entry
 
     def _advance(self, entry: _Entry) -> bool:
-        """Take one step, and deliver what it gives; return whether there may be more."""
+        """Take one step and queue the chunk that it gives; return whether there may be more."""
         request = entry.request
         if request.expire(time.monotonic()):
             return False
         try:
-            if self._cache is not None and entry.claimed_by is not request and request.question:
+            if self._cache is not None and self._must_claim(entry):
                 self._claim(self._cache, entry)
                 return True
             prepared = next(entry.preparation)
@@ -166,14 +162,19 @@ class Feeder:
             request.fail(failure)
             return False
         if prepared is not None:
+            chunk, features = prepared
             request.chunk_sent()
-            self._deliver(request, *prepared)
+            self._queue.put(PendingChunk.of(request, chunk, features, time.monotonic()))
         return True
 
+    @staticmethod
+    def _must_claim(entry: _Entry) -> bool:
+        return entry.claimed_by is not entry.request and is_cacheable(entry.request)
+
     def _claim(self, cache: AnswerCache, entry: _Entry) -> None:
-        """Ask the cache. Where another request computes the same, wait for it, and ask again."""
+        """Ask the cache. While another request computes the answer, wait for it and ask again."""
         has_waited = entry.claimed_by is not None
         entry.digest = entry.digest or entry.preparation.identify()
         entry.claimed_by = cache.claim(entry.request, entry.digest, has_waited=has_waited)
         if entry.claimed_by is not entry.request:
-            entry.claimed_by.future.add_done_callback(lambda _: self.resume(entry.request))
+            entry.claimed_by.future.add_done_callback(lambda _: self._resume(entry.request))

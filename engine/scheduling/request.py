@@ -1,4 +1,4 @@
-"""The state of one request: what it asked, what came back, and the future where both lines meet."""
+"""The state of one request: its options, its chunks under way, and the future of its answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from ..audio.preparation import AudioReport
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
+from ..options import CheckedOptions
 from ..types import Segment, Timings, TranscribeOptions, Transcript
 
 OnSegment = Callable[[Segment], None]
@@ -38,81 +39,94 @@ class ChunkCost:
 
 
 class Request:
-    """One request on its way. Thread-safe; every method may be called from any thread.
+    """One request under way. Thread-safe; every method may be called from any thread.
 
     Attributes:
         id: Unique in this process.
-        options: What it asks for.
-        plan: How each of its chunks is decoded.
-        seed: Of its draws; its own where none is given.
-        previous: Tokens of its prompt.
-        prompt_length: Tokens before each chunk's answer, `previous` among them.
-        question: With the audio, all that its words depend on; None where they are drawn afresh
-            or may not come from a cache.
-        computed: Its transcript, without warnings about options, once there is one.
+        checked: Its options, as the model will honour them.
+        use_cache: Whether an earlier answer to the same question will do.
+        seed: Seed of its random draws; a random one where none is given.
+        computed: Its transcript, without warnings about options, once it has been computed.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
-        future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it gives
-            the request up.
+        future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it
+            cancels the request.
     """
 
     def __init__(
         self,
-        options: TranscribeOptions,
+        checked: CheckedOptions,
         *,
-        plan: DecodePlan | None = None,
-        prompt_length: int = 0,
-        language: str | None = None,
-        previous: tuple[int, ...] = (),
-        question: str | None = None,
+        use_cache: bool = False,
         deadline_s: float | None = None,
         on_segment: OnSegment | None = None,
-        warnings: tuple[str, ...] = (),
     ) -> None:
         """Take a request.
 
         Args:
-            options: What it asks for.
-            plan: What its parameters come to; greedy where there is none.
-            prompt_length: Tokens before each chunk's answer.
-            language: Its language where it is known beforehand.
-            previous: Tokens of its prompt.
-            question: See the attribute.
+            checked: See the attribute.
+            use_cache: See the attribute.
             deadline_s: See the attribute.
             on_segment: Called with each segment, in order, from a worker's thread.
-            warnings: What is already known to be amiss.
         """
         self.id = next(_ids)
-        self.options = options
-        self.plan = plan or DecodePlan(timestamps=options.timestamps)
+        self.checked = checked
+        self.use_cache = use_cache
         self.seed = secrets.randbits(64) if self.plan.seed is None else self.plan.seed
-        self.previous = previous
-        self.prompt_length = prompt_length
-        self.question = question
         self.computed: Transcript | None = None
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment
-        self._warnings = warnings
+        self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
-        self._language = language
-        self._language_probability = 1.0 if language else 0.0
+        self._language = checked.language
+        self._language_probability = 1.0 if checked.language else 0.0
         self._num_sent = self._num_done = 0
         self._report: AudioReport | None = None  # once all its chunks are sent
-        self._early: dict[int, list[Segment]] = {}  # done, but something before them is not
+        self._early: dict[int, list[Segment]] = {}  # done, but a chunk before them is not
         self._segments: list[Segment] = []
         self._num_emitted = 0  # chunks whose segments have been given out
         self._costs: list[ChunkCost] = []
 
     @property
+    def options(self) -> TranscribeOptions:
+        """What it asks for."""
+        return self.checked.given
+
+    @property
+    def plan(self) -> DecodePlan:
+        """How each of its chunks is decoded."""
+        return self.checked.plan
+
+    @property
+    def previous(self) -> tuple[int, ...]:
+        """Tokens of its prompt."""
+        return self.checked.previous
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens before each chunk's answer, `previous` among them."""
+        return self.checked.prompt_length
+
+    @property
     def is_done(self) -> bool:
-        """Whether nobody waits for anything more: answered, failed or given up."""
+        """Whether it was answered, failed or was cancelled."""
         return self.future.done()
 
     @property
     def language(self) -> str | None:
         """Its language, once known."""
         return self._language
+
+    @property
+    def num_ahead(self) -> int:
+        """Chunks that were sent to the model and are not done."""
+        return self._num_sent - self._num_done
+
+    def listen(self, on_progress: Callable[[], None]) -> None:
+        """Have `on_progress` called after each chunk and at the end, from whichever thread."""
+        self._on_progress = on_progress
+        self.future.add_done_callback(lambda _: on_progress())
 
     def set_language(self, language: str, probability: float) -> None:
         """Record the language detected in its first chunk."""
@@ -124,7 +138,7 @@ class Request:
 
         While the language is unknown only the first is sent; the rest needs what it finds.
         """
-        num_ahead = self._num_sent - self._num_done
+        num_ahead = self.num_ahead
         return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
 
     def chunk_sent(self) -> None:
@@ -133,18 +147,21 @@ class Request:
             self._num_sent += 1
 
     def chunk_done(self, index: int, segments: list[Segment], cost: ChunkCost) -> None:
-        """Take the segments of one chunk; give out those that nothing before is missing for."""
-        with self._lock:
-            self._num_done += 1
-            self._costs.append(cost)
-            self._early[index] = segments
-            while (ready := self._early.pop(self._num_emitted, None)) is not None:
-                self._num_emitted += 1
-                self._emit(ready)
-            self._finish_if_complete()
+        """Take the segments of one chunk; give out those whose predecessors are all done."""
+        try:
+            with self._lock:
+                self._num_done += 1
+                self._costs.append(cost)
+                self._early[index] = segments
+                while (ready := self._early.pop(self._num_emitted, None)) is not None:
+                    self._num_emitted += 1
+                    self._emit(ready)
+                self._finish_if_complete()
+        finally:
+            self._on_progress()
 
     def audio_done(self, report: AudioReport) -> None:
-        """Take note that every chunk has been sent, and what was found out about the audio."""
+        """Record that every chunk has been sent, and what is known of the audio."""
         with self._lock:
             self._report = report
             self._finish_if_complete()
@@ -163,15 +180,22 @@ class Request:
         except InvalidStateError:
             return
 
+    def is_wanted(self, now_s: float) -> bool:
+        """Return whether it is neither done nor past its deadline."""
+        return not (self.is_done or self._is_late(now_s))
+
     def expire(self, now_s: float) -> bool:
-        """Fail the request if its deadline has passed; return whether nobody waits any more."""
-        if self.deadline_s is not None and now_s >= self.deadline_s:
+        """Fail the request if its deadline has passed; return whether it is done."""
+        if self._is_late(now_s):
             self.fail(DeadlineExceeded("the deadline passed before the answer"))
         return self.is_done
 
     def cancel(self) -> None:
-        """Give the request up; what is in the model's hands finishes unheard."""
-        self.fail(Cancelled("the request was given up"))
+        """Cancel the request; batches that run already finish, and their answers are dropped."""
+        self.fail(Cancelled("the request was cancelled"))
+
+    def _is_late(self, now_s: float) -> bool:
+        return self.deadline_s is not None and now_s >= self.deadline_s
 
     def _emit(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
@@ -186,10 +210,10 @@ class Request:
         self._resolve(self.computed)
 
     def _resolve(self, transcript: Transcript) -> None:
-        warnings = (*self._warnings, *transcript.warnings)
+        warnings = (*self.checked.warnings, *transcript.warnings)
         try:
             self.future.set_result(replace(transcript, warnings=warnings))
-        except InvalidStateError:  # given up at this very moment
+        except InvalidStateError:  # cancelled at this moment
             return
 
     def _transcript(self, report: AudioReport) -> Transcript:

@@ -6,7 +6,7 @@ where the closing one is missing the end is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..audio.chunking import ChunkClock
 from ..audio.decode import SAMPLE_RATE
@@ -15,7 +15,7 @@ from ..types import Segment, Span
 
 
 def to_segments(
-    tokens: list[int], spans: tuple[Span, ...], tokenizer: WhisperTokenizer, *, timestamps: bool
+    tokens: Sequence[int], spans: tuple[Span, ...], tokenizer: WhisperTokenizer, *, timestamps: bool
 ) -> list[Segment]:
     """Return the segments of one chunk, in order and inside it; none where nothing was said.
 
@@ -45,7 +45,7 @@ def to_segments(
 
 
 def _phrases(
-    tokens: list[int], timestamp_begin: int
+    tokens: Sequence[int], timestamp_begin: int
 ) -> Iterator[tuple[list[int], float, float | None]]:
     """Yield (text tokens, start, end) with times in seconds of the chunk."""
     text: list[int] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -19,7 +18,7 @@ from ..config import ServerConfig
 from ..gateway import Gateway
 from . import huggingface, openai
 from .description import describe, to_page
-from .endpoint import Call, Endpoint, Handler
+from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
 from .errors import huggingface_error, openai_error
 
 _REQUEST_ID = "x-request-id"
@@ -40,11 +39,11 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
     description = describe()
     page = to_page(description)
 
-    def endpoint(handler: Handler, to_response: Callable[[BaseException], Response]) -> Endpoint:
+    def endpoint(handler: Handler, to_response: ToResponse) -> Endpoint:
         return Endpoint(handler, to_response, gateway, config)
 
-    def view(handler: Handler, to_response: Callable[[BaseException], Response]) -> Endpoint:
-        return Endpoint(handler, to_response, gateway, config, is_counted=False)
+    def view(view: View, to_response: ToResponse) -> ViewEndpoint:
+        return ViewEndpoint(view, to_response, gateway)
 
     async def show_description(request: Request) -> Response:
         return JSONResponse(description)
@@ -60,15 +59,17 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
         code = 200 if state is State.READY else 503
         return JSONResponse({"status": state.value}, code)
 
-    async def show_metrics(call: Call) -> Response:
+    def show_metrics() -> Response:
         return Response(gateway.metrics.render(), media_type=_METRICS_TYPE)
 
-    async def models(call: Call) -> Response:
-        return JSONResponse([{"id": gateway.engine.model_name, "status": gateway.state.value}])
+    def models() -> Response:
+        status = gateway.state.value
+        return JSONResponse([{"id": name, "status": status} for name in gateway.models])
 
-    async def openai_models(call: Call) -> Response:
-        model = {"id": gateway.engine.model_name, "object": "model", "created": 0}
-        return JSONResponse({"object": "list", "data": [{**model, "owned_by": "talkmill"}]})
+    def openai_models() -> Response:
+        constant = {"object": "model", "created": 0, "owned_by": "talkmill"}
+        models = [{"id": name, **constant} for name in gateway.models]
+        return JSONResponse({"object": "list", "data": models})
 
     transcribe = endpoint(huggingface.transcribe, huggingface_error)
     routes = [

@@ -1,12 +1,10 @@
-"""One way through the door for every schema: let the caller in, answer, tell errors its way."""
+"""An ASGI application for each route: admit the call, answer it, and format its errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import BinaryIO, TypeVar
 
@@ -16,105 +14,89 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ...engine import (
     Cancelled,
+    CheckedOptions,
     DeadlineExceeded,
     TalkmillError,
-    TranscribeOptions,
     Transcript,
 )
 from ..config import ServerConfig
-from ..gateway import Gateway, Terms, read_switch
+from ..gateway import CallOptions, Gateway
 from .body import BodyReader
 
 Answer = TypeVar("Answer")
-
-_DOOR = "http"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One HTTP request under way, and what it may use.
+    """One admitted HTTP request, and what its handler needs.
 
     Attributes:
-        request: As it came.
-        terms: How its caller wants to be answered.
-        gateway: The engine, as the doors see it.
+        request: The request.
+        options: What its headers ask for.
+        gateway: The way to the engine.
         bodies: Reads its body within the limits.
     """
 
     request: Request
-    terms: Terms
+    options: CallOptions
     gateway: Gateway
     bodies: BodyReader
 
     async def transcribe(
         self,
         audio: bytes | BinaryIO,
-        options: TranscribeOptions,
-        model: str,
+        checked: CheckedOptions,
         warnings: tuple[str, ...] = (),
     ) -> Transcript:
-        """Return the transcript, with the door's own warnings in front; see `Gateway`.
+        """Return the transcript, with the schema's own `warnings` first; see `Gateway`.
 
         Raises:
-            TalkmillError: There is none; `Cancelled` where the caller went away.
+            TalkmillError: The request was refused or failed.
+            Cancelled: The caller closed the connection.
         """
-        answer = self.gateway.transcribe(audio, options, model, self.terms)
+        answer = self.gateway.transcribe(audio, checked, self.options)
         transcript = await self.unless_disconnected(answer)
         return replace(transcript, warnings=(*warnings, *transcript.warnings))
 
     async def unless_disconnected(self, answer: Awaitable[Answer]) -> Answer:
-        """Await an answer; give it up when the caller goes away. The body must have been read.
+        """Return an awaited answer; the body of the request must have been read.
 
         Raises:
-            Cancelled: That is so.
+            Cancelled: The caller closed the connection before the answer.
         """
         task = asyncio.ensure_future(answer)
         gone = asyncio.create_task(_disconnected(self.request))
         try:
             await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise Cancelled("the caller went away")
+                raise Cancelled("the caller closed the connection")
             return task.result()
         finally:
             task.cancel()
             gone.cancel()
 
-    def compute_headers(self, transcript: Transcript) -> dict[str, str]:
-        """Return HF's headers: what an answer cost."""
-        return {
-            "x-compute-type": "cache" if transcript.is_cached else self.gateway.engine.device,
-            "x-compute-time": f"{transcript.timings.total_s:.3f}",
-            "x-compute-audio-length": f"{transcript.duration_s:.3f}",
-        }
-
 
 Handler = Callable[[Call], Awaitable[Response]]
+View = Callable[[], Response]
+ToResponse = Callable[[BaseException], Response]
 
 
 class Endpoint:
-    """An ASGI application around a handler."""
+    """An ASGI application around a handler of admitted calls."""
 
     def __init__(
-        self,
-        handler: Handler,
-        to_response: Callable[[BaseException], Response],
-        gateway: Gateway,
-        config: ServerConfig,
-        *,
-        is_counted: bool = True,
+        self, handler: Handler, to_response: ToResponse, gateway: Gateway, config: ServerConfig
     ) -> None:
         """Take the parts.
 
         Args:
             handler: Answers a call, or raises.
-            to_response: Tells of an error as the schema does.
-            gateway: The engine, as the doors see it.
+            to_response: Formats an error as the schema does.
+            gateway: The way to the engine.
             config: The settings.
-            is_counted: Whether its calls are counted, and refused while the server drains.
         """
-        self._is_counted = is_counted
         self._handler = handler
         self._to_response = to_response
         self._gateway = gateway
@@ -134,34 +116,44 @@ class Endpoint:
             await send(message)
 
         try:
-            with self._gateway.open(_DOOR) if self._is_counted else nullcontext():
-                response = await self._in_time(self._let_in(request))
+            with self._gateway.admit("http", request.headers, self._timeout_s) as options:
+                call = Call(request, options, self._gateway, self._bodies)
+                response = await self._in_time(call)
                 await response(scope, receive, watched_send)
-        except Exception as error:  # the edge: a fault of ours is logged whole, told in general
+        except Exception as error:  # ours are logged with their trace, and answered in general
             if not isinstance(error, TalkmillError):
                 _log.exception("an HTTP request failed")
             if not has_started:
                 await self._to_response(error)(scope, receive, send)
-            elif isinstance(error, TalkmillError):  # the caller has been told in its stream
+            elif isinstance(error, TalkmillError):  # the stream has reported it already
                 await send({"type": "http.response.body"})
 
     async def _in_time(self, call: Call) -> Response:
         try:
-            # The engine looks at deadlines between its steps; nobody here waits for a step to end.
-            async with asyncio.timeout_at(call.terms.deadline_s):
+            # The engine looks at deadlines between its steps; a call does not wait for a step.
+            async with asyncio.timeout_at(call.options.deadline_s):
                 return await self._handler(call)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the answer") from None
 
-    def _let_in(self, request: Request) -> Call:
-        headers = request.headers
-        self._gateway.authorize(headers.get("authorization"))
-        terms = Terms(
-            use_cache=read_switch("x-use-cache", headers.get("x-use-cache"), True),
-            wait_for_model=read_switch("x-wait-for-model", headers.get("x-wait-for-model"), False),
-            deadline_s=time.monotonic() + self._timeout_s,
-        )
-        return Call(request, terms, self._gateway, self._bodies)
+
+class ViewEndpoint:
+    """An ASGI application around a view: authenticated, but neither counted nor admitted."""
+
+    def __init__(self, view: View, to_response: ToResponse, gateway: Gateway) -> None:
+        """Take the parts; see `Endpoint`."""
+        self._view = view
+        self._to_response = to_response
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            self._gateway.authenticate(Request(scope).headers)
+            response = self._view()
+        except TalkmillError as error:
+            response = self._to_response(error)
+        await response(scope, receive, send)
 
 
 async def _disconnected(request: Request) -> None:

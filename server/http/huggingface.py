@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from starlette.responses import JSONResponse, Response
 
 from ...engine import InvalidOption, Transcript
-from ..gateway import Terms
+from ..gateway import CallOptions
 from ..status import MalformedBody
 from .body import check_audio_type, media_type
 from .endpoint import Call
@@ -21,25 +21,24 @@ _GROUPS = ("generation_parameters", "generate_kwargs")
 
 
 async def transcribe(call: Call) -> Response:
-    """Answer a file that is the body, or stands in JSON as base64."""
+    """Answer a file that is the body itself, or that JSON holds as base64."""
     model = call.request.path_params.get("model", "")
     audio: bytes | BinaryIO | None = None
     fields: dict[str, Any] = {}
     if media_type(call.request) == "application/json":
         body = _object("body", await call.bodies.json(call.request))
         audio = call.bodies.base64(body.get("inputs"), "inputs")
-        fields, terms = _read_body(body, call.terms)
-        call = replace(call, terms=terms)
+        fields, call_options = _read_body(body, call.options)
+        call = replace(call, options=call_options)
     else:
         check_audio_type(call.request)
     options, warnings = to_options(fields)
-    await call.gateway.ready(call.terms)
-    call.gateway.engine.check(options, model)  # before the upload, not after
+    checked = await call.gateway.check(options, model, call.options)
     if audio is None:
         audio = await call.gateway.receive(call.bodies.pieces(call.request))
-    transcript = await call.transcribe(audio, options, model, warnings)
+    transcript = await call.transcribe(audio, checked, warnings)
     answer = to_answer(transcript, timestamps=options.timestamps)
-    return JSONResponse(answer, headers=call.compute_headers(transcript))
+    return JSONResponse(answer, headers=call.gateway.compute_headers(transcript))
 
 
 def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
@@ -59,8 +58,10 @@ def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
     return answer
 
 
-def _read_body(body: Mapping[str, Any], terms: Terms) -> tuple[dict[str, Any], Terms]:
-    """Return the options in a JSON body, wherever they stand, and the terms with its own."""
+def _read_body(
+    body: Mapping[str, Any], call_options: CallOptions
+) -> tuple[dict[str, Any], CallOptions]:
+    """Return the request's options from every place in a JSON body, and the call's options."""
     known = {"inputs", "parameters", "options", *_GROUPS}
     _refuse_others("body", body, known)
     parameters = _object("parameters", body.get("parameters"))
@@ -76,20 +77,20 @@ def _read_body(body: Mapping[str, Any], terms: Terms) -> tuple[dict[str, Any], T
             if None not in (before, value) and before != value:
                 raise InvalidOption(f"{name} is given twice, as {before!r} and as {value!r}", name)
             fields[name] = before if value is None else value
-    return fields, _with_options(terms, _object("options", body.get("options")))
+    return fields, _with_body(call_options, _object("options", body.get("options")))
 
 
-def _with_options(terms: Terms, options: Mapping[str, Any]) -> Terms:
-    """Return the terms with those of older clients; what a header asks for holds as well."""
+def _with_body(call_options: CallOptions, options: Mapping[str, Any]) -> CallOptions:
+    """Return the call's options with those in the body, as older clients send; headers hold too."""
     _refuse_others("options", options, {"use_cache", "wait_for_model"})
     use_cache, wait = options.get("use_cache"), options.get("wait_for_model")
     if use_cache is not None:
         use_cache = read_bool("use_cache", use_cache)
-        terms = replace(terms, use_cache=terms.use_cache and use_cache)
+        call_options = replace(call_options, use_cache=call_options.use_cache and use_cache)
     if wait is not None:
         wait = read_bool("wait_for_model", wait)
-        terms = replace(terms, wait_for_model=terms.wait_for_model or wait)
-    return terms
+        call_options = replace(call_options, wait_for_model=call_options.wait_for_model or wait)
+    return call_options
 
 
 def _object(name: str, value: object) -> Mapping[str, Any]:

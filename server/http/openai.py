@@ -45,8 +45,7 @@ async def translations(call: Call) -> Response:
 
 
 async def _answer(call: Call, task: Task) -> Response:
-    await call.gateway.ready(call.terms)
-    form = await call.bodies.form(call.request)
+    form = await call.bodies.form(call.request)  # whole: fields may follow the file
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -59,17 +58,17 @@ async def _answer(call: Call, task: Task) -> Response:
         options, warnings = to_options(
             {**fields, "task": task.value, "return_timestamps": shape in _TIMED}
         )
-        call.gateway.engine.check(options, model)
+        checked = await call.gateway.check(options, model, call.options)
     except BaseException:
         await form.close()
         raise
     audio = file.file  # the engine closes it
     if is_streamed:
-        items = call.gateway.stream(audio, options, model, call.terms)
-        # With the first one in hand, what is refused still gets a status of its own.
+        items = call.gateway.stream(audio, checked, call.options)
+        # Wait for the first item: a request that is refused still gets its own status.
         first = await call.unless_disconnected(anext(items))
         return StreamingResponse(_events(first, items, warnings), media_type="text/event-stream")
-    transcript = await call.transcribe(audio, options, model, warnings)
+    transcript = await call.transcribe(audio, checked, warnings)
     return _respond(call, transcript, shape, task)
 
 
@@ -125,7 +124,7 @@ def _read_json(text: str) -> Any:
 
 
 def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Response:
-    headers = call.compute_headers(transcript)
+    headers = call.gateway.compute_headers(transcript)
     if shape in _NAMES_OF_FORMATS:
         if transcript.warnings:
             headers["x-warnings"] = json.dumps(transcript.warnings)

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fakes import tone
+from audio_files import tone
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES, log_mel
 from talkmill.engine.types import Samples
 
 REFERENCE = Path(__file__).parents[1] / "data" / "log_mel_reference.npz"
 
 # As in make_log_mel_reference.py.
-CLIPS = {
+CLIPS: dict[str, Callable[[Samples], Samples]] = {
     "padded": lambda speech: speech,
     "full": lambda speech: np.tile(speech, 3)[:CHUNK_SAMPLES],
     "almost_full": lambda speech: np.tile(speech, 3)[:479_900],

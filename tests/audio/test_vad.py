@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from talkmill.engine.audio.decode import decode_audio
-from talkmill.engine.audio.vad import WINDOW_SAMPLES, SpeechDetector
+from talkmill.engine.audio.silero import WINDOW_SAMPLES
+from talkmill.engine.audio.vad import SpeechDetector
 from talkmill.engine.types import Samples, Span
 
 DIGITS = Path(__file__).parents[3] / "shared" / "speech" / "fsdd"
@@ -134,8 +135,8 @@ def test_nothing_before_the_position_is_still_to_come() -> None:
     for start in range(0, len(audio), WINDOW_SAMPLES):
         for span in detector.feed(audio[start : start + WINDOW_SAMPLES]):
             assert span.start >= quiet_until
-        is_open = detector.open_start is not None
-        quiet_until = detector.open_start if is_open else detector.position
+        start_of_speech = detector.open_start
+        quiet_until = detector.position if start_of_speech is None else start_of_speech
     assert detector.open_start == 19 * WINDOW_SAMPLES
 
 

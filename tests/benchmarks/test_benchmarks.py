@@ -5,12 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-import sys
 import threading
 from pathlib import Path
-
-# The benchmarks are not installed with the package.
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import pytest
@@ -24,8 +20,9 @@ from benchmarks.ggml import convert
 from benchmarks.load import Answer, Load, run_load
 from benchmarks.metrics import figures, percentile
 from benchmarks.peers import Peer, PeerFailed, Result, running
+from benchmarks.random_weights import Shape
 from benchmarks.serving import share
-from benchmarks.shapes import SHAPES, Shape, build_model
+from benchmarks.shapes import SHAPES, build_model
 from benchmarks.workloads import Clip
 from talkmill.engine import Engine, EngineConfig, TranscribeOptions
 from talkmill.engine.model.files import find_model

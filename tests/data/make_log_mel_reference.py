@@ -4,6 +4,7 @@ Run once, with transformers 5.23.0 and soundfile: python tests/data/make_log_mel
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,7 +21,7 @@ clips = {
     "almost_full": np.tile(samples, 3)[:479_900],  # inside the last frame's window
     "tiny": samples[40_000:40_001],  # one sample
 }
-arrays = {"frames": FRAMES}
+arrays: dict[str, Any] = {"frames": FRAMES}
 for n_mels in (80, 128):
     extractor = WhisperFeatureExtractor(feature_size=n_mels)
     for name, clip in clips.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import random_weights as rw
 
+from parity import random_weights as rw
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.step_decoder import StepDecoder
@@ -48,7 +51,7 @@ def alone(
     decoder: StepDecoder, encoded: NDArray[np.float32], tasks: list[ExactTask]
 ) -> list[list[int]]:
     return [
-        ExactLane(decoder, VOCABULARY).run(encoded[i : i + 1], [task])[0]
+        list(ExactLane(decoder, VOCABULARY).run(encoded[i : i + 1], [task])[0].tokens)
         for i, task in enumerate(tasks)
     ]
 
@@ -68,7 +71,7 @@ def test_chunks_that_join_midway_get_the_answers_they_get_alone(
     rng = np.random.default_rng(seed)
     waiting = rng.permutation(len(tasks)).tolist()
     lane = ExactLane(decoder, VOCABULARY)
-    answers: dict[ExactTask, list[int]] = {}
+    answers: dict[ExactTask, Hypothesis] = {}
     num_joins = 0
     while waiting or lane.num_rows:
         if waiting and rng.random() < 0.3:
@@ -78,7 +81,7 @@ def test_chunks_that_join_midway_get_the_answers_they_get_alone(
             lane.add(encoded[now], [tasks[i] for i in now])
         answers.update(lane.step())
     assert num_joins > 2
-    assert [answers[task] for task in tasks] == alone
+    assert [list(answers[task].tokens) for task in tasks] == alone
 
 
 def test_rows_are_counted_until_their_chunk_leaves(
@@ -101,16 +104,17 @@ def test_chunk_that_is_not_wanted_any_more_leaves_at_the_next_step(
 ) -> None:
     wanted = {0: True, 1: True}
     plan = PLANS[5]
-    pair = [ExactTask(prompt(0), plan, 5, i, lambda i=i: wanted[i]) for i in range(2)]
+    pair = [ExactTask(prompt(0), plan, 5, i, partial(wanted.__getitem__, i)) for i in range(2)]
     lane = ExactLane(decoder, VOCABULARY)
     lane.add(encoded[:2], pair)
     assert lane.step() == lane.step() == []
     wanted[0] = False
-    assert lane.step() == [(pair[0], [])]
-    finished: list[tuple[ExactTask, list[int]]] = []
+    ((left, hypothesis),) = lane.step()
+    assert (left, hypothesis.tokens) == (pair[0], ())
+    finished: list[tuple[ExactTask, Hypothesis]] = []
     while lane.num_rows:
         finished += lane.step()
     expected = ExactLane(decoder, VOCABULARY).run(
         encoded[1:2], [ExactTask(prompt(0), plan, 5, 1, lambda: True)]
     )
-    assert [answer for _, answer in finished] == expected
+    assert [answer.tokens for _, answer in finished] == [expected[0].tokens]

@@ -34,8 +34,8 @@ SIXTEEN = [
 
 
 def check(parameter: Parameter, value: Any) -> None:
-    given = (value,) if parameter.is_list else value
-    check_ranges(GenerationParameters(**{parameter.name: given}))
+    given: dict[str, Any] = {parameter.name: (value,) if parameter.is_list else value}
+    check_ranges(GenerationParameters(**given))
 
 
 def refusals(parameter: Parameter) -> list[Any]:

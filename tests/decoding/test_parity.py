@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import random_weights as rw
 
-from fakes import DEMO_FOLDER, decode_file, small_config
+from audio_files import decode_file
+from fakes import DEMO_FOLDER, small_config
+from parity import random_weights as rw
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
@@ -56,7 +57,7 @@ VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple
 
 
 def parameters_of(case: dict[str, Any]) -> GenerationParameters:
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in case.items()}
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in case.items()}
     return GenerationParameters(**given)
 
 
@@ -90,7 +91,7 @@ def answers_of_random_weights(seed: int) -> dict[str, dict[str, list[int]]]:
     answers = ExactLane(random_decoder(seed), VOCABULARY).run(encoded, tasks)
     found: dict[str, dict[str, list[int]]] = {}
     for (chunk, mode, name), answer in zip(places, answers, strict=True):
-        found.setdefault(f"{chunk}, {mode}", {})[name] = answer
+        found.setdefault(f"{chunk}, {mode}", {})[name] = list(answer.tokens)
     return found
 
 
@@ -129,8 +130,8 @@ def test_goldens_hold_endings_lengths_and_answers_of_every_kind() -> None:
 )
 def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
     task = random_task(RANDOM_CASES[case], timestamps=True)
-    alone = ExactLane(random_decoder(0), VOCABULARY).run(rw.random_chunks(0)[:1], [task])
-    assert alone == [answers_of_random_weights(0)["0, times"][case]]
+    (alone,) = ExactLane(random_decoder(0), VOCABULARY).run(rw.random_chunks(0)[:1], [task])
+    assert list(alone.tokens) == answers_of_random_weights(0)["0, times"][case]
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,8 @@ def demo_task(case: str, mode: str) -> ExactTask:
 
 def demo_no_timestamps() -> int:
     tokens = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
-    return next(t["id"] for t in tokens["added_tokens"] if t["content"] == "<|notimestamps|>")
+    ids: dict[str, int] = {token["content"]: token["id"] for token in tokens["added_tokens"]}
+    return ids["<|notimestamps|>"]
 
 
 def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
@@ -184,10 +186,14 @@ def test_demo_model_says_what_it_says_in_hf(
 ) -> None:
     replica, task = model.replicas[0], demo_task(case, mode)
     golden = GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"][case]
-    exact = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
-    assert exact == [golden]
+    (exact,) = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
+    assert list(exact.tokens) == golden
     if not task.plan.is_exact and task.plan.strategy is Strategy.GREEDY:
-        assert replica.generate(encoded[audio], [task.prompt], task.plan) == [golden]
+        (native,) = replica.generate(encoded[audio], [task.prompt], task.plan)
+        assert list(native.tokens) == golden
+        # Each lane has its own way to the log-probabilities.
+        assert native.avg_logprob == pytest.approx(exact.avg_logprob, abs=1e-3)
+        assert native.no_speech_prob == pytest.approx(exact.no_speech_prob, abs=1e-3)
 
 
 def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
@@ -215,6 +221,6 @@ def test_native_greedy_is_hf_s_whatever_shares_its_batch(
         plan = replace(DecodePlan(), timestamps=MODES[mode], max_new_tokens=60)
         prompts = [demo_task("greedy", mode).prompt] * len(AUDIO)
         answers = replica.generate(replica.encode(features), prompts, plan)
-        assert answers == [
+        assert [list(answer.tokens) for answer in answers] == [
             GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"]["greedy"] for audio in AUDIO
         ]

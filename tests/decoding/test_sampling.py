@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity.warpers import NUM_TOKENS, PLANS, scores_to_warp
 
+from parity.warpers import NUM_TOKENS, PLANS, scores_to_warp
 from talkmill.engine.decoding.exact import new_search
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Rules, Vocabulary
-from talkmill.engine.decoding.sampling import draw, softmax, warp
+from talkmill.engine.decoding.sampling import draw, warp
 from talkmill.engine.decoding.search import Observation
+from talkmill.engine.decoding.softmax import softmax
 
 GOLDENS = dict(np.load(Path(__file__).parents[1] / "data" / "parity" / "warpers.npz"))
 SCORES = scores_to_warp()
@@ -22,7 +24,8 @@ TOLERANCE = 2e-6  # of probabilities: float32 sums of 400 numbers in another ord
 
 
 def plan_of(name: str) -> DecodePlan:
-    return DecodePlan(strategy=Strategy.SAMPLE, **PLANS[name])
+    given: dict[str, Any] = {**PLANS[name]}
+    return DecodePlan(strategy=Strategy.SAMPLE, **given)
 
 
 def golden(scores: str, plan: str) -> NDArray[np.float32]:
@@ -77,7 +80,9 @@ def first_tokens(scores: NDArray[np.float32], plan: DecodePlan, count: int) -> N
         rules = Rules(plan, vocabulary, [0])
         search = new_search(plan, rules, vocabulary.end_of_text, seed, 0)
         try:
-            found.append(search.send(seen).tokens[0])
+            step = search.send(seen)
+            assert step is not None
+            found.append(step.tokens[0])
         except StopIteration:
             found.append(vocabulary.end_of_text)
     return np.array(found)
@@ -141,7 +146,7 @@ def test_the_position_in_the_answer_goes_into_the_draw() -> None:
             while True:
                 search.send(seen)
         except StopIteration as stop:
-            found: list[int] = stop.value
+            found: list[int] = stop.value.tokens
             return found
 
     assert answer(3, 0) == [draw(logits[0], 3, 0, position) for position in range(40)]

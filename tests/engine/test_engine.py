@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audio_files import encode_audio
 from fakes import (
     PATIENCE_S,
     FakeModel,
     chunk_tone,
-    encode_audio,
     loaded,
     small_config,
     tokenizer_file,
@@ -113,9 +113,7 @@ class TestAnswers:
         requests = [engine.submit(tones_file(70), OFF)]
         model.wait_for_calls(1)
         requests += [engine.submit(tones_file(band), OFF) for band in range(10, 14)]
-        stages = engine._stages
-        assert stages is not None
-        while len(stages.workers._batcher) < 4:  # until all wait in front of the model
+        while engine.num_waiting_chunks < 4:
             threading.Event().wait(0.001)
         model.release()
         assert [text(request) for request in requests] == [
@@ -209,15 +207,16 @@ class TestRefusals:
         assert source.closed
 
     def test_other_model_is_refused(self, engine: Engine) -> None:
-        source = io.BytesIO(TONE)
         with engine, pytest.raises(UnknownModel) as failure:
-            engine.submit(source, model="large-v3")
+            engine.check(OFF, model="large-v3")
         assert failure.value.field == "model"
-        assert source.closed
 
-    def test_its_own_name_is_no_other_model(self, engine: Engine) -> None:
+    def test_checked_options_are_taken_as_they_are(self, engine: Engine) -> None:
         with engine:
-            assert text(engine.submit(TONE, OFF, model="fake")) == words(40)
+            checked = engine.check(OFF, model="fake")
+            request = engine.submit(TONE, checked)
+            assert text(request) == words(40)
+            assert request.checked is checked
 
     @pytest.mark.parametrize(
         ("file", "error"),
@@ -232,8 +231,8 @@ class TestRefusals:
             engine.submit(source)
         assert source.closed
 
-    def test_longest_answer_that_fits_is_taken(self, engine: Engine) -> None:
-        prompt = len(engine._given_model.tokenizer.prompt("en", Task.TRANSCRIBE, False))  # type: ignore[union-attr]
+    def test_longest_answer_that_fits_is_taken(self, engine: Engine, model: FakeModel) -> None:
+        prompt = len(model.tokenizer.prompt("en", Task.TRANSCRIBE, False))
         options = TranscribeOptions(
             vad=VadMode.OFF,
             parameters=GenerationParameters(max_new_tokens=448 - prompt),
@@ -263,7 +262,7 @@ class TestRefusals:
     def test_closed_engine_takes_nothing(self, engine: Engine) -> None:
         with engine:
             assert engine.state is State.READY
-        assert engine.state is State.CLOSED
+        assert engine.state is State.DRAINING
         source = io.BytesIO(TONE)
         with pytest.raises(NotReady):
             engine.submit(source)
@@ -414,12 +413,13 @@ class TestMemory:
         model.hold()
         long = engine.submit(tones_file(*bands), OFF)
         model.wait_for_calls(1)
-        stages = engine._stages
-        assert stages is not None
-        max_ahead = stages.feeder._max_ahead
-        while long.id not in stages.feeder._parked:
+        max_ahead = 8  # two batches of 4: one with the model, and the next
+        while long.num_ahead < max_ahead:
             threading.Event().wait(0.001)
-        assert long._num_sent == max_ahead < len(bands)
+        other = engine.submit(TONE, OFF)
+        while not other.num_ahead:  # the one thread that prepares has turned to it
+            threading.Event().wait(0.001)
+        assert long.num_ahead == max_ahead < len(bands)
         model.release()
         assert text(long) == " ".join(words(band) for band in bands)
 

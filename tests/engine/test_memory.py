@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FakeModel, encode_audio
+from audio_files import encode_audio
+from fakes import FakeModel
 from talkmill.engine import Engine
 from talkmill.engine.types import Samples
 

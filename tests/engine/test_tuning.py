@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from random_models import Shape, build
 
+from benchmarks.random_weights import Shape
+from random_models import build
 from talkmill.engine import ConfigError, Engine, EngineConfig
 from talkmill.engine.model.files import ModelFiles, find_model
 from talkmill.engine.tuning import Measured, Setup, search, tune, with_tuning
@@ -132,7 +133,7 @@ def test_model_that_never_fits_is_a_config_error_and_keeps_nothing(cache: Path) 
     def measure(config: EngineConfig, files: ModelFiles) -> float:
         raise MemoryError
 
-    with pytest.raises(ConfigError, match="demo fits"):
+    with pytest.raises(ConfigError, match="demo runs out of memory"):
         tune(OPEN, measure=measure)
     assert list(cache.rglob("*.json")) == []
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import requests
 
-from fakes import PATIENCE_S, chunk_tones, encode_audio, tones_file, words
+from audio_files import encode_audio
+from fakes import PATIENCE_S, chunk_tones, tones_file, words
 from http_calls import Http
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server.gateway import SPOOL_BYTES
@@ -85,7 +86,7 @@ def form_of(audio: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
         "POST", "http://localhost", data=fields, files={"file": ("a.flac", audio)}
     ).prepare()
     assert isinstance(request.body, bytes)
-    return request.body, {"content-type": request.headers["content-type"]}
+    return request.body, {"content-type": str(request.headers["content-type"])}
 
 
 def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
@@ -182,7 +183,7 @@ def large_wav_of(sample: bytes) -> bytes:
     """Return the sample with so many channels and at such a rate that it does not fit in memory."""
     import av
 
-    with av.open(io.BytesIO(sample)) as container:
+    with av.open(io.BytesIO(sample), "r") as container:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     scaled = (samples / 32_768).astype(np.float32)
     audio = encode_audio(scaled, "wav", "pcm_f64le", rate=96_000, channels=2)
@@ -290,7 +291,7 @@ def test_a_caller_who_goes_away_gives_the_request_up(
 
 def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..., Http]) -> None:
     server = http(max_requests=1)
-    gateway = server.served.background.server._gateway
+    engine = server.served.background.server.engine
     for path in ("/", "/v1/audio/transcriptions"):
         caller = Socket(server)
         kind = "audio/flac" if path == "/" else "multipart/form-data; boundary=x"
@@ -298,9 +299,9 @@ def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..
             f"POST {path} HTTP/1.1\r\ncontent-length: 1000\r\ncontent-type: {kind}",
             b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
         )
+        while engine.num_requests < 1:
+            server.get("/live")
         caller.close()
-
+        while engine.num_requests:
+            server.get("/live")
     assert server.ask(TONE).json() == {"text": words(10)}
-    while gateway._num_open:
-        server.get("/live")
-    assert server.served.background.server.engine.num_requests == 0

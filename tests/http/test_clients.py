@@ -64,7 +64,8 @@ def test_huggingface_hub_tells_why_it_was_refused(hub: InferenceClient) -> None:
     with pytest.raises(Exception, match="422") as caught:
         hub.automatic_speech_recognition(SAMPLE, extra_body={"num_beams": 99})
 
-    assert caught.value.response.json()["field"] == "num_beams"
+    refusal: Any = caught.value
+    assert refusal.response.json()["field"] == "num_beams"
 
 
 def test_requests_with_the_file_as_the_body_gets_the_words(
@@ -82,7 +83,7 @@ def test_requests_with_the_file_as_the_body_gets_the_words(
 
 
 def test_requests_with_json_gets_words_and_chunks(demo: BackgroundServer, sample_text: str) -> None:
-    payload = {
+    payload: dict[str, Any] = {
         "inputs": base64.b64encode(SAMPLE.read_bytes()).decode(),
         "parameters": {"return_timestamps": True, "generation_parameters": {"temperature": 0.0}},
     }
@@ -139,7 +140,7 @@ def test_openai_gets_subtitles(client: openai.OpenAI, sample_text: str) -> None:
 def test_openai_gets_the_words_as_they_are_recognised(
     client: openai.OpenAI, sample_text: str
 ) -> None:
-    stream = client.audio.transcriptions.create(file=SAMPLE, model="demo", stream=True)
+    stream: Any = client.audio.transcriptions.create(file=SAMPLE, model="demo", stream=True)
 
     *deltas, done = stream
 

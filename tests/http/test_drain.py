@@ -24,9 +24,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def drain(server: Http) -> None:
-    background = server.served.background
-    draining = asyncio.run_coroutine_threadsafe(background.server.drain(), background._loop)
-    draining.result(PATIENCE_S)
+    server.served.background.drain()
 
 
 def test_a_drain_answers_what_was_accepted(
@@ -52,7 +50,7 @@ def test_a_drain_answers_what_was_accepted(
     assert answers[0].json() == {"text": f"{words(10)} {words(11)}"}
     assert answers[1].json() == {"text": words(20)}
     assert "[DONE]" in answers[2].text
-    assert server.served.background.server.engine.state is State.CLOSED
+    assert server.served.background.server.engine.state is State.DRAINING
 
 
 def wait_until_nobody_listens(server: Http) -> None:
@@ -70,9 +68,8 @@ def test_a_draining_server_refuses_whoever_still_gets_through(
     server.model.hold()
     first = pool.submit(server.ask, tones_file(10))
     server.model.wait_for_calls(1)
-    gateway = server.served.background.server._gateway
 
-    gateway.refuse_new()
+    server.served.background.server.engine.drain()
     response, health = server.ask(tones_file(20)), server.get("/health")
     assert (response.status_code, health.status_code) == (503, 503)
     assert "draining" in response.json()["error"]

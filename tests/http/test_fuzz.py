@@ -15,7 +15,8 @@ import requests
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from fakes import PATIENCE_S, encode_audio, tone, tones_file
+from audio_files import encode_audio, tone
+from fakes import PATIENCE_S, tones_file
 from http_calls import Http
 from talkmill.engine.decoding.parameters import PARAMETERS
 from talkmill.server.http.description import describe
@@ -33,7 +34,7 @@ NAMES = [
     *("generation_parameters", "generate_kwargs", "parameters", "options", "inputs"),
     *("use_cache", "wait_for_model", "file", "model", "stream", "response_format"),
 ]
-TUNED = {
+TUNED: dict[str, Any] = {
     "derandomize": True,
     "deadline": None,
     "database": None,

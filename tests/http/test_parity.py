@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import requests
 
-from fakes import DEMO_FOLDER, PATIENCE_S, decode_file, encode_audio
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER, PATIENCE_S
 from http_calls import post_json
 from served import stream_messages
 from talkmill.engine.types import Samples

@@ -9,7 +9,8 @@ import faster_whisper
 import numpy as np
 import pytest
 
-from fakes import DEMO_FOLDER, encode_audio, small_config
+from audio_files import encode_audio
+from fakes import DEMO_FOLDER, small_config
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
 from talkmill.engine.audio.decode import decode_audio
 from talkmill.engine.audio.features import CHUNK_SAMPLES

@@ -12,10 +12,11 @@ import ctranslate2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import random_weights as rw
-from random_models import Shape, build
 
+from benchmarks.random_weights import Shape
 from fakes import DEMO_FOLDER
+from parity import random_weights as rw
+from random_models import build
 from talkmill.engine import ConfigError, Task
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.model.step_decoder import StepDecoder
@@ -32,10 +33,10 @@ Logits = NDArray[np.float32]
 
 MODELS = {
     "tiny shape": Shape(384, 6, 2),
-    "tiny shape, English only": Shape(384, 6, 1, is_multilingual=False),
+    "tiny shape, English only": Shape(384, 6, 1),
     "tiny shape, 128 mels": Shape(384, 6, 1, n_mels=128),
     "base shape": Shape(512, 8, 2),
-    "base shape, 128 mels, English only": Shape(512, 8, 1, n_mels=128, is_multilingual=False),
+    "base shape, 128 mels, English only": Shape(512, 8, 1, n_mels=128),
 }
 
 
@@ -45,7 +46,12 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def get(name: str, quantization: str = "") -> Path:
         if name == "demo":
             return DEMO_FOLDER
-        return build(tmp_path_factory.mktemp("model"), MODELS[name], quantization=quantization)
+        return build(
+            tmp_path_factory.mktemp("model"),
+            MODELS[name],
+            is_multilingual="English only" not in name,
+            quantization=quantization,
+        )
 
     return get
 
@@ -179,7 +185,7 @@ def test_chunks_with_prompts_of_other_lengths_do_not_see_each_other(
     together += [decoder.step(state, row)[0] for row in tokens]
     for i, prompt in enumerate(PROMPTS):
         assert observations[i][1].shape == (len(prompt), rw.D_MODEL)
-        expected = alone(decoder, encoded[i : i + 1], prompt, tokens[:, i])
+        expected = alone(decoder, encoded[i : i + 1], prompt, tokens[:, i].tolist())
         close(np.array(together)[:, i], expected)
 
 

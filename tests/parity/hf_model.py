@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+Weights = Mapping[str, np.ndarray]
+_State = dict[str, np.ndarray]
 
-def to_hf(weights: Mapping[str, np.ndarray], num_mels: int) -> WhisperForConditionalGeneration:
+
+def to_hf(weights: Weights, num_mels: int) -> WhisperForConditionalGeneration:
     """Return the model that has these (dequantized, float32) variables."""
     d_model = weights["decoder/embeddings/weight"].shape[1]
     counts = {
@@ -37,7 +40,7 @@ def to_hf(weights: Mapping[str, np.ndarray], num_mels: int) -> WhisperForConditi
             begin_suppress_tokens=None,
         )
     )
-    state = {
+    state: _State = {
         "model.encoder.embed_positions.weight": weights["encoder/position_encodings/encodings"],
         "model.decoder.embed_positions.weight": weights["decoder/position_encodings/encodings"],
         "model.decoder.embed_tokens.weight": weights["decoder/embeddings/weight"],
@@ -56,17 +59,17 @@ def to_hf(weights: Mapping[str, np.ndarray], num_mels: int) -> WhisperForConditi
     return model.eval()
 
 
-def _put(state, to, weights, name):
+def _put(state: _State, to: str, weights: Weights, name: str) -> None:
     state[f"{to}.weight"] = weights[f"{name}/weight"]
     state[f"{to}.bias"] = weights[f"{name}/bias"]
 
 
-def _norm(state, to, weights, name):
+def _norm(state: _State, to: str, weights: Weights, name: str) -> None:
     state[f"{to}.weight"] = weights[f"{name}/gamma"]
     state[f"{to}.bias"] = weights[f"{name}/beta"]
 
 
-def _layer(state, to, weights, name):
+def _layer(state: _State, to: str, weights: Weights, name: str) -> None:
     _attention(state, f"{to}.self_attn", weights, f"{name}/self_attention", "qkv", "out")
     _norm(state, f"{to}.self_attn_layer_norm", weights, f"{name}/self_attention/layer_norm")
     if f"{name}/attention/linear_0/weight" in weights:
@@ -77,7 +80,7 @@ def _layer(state, to, weights, name):
     _put(state, f"{to}.fc2", weights, f"{name}/ffn/linear_1")
 
 
-def _attention(state, to, weights, name, *parts):
+def _attention(state: _State, to: str, weights: Weights, name: str, *parts: str) -> None:
     for i, part in enumerate(parts):
         names = ["out_proj"] if part == "out" else [f"{letter}_proj" for letter in part]
         matrices = np.split(weights[f"{name}/linear_{i}/weight"], len(names))

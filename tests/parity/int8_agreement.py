@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fakes import DEMO_FOLDER, decode_file, small_config
+from audio_files import decode_file
+from fakes import DEMO_FOLDER, small_config
 from talkmill.engine import GenerationParameters
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask
@@ -43,7 +45,7 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
         special = [] if mode == "times" else [model.tokenizer.timestamp_begin - 1]
         prompt = [*goldens["task"], *special]
         for case, golden in answers.items():
-            given = {
+            given: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in goldens["cases"][case].items()
             }
@@ -54,10 +56,10 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
             )
             task = ExactTask(prompt, plan, 0, 0, lambda: True)
             (answer,) = replica.exact_lane(model.vocabulary).run(encoded, [task])
-            found["exact"].append(likeness(answer, golden))
+            found["exact"].append(likeness(list(answer.tokens), golden))
             if not plan.is_exact:
                 (answer,) = replica.generate(encoded, [prompt], plan)
-                found["native greedy"].append(likeness(answer, golden))
+                found["native greedy"].append(likeness(list(answer.tokens), golden))
     return found
 
 

@@ -18,14 +18,15 @@ import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import av
 import numpy as np
-import random_weights as rw
 import torch
 import transformers
-from cases import Parameters, all_cases, speech_cases
-from hf_model import to_hf
 from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.generation.logits_process import (
     LogitsProcessorList,
@@ -33,9 +34,12 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
-from warpers import warped_by_hf
 
-ROOT = Path(__file__).parents[2]
+from parity import random_weights as rw
+from parity.cases import Parameters, all_cases, speech_cases
+from parity.hf_model import to_hf
+from parity.warpers import warped_by_hf
+
 TARGET = ROOT / "tests" / "data" / "parity"
 DEMO_FOLDER = ROOT / "engine" / "demo_model"
 AUDIO = {"jfk": ROOT / "tests" / "data" / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
@@ -159,7 +163,7 @@ def demo_model() -> None:
 
 def warpers() -> None:
     """Write the probabilities that HF's warpers leave."""
-    arrays = warped_by_hf()
+    arrays: dict[str, Any] = {**warped_by_hf()}
     TARGET.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(TARGET / "warpers.npz", **arrays)
     print(f"warpers: {len(arrays)} arrays")

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
-from fakes import (
-    PATIENCE_S,
-    FakeModel,
-    chunk_tones,
-    encode_audio,
-    loaded,
-    small_config,
-    tones_file,
-    words,
-)
+from audio_files import encode_audio
+from fakes import PATIENCE_S, FakeModel, chunk_tones, loaded, small_config, tones_file, words
 from talkmill.engine import (
     Cancelled,
     Engine,
@@ -38,7 +31,7 @@ LONG = tones_file(40, 20, 30)
 
 
 @pytest.fixture
-def engine(model: FakeModel):
+def engine(model: FakeModel) -> Iterator[Engine]:
     with Engine(small_config(cache_bytes=2**20, prepare_threads=2), model=loaded(model)) as engine:
         model.forget()
         yield engine

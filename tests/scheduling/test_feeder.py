@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from pending import new_request
 
 from fakes import PATIENCE_S, features_of
-from talkmill.engine import InvalidAudio, ModelError, Request, TranscribeOptions
+from talkmill.engine import InvalidAudio, ModelError, Request
 from talkmill.engine.audio.preparation import AudioReport, Preparation
+from talkmill.engine.scheduling.batcher import Batcher, PendingChunk
 from talkmill.engine.scheduling.feeder import Feeder
+from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.request import ChunkCost
 from talkmill.engine.types import Chunk, Features, Span
 
@@ -39,28 +41,26 @@ class FakePreparation(Preparation):
 
 
 class Bench:
-    """A feeder of one thread whose chunks go into a queue."""
+    """A feeder of one thread, and the queue that its chunks go to, one chunk a batch."""
 
-    def __init__(self, max_ahead: int = 4) -> None:
-        self.delivered: queue.Queue[tuple[Request, Chunk]] = queue.Queue()
-        self.room = True
-        self.feeder = Feeder(
-            1,
-            max_ahead=max_ahead,
-            has_room=lambda: self.room,
-            deliver=lambda request, chunk, _: self.delivered.put((request, chunk)),
-        )
+    def __init__(self, max_ahead: int = 4, max_waiting: int = 1000) -> None:
+        self.queue = ChunkQueue(Batcher(1, 1), max_waiting)
+        self.feeder = Feeder(self.queue, num_threads=1, max_ahead=max_ahead)
 
     def add(
         self, num_chunks: int, error: Exception | None = None, request: Request | None = None
     ) -> tuple[Request, FakePreparation]:
-        request = request or Request(TranscribeOptions(), language="en")
+        request = request or new_request()
         preparation = FakePreparation(num_chunks, error)
         self.feeder.add(request, preparation)
         return request, preparation
 
-    def take(self, count: int) -> list[tuple[Request, Chunk]]:
-        return [self.delivered.get(timeout=PATIENCE_S) for _ in range(count)]
+    def take(self, count: int) -> list[PendingChunk]:
+        return [item for _ in range(count) for item in self.queue.take()]
+
+    def close(self) -> None:
+        self.queue.close()
+        self.feeder.close()
 
     def rest(self) -> None:
         """Wait until the feeder has nothing to do: a request added now has had its turn."""
@@ -72,14 +72,15 @@ class Bench:
 def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
-    bench.feeder.close()
+    bench.close()
 
 
 def test_chunks_come_in_order_and_the_end_is_told(bench: Bench) -> None:
     bench.feeder.start()
     request, preparation = bench.add(3)
     found = bench.take(3)
-    assert [chunk.index for _, chunk in found] == [0, 1, 2]
+    assert [item.index for item in found] == [0, 1, 2]
+    assert all(item.request is request for item in found)
     assert preparation.closed.wait(PATIENCE_S)
     for index in range(3):
         request.chunk_done(index, [], COST)
@@ -90,7 +91,7 @@ def test_requests_take_turns(bench: Bench) -> None:
     first, _ = bench.add(3)
     second, _ = bench.add(3)
     bench.feeder.start()
-    owners = [request for request, _ in bench.take(6)]
+    owners = [item.request for item in bench.take(6)]
     assert owners == [first, second] * 3
 
 
@@ -101,7 +102,6 @@ def test_request_with_enough_chunks_ahead_is_set_aside_until_one_is_done(bench: 
     bench.rest()
     assert preparation.num_given == 4
     request.chunk_done(0, [], COST)
-    bench.feeder.resume(request)
     bench.take(1)
     bench.rest()
     assert preparation.num_given == 5
@@ -109,25 +109,24 @@ def test_request_with_enough_chunks_ahead_is_set_aside_until_one_is_done(bench: 
 
 def test_one_chunk_goes_out_while_the_language_is_unknown(bench: Bench) -> None:
     bench.feeder.start()
-    request, preparation = bench.add(3, request=Request(TranscribeOptions()))
+    request, preparation = bench.add(3, request=new_request(language=None))
     bench.take(1)
     bench.rest()
     assert preparation.num_given == 1
     request.set_language("en", 0.5)
     request.chunk_done(0, [], COST)
-    bench.feeder.resume(request)
-    assert [chunk.index for _, chunk in bench.take(2)] == [1, 2]
+    assert [item.index for item in bench.take(2)] == [1, 2]
 
 
-def test_nothing_is_prepared_without_room(bench: Bench) -> None:
-    bench.room = False
-    _, preparation = bench.add(1)
+def test_nothing_is_prepared_without_room() -> None:
+    bench = Bench(max_waiting=2)
+    _, preparation = bench.add(4)
     bench.feeder.start()
-    bench.feeder.wake()
-    assert preparation.num_given == 0
-    bench.room = True
-    bench.feeder.wake()
-    bench.take(1)
+    while bench.queue.num_waiting < 2:
+        assert preparation.num_given <= 2
+    assert preparation.num_given == 2
+    assert [item.index for item in bench.take(4)] == [0, 1, 2, 3]
+    bench.close()
 
 
 @pytest.mark.parametrize("num_chunks", [0, 2])
@@ -158,9 +157,7 @@ def test_given_up_request_is_closed_unread(bench: Bench) -> None:
 
 
 def test_expired_request_is_closed_unread(bench: Bench) -> None:
-    request, preparation = bench.add(
-        3, request=Request(TranscribeOptions(), language="en", deadline_s=0.0)
-    )
+    request, preparation = bench.add(3, request=new_request(deadline_s=0.0))
     bench.feeder.start()
     assert preparation.closed.wait(PATIENCE_S)
     assert preparation.num_given == 0
@@ -176,20 +173,29 @@ def test_request_given_up_while_set_aside_is_closed(bench: Bench) -> None:
     assert preparation.closed.wait(PATIENCE_S)
 
 
-def test_closing_closes_what_waits_and_what_is_set_aside(bench: Bench) -> None:
+def test_closing_closes_what_is_set_aside(bench: Bench) -> None:
     bench.feeder.start()
     _, aside = bench.add(100)
     bench.take(4)
     bench.rest()
-    bench.room = False
-    _, waiting = bench.add(1)
-    bench.feeder.close()
+    bench.close()
     assert aside.closed.is_set()
+
+
+def test_closing_closes_what_waits_for_room() -> None:
+    bench = Bench(max_waiting=1)
+    bench.feeder.start()
+    _, blocked = bench.add(2)
+    while bench.queue.num_waiting < 1:
+        assert not blocked.closed.is_set()
+    _, waiting = bench.add(1)
+    bench.close()
+    assert blocked.closed.is_set()
     assert waiting.closed.is_set()
 
 
 def test_request_that_comes_after_closing_is_closed(bench: Bench) -> None:
     bench.feeder.start()
-    bench.feeder.close()
+    bench.close()
     _, preparation = bench.add(1)
     assert preparation.closed.is_set()

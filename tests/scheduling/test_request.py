@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from pending import new_request
 
 from talkmill.engine import (
     Cancelled,
@@ -11,7 +12,6 @@ from talkmill.engine import (
     ModelError,
     Request,
     Segment,
-    TranscribeOptions,
 )
 from talkmill.engine.audio.preparation import AudioReport
 from talkmill.engine.scheduling.request import ChunkCost
@@ -31,7 +31,7 @@ def send(request: Request, count: int) -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_segments_come_in_order_whatever_the_order_of_completion(order: tuple[int, ...]) -> None:
     heard: list[Segment] = []
-    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    request = new_request(on_segment=heard.append)
     send(request, 4)
     request.audio_done(AudioReport())
     for index in order:
@@ -44,7 +44,7 @@ def test_segments_come_in_order_whatever_the_order_of_completion(order: tuple[in
 
 def test_segment_is_given_out_as_soon_as_those_before_it_are_done() -> None:
     heard: list[Segment] = []
-    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    request = new_request(on_segment=heard.append)
     send(request, 3)
     request.chunk_done(1, [segment(1)], COST)
     assert heard == []
@@ -55,7 +55,7 @@ def test_segment_is_given_out_as_soon_as_those_before_it_are_done() -> None:
 
 def test_chunk_without_segments_holds_nothing_up() -> None:
     heard: list[Segment] = []
-    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    request = new_request(on_segment=heard.append)
     send(request, 2)
     request.chunk_done(0, [], COST)
     request.chunk_done(1, [segment(1)], COST)
@@ -63,7 +63,7 @@ def test_chunk_without_segments_holds_nothing_up() -> None:
 
 
 def test_answer_waits_for_the_end_of_the_audio() -> None:
-    request = Request(TranscribeOptions(), language="en")
+    request = new_request()
     send(request, 1)
     request.chunk_done(0, [segment(0)], COST)
     assert not request.is_done
@@ -73,7 +73,7 @@ def test_answer_waits_for_the_end_of_the_audio() -> None:
 
 
 def test_audio_without_speech_has_an_empty_answer() -> None:
-    request = Request(TranscribeOptions())
+    request = new_request(language=None)
     request.audio_done(AudioReport(num_samples=16_000))
     transcript = request.future.result(0)
     assert (transcript.text, transcript.segments, transcript.language) == ("", (), "")
@@ -81,7 +81,7 @@ def test_audio_without_speech_has_an_empty_answer() -> None:
 
 
 def test_costs_of_its_chunks_add_up() -> None:
-    request = Request(TranscribeOptions(), language="en", warnings=("first",))
+    request = new_request(warnings=("first",))
     send(request, 2)
     request.chunk_done(0, [], COST)
     request.chunk_done(1, [], ChunkCost(5.0, 1.0, 1.0, 2))
@@ -95,13 +95,13 @@ def test_costs_of_its_chunks_add_up() -> None:
 
 
 def test_given_language_is_certain() -> None:
-    request = Request(TranscribeOptions(), language="de")
+    request = new_request(language="de")
     request.audio_done(AudioReport())
     assert request.future.result(0).language_probability == 1.0
 
 
 def test_detected_language_is_in_the_answer() -> None:
-    request = Request(TranscribeOptions())
+    request = new_request(language=None)
     request.set_language("de", 0.75)
     request.audio_done(AudioReport())
     transcript = request.future.result(0)
@@ -109,7 +109,7 @@ def test_detected_language_is_in_the_answer() -> None:
 
 
 def test_only_the_first_chunk_is_wanted_while_the_language_is_unknown() -> None:
-    request = Request(TranscribeOptions())
+    request = new_request(language=None)
     assert request.wants_chunks(8)
     request.chunk_sent()
     assert not request.wants_chunks(8)
@@ -118,7 +118,7 @@ def test_only_the_first_chunk_is_wanted_while_the_language_is_unknown() -> None:
 
 
 def test_no_more_chunks_are_wanted_than_may_wait() -> None:
-    request = Request(TranscribeOptions(), language="en")
+    request = new_request()
     send(request, 3)
     assert request.wants_chunks(4)
     send(request, 1)
@@ -129,7 +129,7 @@ def test_no_more_chunks_are_wanted_than_may_wait() -> None:
 
 @pytest.mark.parametrize(("now_s", "is_late"), [(9.9, False), (10.0, True), (11.0, True)])
 def test_request_expires_at_its_deadline(now_s: float, is_late: bool) -> None:
-    request = Request(TranscribeOptions(), deadline_s=10.0)
+    request = new_request(language=None, deadline_s=10.0)
     assert request.expire(now_s) is is_late
     assert request.is_done is is_late
     if is_late:
@@ -137,11 +137,11 @@ def test_request_expires_at_its_deadline(now_s: float, is_late: bool) -> None:
 
 
 def test_request_without_deadline_never_expires() -> None:
-    assert not Request(TranscribeOptions()).expire(1e12)
+    assert not new_request(language=None).expire(1e12)
 
 
 def test_first_outcome_stays() -> None:
-    request = Request(TranscribeOptions(), language="en")
+    request = new_request()
     request.fail(InvalidAudio("first"))
     request.fail(ModelError("second"))
     request.cancel()
@@ -151,7 +151,7 @@ def test_first_outcome_stays() -> None:
 
 def test_given_up_request_hears_nothing_more() -> None:
     heard: list[Segment] = []
-    request = Request(TranscribeOptions(), language="en", on_segment=heard.append)
+    request = new_request(on_segment=heard.append)
     send(request, 1)
     request.cancel()
     request.chunk_done(0, [segment(0)], COST)
@@ -161,7 +161,7 @@ def test_given_up_request_hears_nothing_more() -> None:
 
 
 def test_cancelled_future_gives_the_request_up() -> None:
-    request = Request(TranscribeOptions(), language="en")
+    request = new_request()
     assert request.future.cancel()
     assert request.expire(0.0)
     send(request, 1)
@@ -171,4 +171,4 @@ def test_cancelled_future_gives_the_request_up() -> None:
 
 
 def test_every_request_has_its_own_id() -> None:
-    assert len({Request(TranscribeOptions()).id for _ in range(10)}) == 10
+    assert len({new_request(language=None).id for _ in range(10)}) == 10

@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pending import new_request, pending_chunk
 
 from fakes import PATIENCE_S, FakeModel, features_of, loaded, tokenizer_file, words
 from talkmill.engine import (
@@ -17,11 +20,12 @@ from talkmill.engine import (
     TranscribeOptions,
 )
 from talkmill.engine.audio.preparation import AudioReport
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+from talkmill.engine.scheduling.batcher import Batcher
+from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.worker import WorkerPool
-from talkmill.engine.types import Span
 
 EXACT = DecodePlan(is_exact=True)
 
@@ -31,9 +35,9 @@ class Bench:
     """A worker on a fake model, with requests of one chunk each."""
 
     model: FakeModel
-    batcher: Batcher
+    queue: ChunkQueue
     pool: WorkerPool
-    lost: list[DeviceLost] = field(default_factory=list)
+    lost: list[DeviceLost]
     done: list[Request] = field(default_factory=list)
 
     def put(
@@ -45,13 +49,11 @@ class Bench:
         plan: DecodePlan | None = None,
         on_segment: Callable[[Segment], None] | None = None,
     ) -> Request:
-        options = options or TranscribeOptions()
-        request = Request(options, plan=plan, language=language, on_segment=on_segment)
+        request = new_request(options=options, plan=plan, language=language, on_segment=on_segment)
         request.chunk_sent()
         request.audio_done(AudioReport())
-        key = BatchKey.of(request.plan, 4)
-        spans = (Span(0, 480_000),)
-        self.pool.put(PendingChunk(request, 0, spans, features_of(band), key, 0.0))
+        request.future.add_done_callback(lambda _: self.done.append(request))
+        self.queue.put(pending_chunk(request, features=features_of(band)))
         return request
 
     def put_together(self, *bands: int) -> list[Request]:
@@ -70,16 +72,10 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
 
     def new(model: FakeModel | None = None, batch_size: int = 8) -> Bench:
         model = model or FakeModel(tokenizer)
-        batcher = Batcher(batch_size, batch_size)
-        pool = WorkerPool(
-            batcher,
-            loaded(model),
-            1,
-            on_room=lambda: None,
-            on_chunk_done=lambda request: bench.done.append(request),
-            on_device_lost=lambda error: bench.lost.append(error),
-        )
-        bench = Bench(model, batcher, pool)
+        queue = ChunkQueue(Batcher(batch_size, batch_size), max_waiting=1000)
+        lost: list[DeviceLost] = []
+        pool = WorkerPool(queue, loaded(model), on_device_lost=lost.append)
+        bench = Bench(model, queue, pool, lost)
         pool.start()
         made.append(bench)
         return bench
@@ -148,10 +144,10 @@ def test_size_that_was_too_large_for_the_memory_is_not_tried_again(
     requests = bench.put_together(*bands)
     assert [text(request) for request in requests] == [words(band) for band in bands]
     assert [len(batch.bands) for batch in bench.model.encoded] == [1, 2, 2, 2, 2]
-    told = [message for message in caplog.messages if "no memory for" in message]
-    assert [message.split(":")[0] for message in told] == [
-        "no memory for 8 at once",
-        "no memory for 4 at once",
+    logged = [message for message in caplog.messages if "out of memory with" in message]
+    assert [message.split(":")[0] for message in logged] == [
+        "out of memory with a batch of 8",
+        "out of memory with a batch of 4",
     ]
 
 
@@ -250,8 +246,10 @@ def test_answers_that_are_not_as_many_as_chunks_fail_rather_than_mix(
     tokenizer: WhisperTokenizer, new_bench: Callable[..., Bench], place: int
 ) -> None:
     class Forgetful(FakeModel):
-        def generate(self, *args: object, **kwargs: object) -> list[list[int]]:
-            answers = super().generate(*args, **kwargs)  # type: ignore[arg-type]
+        def generate(
+            self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
+        ) -> list[Hypothesis]:
+            answers = super().generate(encoded, prompts, plan)
             if len(answers) == 3:
                 del answers[place]
             return answers
@@ -286,7 +284,7 @@ def test_closing_fails_what_still_waits(bench: Bench) -> None:
 
     closer = threading.Thread(target=bench.pool.close)
     closer.start()
-    while not bench.pool._closed:  # the pool says so before it joins its threads
+    while not bench.queue.is_closed:  # the pool closes it before it joins its threads
         closer.join(0.001)
     bench.model.release()
     closer.join(PATIENCE_S)
@@ -294,12 +292,15 @@ def test_closing_fails_what_still_waits(bench: Bench) -> None:
     assert isinstance(waiting.future.exception(0), NotReady)
 
 
-def test_who_may_send_more_is_told_after_each_chunk(bench: Bench) -> None:
-    requests = bench.put_together(10, 20)
-    for request in requests:
-        text(request)
-    bench.pool.close()
-    assert set(requests) <= set(bench.done)
+def test_listener_is_called_after_each_chunk(bench: Bench) -> None:
+    called = threading.Event()
+    bench.model.hold()
+    request = bench.put(10)
+    request.chunk_sent()  # another chunk, so that the request is not done after this one
+    request.listen(called.set)
+    bench.model.release()
+    assert called.wait(PATIENCE_S)
+    assert not request.is_done
 
 
 def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:
@@ -353,7 +354,7 @@ def test_closing_finishes_what_is_live_in_the_exact_lane(bench: Bench) -> None:
     waiting = bench.put(20, plan=EXACT)
     closer = threading.Thread(target=bench.pool.close)
     closer.start()
-    while not bench.pool._closed:
+    while not bench.queue.is_closed:
         closer.join(0.001)
     bench.model.release()
     closer.join(PATIENCE_S)

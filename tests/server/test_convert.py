@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ def test_word_timestamps_are_refused_as_not_wired() -> None:
 @pytest.mark.parametrize("number", [99, -1])
 @pytest.mark.parametrize("field", ["return_timestamps", "task", "vad"])
 def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> None:
-    message = pb.TranscribeOptions(**{field: number})
+    given: dict[str, Any] = {field: number}
+    message = pb.TranscribeOptions(**given)
 
     with pytest.raises(InvalidOption) as caught:
         to_options(message)

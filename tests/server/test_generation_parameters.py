@@ -8,15 +8,9 @@ from typing import Any
 import grpc
 import pytest
 
-from fakes import (
-    DEMO_FOLDER,
-    PATIENCE_S,
-    decode_file,
-    encode_audio,
-    small_config,
-    tones_file,
-    words,
-)
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER, PATIENCE_S, small_config, tones_file, words
+from served import Served
 from talkmill.engine.decoding.parameters import BY_NAME, PARAMETERS
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
@@ -97,7 +91,9 @@ def test_the_values_here_are_for_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_parameter_alone_is_taken_or_told_to_be_idle(serve, name: str) -> None:
+def test_a_parameter_alone_is_taken_or_told_to_be_idle(
+    serve: Callable[..., Served], name: str
+) -> None:
     served = serve()
     for value in ALONE[name]:
         parameters = pb.GenerationParameters(**{name: value})
@@ -108,7 +104,9 @@ def test_a_parameter_alone_is_taken_or_told_to_be_idle(serve, name: str) -> None
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_a_parameter_out_of_range_is_refused_by_name(serve, name: str) -> None:
+def test_a_parameter_out_of_range_is_refused_by_name(
+    serve: Callable[..., Served], name: str
+) -> None:
     served = serve()
     for value in OUTSIDE[name]:
         parameters = pb.GenerationParameters(**{name: value})
@@ -119,7 +117,7 @@ def test_a_parameter_out_of_range_is_refused_by_name(serve, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OUTSIDE.keys() - {"early_stopping"}))
-def test_a_refusal_names_value_and_range(serve, name: str) -> None:
+def test_a_refusal_names_value_and_range(serve: Callable[..., Served], name: str) -> None:
     value = OUTSIDE[name][0]
     parameters = pb.GenerationParameters(**{name: value})
     call = serve().unary(tones_file(10), generation_parameters=parameters)
@@ -147,7 +145,8 @@ def ask(stub: pb_grpc.TranscriptionStub) -> Callable[..., pb.TranscribeResponse]
             vad=pb.VAD_MODE_OFF, generation_parameters=pb.GenerationParameters(**parameters)
         )
         request = pb.TranscribeRequest(audio=clip, options=options)
-        return stub.Transcribe(request, timeout=PATIENCE_S)
+        response: pb.TranscribeResponse = stub.Transcribe(request, timeout=PATIENCE_S)
+        return response
 
     return send
 

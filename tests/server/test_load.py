@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fakes import DEMO_FOLDER, decode_file, encode_audio
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER
 from talkmill.engine import TranscribeOptions
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.types import Samples

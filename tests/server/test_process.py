@@ -17,7 +17,8 @@ import grpc
 import numpy as np
 import pytest
 
-from fakes import DEMO_FOLDER, PATIENCE_S, decode_file, encode_audio
+from audio_files import decode_file, encode_audio
+from fakes import DEMO_FOLDER, PATIENCE_S
 from talkmill.engine import TranscribeOptions, Transcript, VadMode
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server import Client

@@ -10,16 +10,8 @@ import grpc
 import numpy as np
 import pytest
 
-from fakes import (
-    PATIENCE_S,
-    FakeModel,
-    chunk_tones,
-    encode_audio,
-    heard,
-    loaded,
-    tones_file,
-    words,
-)
+from audio_files import encode_audio
+from fakes import PATIENCE_S, FakeModel, chunk_tones, heard, loaded, tones_file, words
 from talkmill.engine import LoadedModel, Overloaded, Task, TranscribeOptions, VadMode
 from talkmill.engine.types import Features
 from talkmill.proto import transcription_pb2 as pb

@@ -1,0 +1,31 @@
+"""What decoding a chunk gives: tokens, and how sure the model is of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The answer for one chunk.
+
+    Attributes:
+        tokens: The generated tokens, end of text left out.
+        avg_logprob: Sum of the log-probabilities of the generated tokens, end of text included,
+            divided by their number plus one, as openai/whisper's `DecodingResult` has it.
+            Probabilities are those after suppression and before temperature. HF's beam searches
+            do not normalise again after suppression, and neither does their sum here.
+        no_speech_prob: Probability of <|nospeech|> at the start of the transcript, 0 to 1; 0 where
+            the vocabulary has no such token.
+        temperature: Temperature of sampling; 0 where nothing is sampled.
+    """
+
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float = 0.0
+
+
+def average_logprob(sum_logprob: float, num_tokens: int) -> float:
+    """Return `Hypothesis.avg_logprob` for `num_tokens` tokens, end of text not counted."""
+    return sum_logprob / (num_tokens + 1)

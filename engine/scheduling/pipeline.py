@@ -1,0 +1,109 @@
+"""One loaded model with everything that serves it: feeder, queue, workers, cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import BinaryIO
+
+from ..audio.preparation import Preparation
+from ..config import EngineConfig
+from ..errors import DeviceLost
+from ..model.loading import LoadedModel
+from .batcher import Batcher
+from .cache import AnswerCache, CacheStats, MemoryStore, library_versions
+from .feeder import Feeder
+from .queue import ChunkQueue
+from .request import Request
+from .worker import WorkerPool, WorkerStats
+
+# About 1 MB a chunk: this bounds the memory of the queue, whatever the number of requests.
+_MIN_QUEUED_CHUNKS = 256
+_QUEUED_BATCHES_PER_WORKER = 8
+
+
+class Pipeline:
+    """Takes requests from their audio to their answer. Thread-safe.
+
+    Attributes:
+        model: The model that it serves.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        config: EngineConfig,
+        on_device_lost: Callable[[DeviceLost], None],
+    ) -> None:
+        """Make the parts; `start` starts their threads.
+
+        Args:
+            model: The model to serve.
+            config: The settings; what concerns the device is taken from the model's runtime.
+            on_device_lost: Called from a worker's thread when a device cannot be used any more.
+        """
+        self.model = model
+        self._max_audio_s = config.max_audio_s
+        runtime = model.runtime
+        num_workers = runtime.workers * len(model.replicas)
+        batcher = Batcher(
+            runtime.batch_size,
+            max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),
+            max_wait_s=config.max_batch_wait_ms / 1000,
+            max_batch_frames=runtime.batch_frames,
+            num_sharing=num_workers if runtime.device == "cpu" else 1,
+        )
+        most_queued = _QUEUED_BATCHES_PER_WORKER * runtime.batch_size * num_workers
+        self._queue = ChunkQueue(batcher, max_waiting=max(_MIN_QUEUED_CHUNKS, most_queued))
+        self._cache = _make_cache(model, config.cache_bytes)
+        self._feeder = Feeder(
+            self._queue,
+            num_threads=config.prepare_threads or len(os.sched_getaffinity(0)),
+            max_ahead=runtime.batch_size * (num_workers + 1),
+            cache=self._cache,
+        )
+        self._workers = WorkerPool(self._queue, model, on_device_lost)
+
+    @property
+    def stats(self) -> WorkerStats:
+        """What the workers have done so far."""
+        return self._workers.stats
+
+    @property
+    def cache_stats(self) -> CacheStats:
+        """Requests that may be answered from the cache, by how they were answered."""
+        return self._cache.stats if self._cache else CacheStats()
+
+    @property
+    def num_waiting_chunks(self) -> int:
+        """Chunks that wait for the model."""
+        return self._queue.num_waiting
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._workers.start()
+        self._feeder.start()
+
+    def add(self, request: Request, source: BinaryIO) -> None:
+        """Take a request and its audio file, which is closed however the request ends."""
+        preparation = Preparation(
+            source,
+            request.options.vad,
+            self.model.replicas[0].n_mels,
+            self._max_audio_s,
+            self.model.runtime.window_frames,
+        )
+        self._feeder.add(request, preparation)
+
+    def close(self) -> None:
+        """Finish the batches that run, and stop. Other requests are failed by their owner."""
+        self._queue.close()
+        self._feeder.close()
+        self._workers.close()
+
+
+def _make_cache(model: LoadedModel, max_bytes: int) -> AnswerCache | None:
+    if not max_bytes:
+        return None
+    fingerprint = f"{model.name} {model.fingerprint} {library_versions()}"
+    return AnswerCache(MemoryStore(max_bytes), fingerprint)

@@ -1,0 +1,154 @@
+"""Audio for the tests: tones, files of every format that PyAV writes, and what is decoded."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+
+from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
+from talkmill.engine.types import Samples
+
+# container, codec, rate, channels, least correlation with what was encoded
+FORMATS = [
+    ("wav", "pcm_s16le", 16_000, 1, 0.999),
+    ("wav", "pcm_s16le", 44_100, 2, 0.999),
+    ("wav", "pcm_s16le", 48_000, 6, 0.999),
+    ("wav", "pcm_u8", 8_000, 1, 0.99),
+    ("wav", "pcm_s24le", 48_000, 2, 0.999),
+    ("wav", "pcm_f32le", 22_050, 1, 0.999),
+    ("wav", "pcm_f64le", 96_000, 1, 0.999),
+    ("wav", "pcm_mulaw", 8_000, 1, 0.99),
+    ("wav", "pcm_alaw", 8_000, 1, 0.99),
+    ("wav", "adpcm_ima_wav", 16_000, 1, 0.99),
+    ("w64", "pcm_s16le", 16_000, 1, 0.999),
+    ("flac", "flac", 16_000, 1, 0.999),
+    ("flac", "flac", 96_000, 2, 0.999),
+    ("mp3", "libmp3lame", 8_000, 1, 0.9),
+    ("mp3", "libmp3lame", 44_100, 2, 0.99),
+    ("ogg", "libopus", 48_000, 1, 0.99),
+    ("ogg", "libopus", 16_000, 2, 0.99),
+    ("ogg", "flac", 16_000, 1, 0.999),
+    ("ipod", "aac", 44_100, 2, 0.99),
+    ("mp4", "aac", 16_000, 1, 0.99),
+    ("mp4", "alac", 44_100, 1, 0.999),
+    ("mov", "pcm_s16le", 44_100, 1, 0.999),
+    ("3gp", "libopencore_amrnb", 8_000, 1, 0.8),
+    ("amr", "libopencore_amrnb", 8_000, 1, 0.8),
+    ("adts", "aac", 22_050, 1, 0.98),
+    ("webm", "libopus", 48_000, 2, 0.99),
+    ("matroska", "pcm_s16le", 16_000, 1, 0.999),
+    ("asf", "wmav2", 44_100, 2, 0.95),
+    ("asf", "wmav1", 22_050, 1, 0.95),
+    ("aiff", "pcm_s16be", 44_100, 1, 0.999),
+    ("caf", "pcm_s16le", 16_000, 1, 0.999),
+    ("au", "pcm_s16be", 8_000, 1, 0.999),
+    ("voc", "pcm_s16le", 16_000, 1, 0.999),
+    ("avi", "pcm_s16le", 16_000, 1, 0.999),
+    ("flv", "libmp3lame", 44_100, 1, 0.98),
+    ("mp2", "mp2", 32_000, 1, 0.95),
+    ("mpeg", "mp2", 48_000, 1, 0.95),
+    ("mpegts", "aac", 48_000, 1, 0.95),
+    ("ac3", "ac3", 48_000, 2, 0.95),
+    ("eac3", "eac3", 48_000, 2, 0.95),
+    ("rm", "ac3", 44_100, 2, 0.95),
+    ("tta", "tta", 16_000, 1, 0.999),
+    ("wv", "wavpack", 16_000, 1, 0.999),
+]
+
+
+def tone(hz: float, duration_s: float, rate: int = SAMPLE_RATE) -> Samples:
+    """Return a pure tone of half the full scale."""
+    time_s = np.arange(round(duration_s * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)
+
+
+def encode_audio(
+    samples: Samples,
+    container: str = "wav",
+    codec: str = "pcm_s16le",
+    *,
+    rate: int = SAMPLE_RATE,
+    channels: int = 1,
+    from_rate: int = SAMPLE_RATE,
+    bit_rate: int | None = None,
+) -> bytes:
+    """Return mono samples as a file of any format that PyAV writes, the same in each channel."""
+    target = io.BytesIO()
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    with av.open(target, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = layout
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
+        formats = stream.codec_context.codec.audio_formats
+        sample_format = stream.format.name if stream.format or not formats else formats[0].name
+        resampler = av.AudioResampler(sample_format, layout, rate)
+        # A mono frame would lose 3 dB a channel on its way to stereo: give each its own copy.
+        planes = np.ascontiguousarray(np.repeat(samples[None], channels, 0), dtype=np.float32)
+        for start in range(0, planes.shape[1], 4096):
+            block = np.ascontiguousarray(planes[:, start : start + 4096])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate = from_rate
+            frame.pts = start
+            for resampled in resampler.resample(frame):
+                output.mux(stream.encode(resampled))
+        for resampled in resampler.resample(None):
+            output.mux(stream.encode(resampled))
+        output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def decode_file(path: Path) -> Samples:
+    """Return a mono 16 kHz FLAC file's samples, read by PyAV alone."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    samples = np.concatenate(frames)
+    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max) + 1
+    return (samples / scale).astype(np.float32)
+
+
+def video_file(sound: Samples | None) -> bytes:
+    """Return a film of five pictures, with or without sound."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="matroska") as output:
+        video = output.add_stream("mpeg4", rate=25)
+        video.width = video.height = 32
+        video.pix_fmt = "yuv420p"
+        audio = None
+        if sound is not None:
+            audio = output.add_stream("pcm_s16le", rate=SAMPLE_RATE)
+            audio.layout = "mono"
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        for _ in range(5):
+            output.mux(video.encode(picture))
+        output.mux(video.encode(None))
+        if audio is not None and sound is not None:
+            frame = av.AudioFrame.from_ndarray(
+                (sound * 32767).astype(np.int16)[None], format="s16", layout="mono"
+            )
+            frame.sample_rate = SAMPLE_RATE
+            output.mux(audio.encode(frame))
+            output.mux(audio.encode(None))
+    return target.getvalue()
+
+
+def decoded(file: bytes, max_audio_s: float = 60.0) -> tuple[Samples, list[str]]:
+    """Return all samples of a file, and the warnings."""
+    warnings: list[str] = []
+    blocks = list(decode_audio(io.BytesIO(file), max_audio_s, warnings.append))
+    assert all(block.dtype == np.float32 and block.ndim == 1 for block in blocks)
+    return np.concatenate(blocks), warnings
+
+
+def correlation(found: Samples, expected: Samples, reach_s: float = 0.1) -> float:
+    """Return the best correlation at any shift of up to `reach_s`: codecs delay."""
+    size = 1 << (len(found) + len(expected)).bit_length()
+    spectrum = np.fft.rfft(found, size) * np.fft.rfft(expected, size).conj()
+    products = np.fft.irfft(spectrum)
+    reach = int(reach_s * SAMPLE_RATE)
+    near = np.concatenate([products[:reach], products[-reach:]])
+    return float(near.max() / np.linalg.norm(found) / np.linalg.norm(expected))

@@ -1,0 +1,116 @@
+"""Limits on a batch: rows of the exact lane, and what the device's memory turned out to hold."""
+
+from __future__ import annotations
+
+from pending import new_request, pending_chunk
+
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+
+KEY = BatchKey(DecodePlan(), 4)
+OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
+
+
+def put(batcher: Batcher, key: BatchKey, count: int) -> None:
+    owner = new_request()
+    for index in range(count):
+        batcher.put(pending_chunk(owner, index, key=key))
+
+
+def sizes(batcher: Batcher) -> list[int]:
+    """Return the size of every batch until nothing waits."""
+    found = []
+    while batch := batcher.next_batch(0.0).batch:
+        found.append(len(batch))
+    return found
+
+
+def exact_chunk(num_rows: int) -> PendingChunk:
+    plan = DecodePlan(num_beams=num_rows, early_stopping=False, is_exact=True)
+    return pending_chunk(new_request(plan=plan))
+
+
+def test_exact_chunks_join_live_ones_as_far_as_there_is_room() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    items = [exact_chunk(3) for _ in range(4)]
+    for item in items:
+        batcher.put(item)
+    assert batcher.next_batch(0.0, num_live_rows=3).batch == items[:2]
+    assert batcher.next_batch(0.0, num_live_rows=9).batch == []
+    assert batcher.next_batch(0.0, num_live_rows=0).batch == items[2:]
+
+
+def test_exact_chunk_does_not_overtake_one_that_has_no_room() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    large, small, native = exact_chunk(9), exact_chunk(1), pending_chunk(new_request())
+    for item in (large, small, native):
+        batcher.put(item)
+    assert batcher.next_batch(0.0, num_live_rows=4).batch == [native]
+    assert batcher.next_batch(0.0, num_live_rows=4).batch == []
+    assert batcher.next_batch(0.0, num_live_rows=1).batch == [large]
+    assert batcher.next_batch(0.0, num_live_rows=10).batch == []
+    assert batcher.next_batch(0.0).batch == [small]
+
+
+def test_chunk_that_needs_more_rows_than_there_are_goes_alone() -> None:
+    batcher = Batcher(8, 8, max_exact_rows=10)
+    huge, small = exact_chunk(12), exact_chunk(1)
+    batcher.put(huge)
+    batcher.put(small)
+    assert batcher.next_batch(0.0, num_live_rows=1).batch == []
+    assert batcher.next_batch(0.0).batch == [huge]
+    assert batcher.next_batch(0.0).batch == [small]
+
+
+def test_native_batch_between_exact_steps_comes_at_its_turn() -> None:
+    batcher = Batcher(8, 8)
+    first, native, last = exact_chunk(1), pending_chunk(new_request()), exact_chunk(1)
+    for item in (first, native, last):
+        batcher.put(item)
+    found = [batcher.next_batch(0.0, num_live_rows=1).batch for _ in range(3)]
+    assert found == [[first, last], [native], []]
+
+
+def test_batch_out_of_memory_halves_those_of_its_kind_and_no_others() -> None:
+    batcher = Batcher(8, 8)
+    assert batcher.shrink_after_oom(KEY, 8) == 4
+    longer = BatchKey(DecodePlan(max_new_tokens=5), 7)  # needs as much memory
+    short_window = BatchKey(DecodePlan(), 4, num_frames=500)
+    for key, expected in [
+        (KEY, [4, 4, 1]),
+        (longer, [4, 4, 1]),
+        (OTHER_KEY, [8, 1]),
+        (short_window, [8, 1]),
+    ]:
+        put(batcher, key, 9)
+        assert sizes(batcher) == expected
+
+
+def test_limit_only_goes_down_and_is_reported_when_it_does() -> None:
+    batcher = Batcher(8, 8)
+    assert batcher.shrink_after_oom(KEY, 5) == 2
+    assert batcher.shrink_after_oom(KEY, 8) is None  # was under way already
+    put(batcher, KEY, 4)
+    assert sizes(batcher) == [2, 2]
+    assert batcher.shrink_after_oom(KEY, 2) == 1
+    assert batcher.shrink_after_oom(KEY, 1) is None
+
+
+def test_full_batch_is_one_that_fits_and_does_not_wait() -> None:
+    batcher = Batcher(8, 8, max_wait_s=1.0)
+    batcher.shrink_after_oom(KEY, 8)
+    put(batcher, KEY, 4)
+    assert len(batcher.next_batch(0.0).batch) == 4
+
+
+def test_exact_lane_out_of_memory_takes_half_the_rows() -> None:
+    batcher = Batcher(8, 8)
+    exact = DecodePlan(is_exact=True, num_beams=4)
+    key = BatchKey.of(exact, 4)
+    assert batcher.shrink_after_oom(key, 16) == 8
+    owners = [new_request(plan=exact) for _ in range(5)]
+    for owner in owners:
+        batcher.put(pending_chunk(owner))
+    assert sizes(batcher) == [2, 2, 1]
+    put(batcher, KEY, 9)
+    assert sizes(batcher) == [8, 1]

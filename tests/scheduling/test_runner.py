@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pending import new_request, pending_chunk
+
+from fakes import FakeModel, features_of, loaded, tokenizer_file, words
+from talkmill.engine import Request, TranscribeOptions
+from talkmill.engine.decoding.hypothesis import Hypothesis
+from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.scheduling.batcher import PendingChunk
+from talkmill.engine.scheduling.runner import DecodedChunk, Runner
+
+EXACT = DecodePlan(is_exact=True)
+TIMED = TranscribeOptions(timestamps=True)
+
+
+def runner_of(model: FakeModel) -> Runner:
+    return Runner(model, loaded(model))
+
+
+def chunk(band: int, request: Request | None = None, index: int = 0) -> PendingChunk:
+    return pending_chunk(request or new_request(), index, features=features_of(band))
+
+
+def text(decoded: DecodedChunk) -> str:
+    return "".join(segment.text for segment in decoded.segments).strip()
+
+
+@pytest.mark.parametrize("plan", [DecodePlan(), EXACT], ids=["native", "exact"])
+def test_each_chunk_of_a_batch_gets_its_own_words(model: FakeModel, plan: DecodePlan) -> None:
+    batch = [chunk(band, new_request(plan=plan)) for band in (5, 50, 7)]
+    found = runner_of(model).run(batch)
+    assert [one.item for one in found] == batch
+    assert [text(one) for one in found] == [words(band) for band in (5, 50, 7)]
+    assert len(model.encoded) == 1
+
+
+@pytest.mark.parametrize("plan", [DecodePlan(), EXACT], ids=["native", "exact"])
+def test_hypothesis_of_each_chunk_comes_with_it(model: FakeModel, plan: DecodePlan) -> None:
+    found = runner_of(model).run([chunk(band, new_request(plan=plan)) for band in (20, 30)])
+    assert [one.hypothesis.avg_logprob for one in found] == [-0.2, -0.3]
+    assert [one.hypothesis.no_speech_prob for one in found] == [0.2, 0.3]
+
+
+def test_encoder_output_of_a_decoded_chunk_is_at_hand(model: FakeModel) -> None:
+    found = runner_of(model).run([chunk(20), chunk(30)])
+    rows: list[NDArray[np.float32]] = [one.encoded.output[one.row] for one in found]
+    assert all(np.array_equal(row, features_of(b)) for row, b in zip(rows, (20, 30), strict=True))
+
+
+def test_segments_have_their_times_in_the_utterance(model: FakeModel) -> None:
+    (one,) = runner_of(model).run([chunk(20, new_request(options=TIMED))])
+    (segment,) = one.segments
+    assert (segment.start_s, segment.end_s) == (1.0, 2.0)
+
+
+def test_language_is_detected_for_those_without_one_only(
+    tmp_path: Path,
+) -> None:
+    tokenizer = WhisperTokenizer(tokenizer_file(tmp_path, languages=["de"]), True)
+    model = FakeModel(tokenizer)
+    model.language = ("de", 0.5)
+    known, unknown = new_request(language="en"), new_request(language=None)
+    runner_of(model).run([chunk(20, known), chunk(30, unknown)])
+    assert (known.language, unknown.language) == ("en", "de")
+    runner_of(model).run([chunk(20, known), chunk(30, unknown, 1)])
+    assert model.num_detections == 1
+    first, second = model.generated[0].prompts
+    assert first != second
+
+
+def test_unwanted_chunk_leaves_the_exact_lane_without_words(model: FakeModel) -> None:
+    gone, stays = new_request(plan=EXACT), new_request(plan=EXACT)
+    gone.cancel()
+    found = runner_of(model).run([chunk(20, gone), chunk(30, stays)])
+    assert [text(one) for one in found] == ["", words(30)]
+
+
+def test_as_many_hypotheses_as_chunks_or_an_error(tokenizer: WhisperTokenizer) -> None:
+    class Forgetful(FakeModel):
+        def generate(
+            self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
+        ) -> list[Hypothesis]:
+            return super().generate(encoded, prompts, plan)[1:]
+
+    with pytest.raises(RuntimeError, match="3 chunks, 2 hypotheses"):
+        runner_of(Forgetful(tokenizer)).run([chunk(band) for band in (10, 20, 30)])
+
+
+def test_failure_of_the_model_is_raised(model: FakeModel) -> None:
+    model.poisoned = frozenset({20})
+    with pytest.raises(RuntimeError, match="poisoned"):
+        runner_of(model).run([chunk(20)])
