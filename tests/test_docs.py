@@ -119,6 +119,17 @@ def test_links_to_headings_lead_to_a_heading() -> None:
     assert broken == []
 
 
+def test_contributing_names_tests_that_exist() -> None:
+    text = text_of("CONTRIBUTING.md")
+    files = {name_of(path): path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py")}
+    all_tests = set(re.findall(r"^def (test_\w+)", "\n".join(files.values()), re.MULTILINE))
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", text)
+
+    assert {path for path, _ in named} <= files.keys()
+    assert [test for path, test in named if test and f"def {test}(" not in files[path]] == []
+    assert set(re.findall(r"`(test_\w+)`", text)) <= all_tests
+
+
 def _anchors(text: str) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
