@@ -1,7 +1,7 @@
-"""How fast talkmill is, and compared with what; each module answers one question."""
+"""Benchmarks of talkmill and its peers; each module answers one question."""
 
 import os
 
-# As many threads for NumPy as for a worker of CTranslate2, so that both sides have the same. Must
-# be set before NumPy is first imported.
+# NumPy gets as many threads as a worker of CTranslate2, for a fair comparison. Must be set before
+# NumPy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

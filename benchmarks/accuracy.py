@@ -1,15 +1,15 @@
-"""Is speed bought with errors? Word errors beside speed, and how far engines agree.
+"""Does speed cost accuracy? Word errors beside speed, and how far engines agree.
 
     python -m benchmarks.accuracy [--record]
     python -m benchmarks.accuracy --talkmill "--compute-type int8" --talkmill "..."
 
-The demo model hears strings of digits that it was not trained on, and the bundled sample: word
-errors of each engine, without and with timestamps. The shapes with random weights say nothing that
-could be right, but the same weights should say the same: "agrees" is the share of words that an
-engine has in common, in order, with the first one. Random weights make near ties all the time, and
-one flipped token changes all after it, so int8 engines with other kernels or other padding agree
-far less than on trained models: read it as a comparison between rows, or with `--compute-type
-float32`.
+The demo model transcribes strings of digits that it was not trained on, and the bundled sample:
+word errors of each engine, without and with timestamps. Models with random weights have no correct
+answer, but the same weights should give the same answer: "agrees" is the share of words that an
+engine has in common, in order, with the first engine. With random weights many tokens are almost
+equally likely, and one different token changes all that follow. Engines in int8 whose kernels or
+padding differ therefore agree far less than on trained models: compare rows with each other, or use
+`--compute-type float32`.
 """
 
 from __future__ import annotations
@@ -34,32 +34,30 @@ from benchmarks.comparison import (
     run_rounds,
     talkmill,
 )
-from benchmarks.corpus import DIGITS, SPEECH, find_manifest, read
+from benchmarks.corpus import DEMO_FOLDER, DIGITS, SPEECH, find_manifest, read
 from benchmarks.load import Load
 from benchmarks.metrics import figures
 from benchmarks.peers import Result, running
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.workloads import Clip
-from talkmill.engine.model.files import find_model
 from training.scoring import edit_distance
 
 _HEAD = ("engine", "timestamps", "WER %", "sample's WER %", "agrees %", "RTFx", "tokens")
 
 
 def make_clips(name: str, root: Path, corpus: Path | None, num_clips: int) -> list[Clip]:
-    """Return the model's clips; the bundled sample is the last one of the demo model's."""
+    """Return the clips for a model; for the demo model the last one is the bundled sample."""
     if name != DEMO:
         return workloads.commands(root, find_manifest(corpus, SPEECH), num_clips)
-    folder = find_model(DEMO).folder
-    sample = folder / "sample.flac"
+    sample = DEMO_FOLDER / "sample.flac"
     duration_s = len(read(sample)) / 16_000
-    text = " ".join((folder / "sample.txt").read_text("utf-8").split())
+    text = " ".join((DEMO_FOLDER / "sample.txt").read_text("utf-8").split())
     clips = workloads.digits(root, find_manifest(corpus, DIGITS), num_clips)
     return [*clips, Clip(str(sample), duration_s, text)]
 
 
 def agreement(result: Result, reference: Result) -> float:
-    """Return the share of words that two results of the same clips have in common, in order."""
+    """Return the share of the reference's words that the result has too, in the same order."""
     texts = {answer.clip: answer.text.split() for answer in result.answers}
     num_errors = num_words = 0
     for answer in reference.answers:
@@ -72,7 +70,7 @@ def agreement(result: Result, reference: Result) -> float:
 def make_entries(
     name: str, machine: Machine, model: Path, variants: Sequence[str], peers: Sequence[str]
 ) -> list[Entry]:
-    """Return the peers and talkmill's variants, for the demo model with timestamps too."""
+    """Return the peers and talkmill's variants; for the demo model also with timestamps."""
     everyone = [PEERS[peer](machine, model, False) for peer in peers]
     for arguments in variants:
         peer = talkmill(machine, model, arguments=arguments)
@@ -149,16 +147,18 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     multiple=True,
     default=("", "--encoder-windows-s 30"),
     show_default=True,
-    help="Arguments of talkmill serve; each gives a row.",
+    help="Arguments of talkmill serve. Can be repeated; each gives a row.",
 )
-@click.option("--clips", "num_clips", default=120, show_default=True, help="Of the demo model.")
-@click.option("--random-clips", default=24, show_default=True, help="Of the other shapes.")
+@click.option(
+    "--clips", "num_clips", default=120, show_default=True, help="Clips for the demo model."
+)
+@click.option("--random-clips", default=24, show_default=True, help="Clips for the other models.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--compute-type", default="int8", show_default=True)
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, **given: Any) -> None:
-    """Print word errors beside speed."""
+    """Print word errors and speed of each engine."""
     machine = Machine(given["threads"], given["compute_type"])
     started = stamp(**given)
     results: dict[str, Any] = {}

@@ -1,16 +1,15 @@
-"""How much of what the model alone can do is left, and how much of what the machine can do?
+"""How close is the server to the speed of the model alone, and that to the machine's peak?
 
     python -m benchmarks.ceiling [--model small] [--record]
 
-Theory. The model-only loop runs the same chunks through CTranslate2 with nothing around it: threads
-that encode chunk by chunk (a batch gains nothing there on a CPU) and generate in batches, whichever
-of a few topologies is fastest. A server cannot beat that; what it adds at least is the CPU's own
-work (decoding, speech detection, features), which shares the cores. So the bar is 90 % of the speed
-of both together.
+Theory. The model-only loop runs the same chunks through CTranslate2 and nothing else: its threads
+encode chunk by chunk (on a CPU a batch is no faster) and generate in batches; the fastest of a few
+topologies counts. A server cannot be faster. It must add at least the CPU stage (decoding, speech
+detection, features), which shares the cores. So the bar is 90 % of the speed of both together.
 
 The arithmetic limit divides the model's multiplications by this machine's speed at float32 matrix
-products, measured here with NumPy on as many threads. int8 can go beyond it: AVX2 has no more than
-twice its rate, VNNI four times.
+products, measured with NumPy on the same number of threads. int8 can exceed it: by up to 2 times
+with AVX2, by up to 4 times with VNNI.
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ from benchmarks.shapes import PROMPT, SHAPES, START
 from talkmill.engine import TranscribeOptions
 from talkmill.server import Client
 
-_POSITIONS_PER_S = 50  # of the encoder
+_POSITIONS_PER_S = 50  # positions of the encoder's output for a second of audio
 _FRAMES_PER_S = 100
 
 
 @dataclass(frozen=True)
 class Topology:
-    """How the model-only loop is set up.
+    """The set-up of the model-only loop.
 
     Attributes:
-        workers: Threads that drive the model, each on a replica.
-        threads: Of each replica.
+        workers: Threads that run the model, each with a replica.
+        threads: CTranslate2 threads of each replica.
         batch_size: Chunks that are generated together.
     """
 
@@ -64,7 +63,7 @@ class Topology:
 
 
 def multiplications(shape: Shape, window_s: float, num_tokens: int) -> float:
-    """Return the multiply-adds that one chunk costs: matrix products and attention."""
+    """Return the multiply-adds of one chunk: matrix products and attention."""
     width, frames = shape.d_model, window_s * _POSITIONS_PER_S
     convolutions = 3 * width * (2 * frames * shape.n_mels + frames * width)
     layer = 12 * width**2  # attention's four matrices and the two of the feed-forward net
@@ -76,7 +75,7 @@ def multiplications(shape: Shape, window_s: float, num_tokens: int) -> float:
 
 
 def peak_multiplications_per_s(threads: int, size: int = 1024, repeats: int = 5) -> float:
-    """Return the multiply-adds a second of float32 matrix products on so many threads."""
+    """Return the multiply-adds per second of float32 matrix products on `threads` threads."""
     matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)
 
     def products(_: int) -> None:
@@ -95,7 +94,7 @@ def peak_multiplications_per_s(threads: int, size: int = 1024, repeats: int = 5)
 def model_only_s(
     model: Path, topology: Topology, window_s: float, num_chunks: int, compute_type: str
 ) -> float:
-    """Return the seconds that the model alone takes for so many chunks."""
+    """Return the seconds that the model alone takes for `num_chunks` chunks."""
     whisper = ctranslate2.models.Whisper(
         str(model),
         compute_type=compute_type,
@@ -106,7 +105,7 @@ def model_only_s(
     shape = (1, whisper.n_mels, round(window_s * _FRAMES_PER_S))
     features = rng.standard_normal(shape, np.float32)
     prompt = [START, START + 1, *(token + whisper.n_mels // 128 for token in PROMPT[2:])]
-    # No worker is left without work by a batch that is too large.
+    # Limit the batch so that every worker has work.
     most = max(1, min(topology.batch_size, num_chunks // topology.workers))
     waiting = iter([min(most, num_chunks - start) for start in range(0, num_chunks, most)])
     lock = threading.Lock()
@@ -137,7 +136,7 @@ def _encode(whisper: ctranslate2.models.Whisper, features: Any) -> Any:
 
 
 def over_grpc(address: str, clip: workloads.Clip) -> tuple[float, float, int]:
-    """Return the seconds of one long file, the CPU stage's share, and its number of tokens."""
+    """Return the wall seconds of one long file, its CPU stage's seconds and number of tokens."""
     with Client(address) as client, Path(clip.path).open("rb") as audio:
         start_s = time.perf_counter()
         transcript = client.transcribe(audio, TranscribeOptions(language="en"))
@@ -155,11 +154,11 @@ def over_grpc(address: str, clip: workloads.Clip) -> tuple[float, float, int]:
 @click.option("--rounds", default=1, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--compute-type", default="int8", show_default=True)
-@click.option("--serve-arguments", default="", help="More, for talkmill serve.")
+@click.option("--serve-arguments", default="", help="More arguments of talkmill serve.")
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, **given: Any) -> None:
-    """Print how near the server comes to the model, and the model to the machine."""
+    """Print the server's speed beside the model's, and the model's beside the machine's."""
     started = stamp(**given)
     shape, window_s = SHAPES[given["model"]], given["window_s"]
     topologies = [Topology.parse(text) for text in given["topologies"].split(",")]
@@ -202,14 +201,14 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
 def summary(
     alone_s: dict[Topology, float], wall_s: float, stage_s: float, limit_s: float, audio_s: float
 ) -> dict[str, dict[str, float]]:
-    """Return the times, and what they are of each other.
+    """Return the times, and the shares that they are of each other.
 
     Args:
-        alone_s: Of the model-only loop.
-        wall_s: Through gRPC.
-        stage_s: Of the CPU stage on all cores.
-        limit_s: Of the multiplications at the machine's float32 peak.
-        audio_s: Of the file.
+        alone_s: Seconds of the model-only loop.
+        wall_s: Seconds of the file through gRPC.
+        stage_s: Seconds of the CPU stage on all cores.
+        limit_s: Seconds of the multiplications at the machine's float32 peak.
+        audio_s: Length of the file.
     """
     best_s = min(alone_s.values())
     seconds = {

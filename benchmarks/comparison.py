@@ -1,4 +1,4 @@
-"""What the benchmarks with peers share: which engines there are, models, and fair rounds."""
+"""Shared by the benchmarks with peers: the engines, their models, and interleaved rounds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.progress import Progress
 
 from benchmarks import ggml, hf
 from benchmarks.baselines.protocol import Options, Setup
+from benchmarks.corpus import DEMO_FOLDER
 from benchmarks.load import Load
 from benchmarks.peers import Peer, PeerFailed, Result
 from benchmarks.shapes import SHAPES, build_model
-from talkmill.engine.model.files import find_model
 
 DEMO = "demo"
 _errors = Console(stderr=True)
@@ -23,11 +23,11 @@ _errors = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Machine:
-    """What every engine may use.
+    """The resources that every engine may use.
 
     Attributes:
-        threads: Of the CPU, in all.
-        compute_type: As CTranslate2 calls it.
+        threads: CPU threads in total.
+        compute_type: CTranslate2's name of the number type.
         device: "cpu" or "cuda".
     """
 
@@ -36,19 +36,19 @@ class Machine:
     device: str = "cpu"
 
     def setup(self, model: Path, **options: object) -> Setup:
-        """Return what an engine is opened with."""
+        """Return the setup of an engine: these resources, its model and its own options."""
         return Setup(str(model), self.threads, self.compute_type, self.device, options)
 
 
 @dataclass
 class Entry:
-    """An engine with what it is asked.
+    """An engine with the options of its requests: one row of a table.
 
     Attributes:
         peer: The engine.
-        options: Of its requests.
-        results: Of each round.
-        reason: Why there are none.
+        options: The options of every request.
+        results: One for each round that it ran.
+        reason: Why it does not run; empty if it does.
     """
 
     peer: Peer
@@ -58,7 +58,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """In the tables."""
+        """Its name in the tables."""
         size = self.options.batch_size
         batch = f", batch {size}" if size else ""
         vad = ", no VAD" if self.options.vad is False else ""
@@ -66,12 +66,12 @@ class Entry:
 
 
 def get_model(name: str, folder: Path, num_tokens: int, quantization: str = "int8") -> Path:
-    """Return the folder of a model below `folder`: the demo's, or one of true shape."""
+    """Return the folder of a model, made below `folder` if absent: the demo model or a shape."""
     target = folder / f"{name}-{num_tokens}-{quantization}"
     if target.exists():
         return target
     if name == DEMO:
-        return Path(shutil.copytree(find_model(DEMO).folder, target))
+        return Path(shutil.copytree(DEMO_FOLDER, target))
     return build_model(target, SHAPES[name], quantization, num_tokens=num_tokens)
 
 
@@ -79,10 +79,10 @@ def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str =
     """Return talkmill behind gRPC.
 
     Args:
-        machine: What it may use.
-        model: A folder.
-        window_s: Lengths of the encoder's window, with commas; empty for what the model declares.
-        arguments: More, for `talkmill serve`.
+        machine: The resources.
+        model: A CTranslate2 folder.
+        window_s: Encoder windows, separated by commas; empty for those that the model declares.
+        arguments: More arguments of `talkmill serve`.
     """
     given = [*(("--encoder-windows-s", window_s) if window_s else ()), *arguments.split()]
     name = "talkmill" + (f", {window_s} s window" if window_s else "")
@@ -90,7 +90,7 @@ def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str =
 
 
 def faster_whisper(machine: Machine, model: Path, is_one_file: bool) -> Peer:
-    """Return what people deploy: a pool of threads and a replica each; for one file all threads."""
+    """Return faster-whisper as deployed: a replica per thread; for one file only one replica."""
     num_workers = 1 if is_one_file else machine.threads if machine.device == "cpu" else 2
     setup = machine.setup(model, num_workers=num_workers)
     return Peer(f"faster-whisper, {_workers(num_workers)}", "faster_whisper", setup)
@@ -101,12 +101,12 @@ def _workers(number: int) -> str:
 
 
 def faster_whisper_batched(machine: Machine, model: Path, is_one_file: bool) -> Peer:
-    """Return its batched pipeline: one file at a time, with all threads."""
+    """Return faster-whisper's batched pipeline: one file at a time, with all threads."""
     return Peer("faster-whisper batched", "faster_whisper", machine.setup(model, num_workers=1))
 
 
 def whisper_cpp(machine: Machine, model: Path, is_one_file: bool) -> Peer:
-    """Return whisper.cpp with the same weights: a context for each thread, or one for one file."""
+    """Return whisper.cpp with the same weights: a context per thread; for one file one context."""
     num_workers = 1 if is_one_file else machine.threads
     setup = machine.setup(ggml.convert(model, model / "ggml.bin"), num_workers=num_workers)
     return Peer(f"whisper.cpp, {_workers(num_workers)}", "whisper_cpp", setup)
@@ -124,7 +124,7 @@ PEERS: dict[str, Callable[[Machine, Path, bool], Peer]] = {
     "whisper.cpp": whisper_cpp,
     "transformers": transformers,
 }
-"""By name: made from the machine, a folder of CTranslate2, and whether the load is one file."""
+"""Each peer by name, as a function of machine, CTranslate2 folder and "is the load one file"."""
 
 
 def run_rounds(
@@ -136,8 +136,8 @@ def run_rounds(
 ) -> None:
     """Add the result of each round to each entry.
 
-    Every round runs every engine, one at a time, so that noise meets all alike; every second round
-    runs backwards. An engine that ends gets the reason, and is left out from then on.
+    Every round runs every engine, one at a time, so that noise affects all alike; every second
+    round runs in reverse order. An engine that fails gets a `reason` and is skipped from then on.
     """
     with Progress(console=_errors, transient=True) as progress:
         bar = progress.add_task(title, total=rounds * len(entries))
@@ -151,7 +151,7 @@ def run_rounds(
 
 
 def warm_up(entries: Sequence[Entry], clips: Path) -> None:
-    """Run a few clips through each engine, for nothing."""
+    """Run a few clips through each engine and discard the results."""
     load = Load("closed", num_clients=2, duration_s=1.0)
     for entry in entries:
         if not entry.reason:
@@ -159,8 +159,8 @@ def warm_up(entries: Sequence[Entry], clips: Path) -> None:
             entry.results.clear()
 
 
-def replace_results(entry: Entry) -> Entry:
-    """Return the same engine without results, to run it for another purpose."""
+def without_results(entry: Entry) -> Entry:
+    """Return a copy of the entry without results."""
     return replace(entry, results=[])
 
 
@@ -176,6 +176,6 @@ def _run(entry: Entry, clips: Path, load: Load) -> None:
 
 
 def print_reasons(reasons: Mapping[str, str]) -> None:
-    """Say below a table why some of its rows are empty."""
+    """Print, below a table, why some of its engines did not run."""
     for name, reason in reasons.items():
         print(f"{name}: {reason}")

@@ -1,4 +1,4 @@
-"""Speech for the workloads: real from a manifest, or else the bundled sample again and again."""
+"""Speech for the workloads: recordings of a manifest, or the bundled sample, repeated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
-from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
-from talkmill.engine.model.files import find_model
-from talkmill.engine.types import Samples
+import talkmill.engine
+from benchmarks.baselines.audio import SAMPLE_RATE
+from talkmill.engine.audio.decode import decode_audio
 
-# Beside the repository, where they may be absent.
+Samples = NDArray[np.float32]
+"""Mono float32 audio at 16 kHz, shape (num_samples,), in -1 to 1."""
+
+DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
+"""The embedded model, with its recording `sample.flac` and the words in it, `sample.txt`."""
+
+# Beside the repository; may be absent.
 MANIFESTS = Path(__file__).parents[2] / "shared" / "speech"
 SPEECH, DIGITS = MANIFESTS / "untranscribed.tsv", MANIFESTS / "transcripts.tsv"
 _BLOCK_SAMPLES = 4096
@@ -27,8 +34,8 @@ class Recording:
     """A file of a corpus.
 
     Attributes:
-        path: Where it is.
-        transcript: What is said; empty where nobody wrote it down.
+        path: The audio file.
+        transcript: The words spoken; empty if unknown.
     """
 
     path: Path
@@ -36,19 +43,19 @@ class Recording:
 
 
 def find_manifest(given: Path | None, default: Path) -> Path | None:
-    """Return the manifest to use: the given one, else the default if it is there."""
+    """Return `given`, else `default` if that file exists, else None."""
     return given or (default if default.is_file() else None)
 
 
 def read_manifest(path: Path, language: str = "en") -> list[Recording]:
-    """Return the recordings in one language of a TSV file.
+    """Return the recordings of one language in a manifest.
 
     Args:
-        path: Has columns `file` (beside the manifest), `language` and `transcript`.
+        path: A TSV file with columns `file` (relative to it), `language` and `transcript`.
         language: Whisper's code.
 
     Raises:
-        ValueError: It lists none.
+        ValueError: The manifest lists no recording in `language`.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -63,34 +70,34 @@ def read_manifest(path: Path, language: str = "en") -> list[Recording]:
 
 
 def is_test_digit(recording: Recording) -> bool:
-    """Return whether it is one spoken digit that the demo model was not trained on."""
+    """Return whether the recording is a digit that the demo model was not trained on."""
     parts = recording.path.stem.split("_")  # digit, speaker, index
     return recording.path.parent.name == "fsdd" and int(parts[-1]) in _TEST_INDEXES
 
 
 def digit_word(recording: Recording) -> str:
-    """Return what is said in a recording of one digit, as the demo model writes it."""
+    """Return the digit spoken in a recording, as the word that the demo model writes."""
     return _DIGITS[int(recording.path.stem.split("_")[0])]
 
 
 def read(path: Path) -> Samples:
-    """Return a whole file."""
+    """Return all samples of a file."""
     with path.open("rb") as file:
         return np.concatenate(list(decode_audio(file, 1e9, lambda _: None)))
 
 
 def speech(manifest: Path | None, seed: int = 0) -> Iterator[Samples]:
-    """Yield recordings without end, in an order that depends on the seed."""
+    """Yield recordings endlessly, in an order that depends on the seed."""
     rng = np.random.default_rng(seed)
-    demo = find_model("demo").folder / "sample.flac"
-    paths = [recording.path for recording in read_manifest(manifest)] if manifest else [demo]
+    sample = DEMO_FOLDER / "sample.flac"
+    paths = [recording.path for recording in read_manifest(manifest)] if manifest else [sample]
     while True:
         for number in rng.permutation(len(paths)):
             yield read(paths[number])
 
 
 def write_flac(path: Path, samples: Samples) -> Path:
-    """Write 16 kHz mono audio, as 16 bit."""
+    """Write 16 kHz mono samples as FLAC of 16 bit; return the path."""
     with av.open(str(path), "w", format="flac") as output:
         stream = output.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
         pcm = np.clip(samples * 32768, -32768, 32767).astype(np.int16)

@@ -1,19 +1,20 @@
-"""What does each generation parameter cost, next to CTranslate2's own greedy search?
+"""What does each generation parameter cost, compared with CTranslate2's own greedy search?
 
     python -m benchmarks.decoding_cost [--record]
 
-Theory. The native lane is CTranslate2, so it must cost what a direct call costs. The exact lane
-runs the decoder in float32 NumPy against CTranslate2's int8. A step reads every weight once, and
-the cross-attention keys and values of each chunk: float32 on both sides, and for small models at
-batch 8 most of what is read. So about twice native greedy is what to expect, less where attention
-dominates. Beams and the candidates of contrastive search are rows: they share what a chunk reads,
-so four rows cost far less than four times one. Samplers add passes over the vocabulary.
+Theory. The native lane is CTranslate2, so it must cost the same as a direct call. The exact lane
+runs the decoder in float32 NumPy, against CTranslate2's int8. A step reads every weight once, and
+the cross-attention keys and values of each chunk. These are float32 on both sides, and for small
+models at batch 8 most of the bytes read. So expect about twice the cost of native greedy search,
+less where attention dominates. The beams of beam search and the candidates of contrastive search
+are rows of one batch that share the reads of their chunk, so four rows cost far less than four
+times one. Samplers add passes over the vocabulary.
 
-Times are those of decoding alone: the encoder ran before, and its output is the same for all. The
-end of text is suppressed, so that every answer has the same number of tokens; by that a search
-that could stop early does not. Tiny and base are true shapes with random weights, whose flat
+Only decoding is timed: the encoder's output is computed before, and is the same for all. The end of
+text is suppressed, so that every answer has the same number of tokens; searches that could stop
+early therefore do not. tiny and base have Whisper's shapes with random weights, whose flat
 distributions are the worst case for samplers; the demo model is trained. Both sides have one
-thread, and ratios are those of CPU time, which other processes disturb less than the clock.
+thread. Ratios are of CPU time, which other processes disturb less than wall time.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ import click
 import ctranslate2
 import numpy as np
 
+from benchmarks.baselines.audio import SAMPLE_RATE
+from benchmarks.corpus import DEMO_FOLDER, read
 from benchmarks.report import finish, median_ratio, print_table, stamp, time_interleaved
 from benchmarks.shapes import END_OF_TEXT, FIRST_TIMESTAMP, PROMPT, SHAPES, build_model
 from talkmill.engine import GenerationParameters, Task
-from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
 from talkmill.engine.audio.features import CHUNK_FRAMES, log_mel
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.model.files import find_model
 from talkmill.engine.model.protocol import EncoderOutput
 from talkmill.engine.model.runtime import Runtime
 from talkmill.engine.model.tokenizer import WhisperTokenizer
@@ -52,9 +53,9 @@ class Case:
     """One row of the table.
 
     Attributes:
-        parameters: What the client sends.
-        against: The case that its time is divided by for the bar.
-        bar: What this may be at most; None where nothing is promised.
+        parameters: The parameters of the request.
+        against: The case whose time its own is divided by.
+        bar: The largest ratio allowed; None for no limit.
     """
 
     parameters: GenerationParameters
@@ -67,13 +68,13 @@ class Bench:
     """A model with its encoder's output for one batch.
 
     Attributes:
-        model: As the engine uses it.
-        direct: The same files, called without the engine.
-        vocabulary: What the rules know of its tokens.
-        prompt: Before each answer.
-        encoded: Of the batch.
+        model: The model as the engine uses it.
+        direct: The same files, opened with CTranslate2 alone.
+        vocabulary: The special tokens that the decoding rules need.
+        prompt: The decoder prompt of each chunk.
+        encoded: The encoder's output for the batch.
         num_rows: Chunks in the batch.
-        num_tokens: Of each answer.
+        num_tokens: Tokens of each answer.
     """
 
     model: CTranslate2Model
@@ -124,9 +125,9 @@ def cases(num_tokens: int) -> dict[str, Case]:
 
 
 def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens: int) -> Bench:
-    """Load a model, built in `folder` unless it is the demo's, and encode one batch of audio."""
+    """Load the demo model, or a shape built in `folder`, and encode one batch of audio."""
     if name == "demo":
-        folder = find_model("demo").folder
+        folder = DEMO_FOLDER
         tokenizer = WhisperTokenizer(folder / "tokenizer.json", is_multilingual=True)
         vocabulary = Vocabulary(tokenizer.end_of_text, tokenizer.timestamp_begin)
         prompt = tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)
@@ -138,8 +139,7 @@ def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens:
     direct = ctranslate2.models.Whisper(
         str(folder), compute_type="int8", inter_threads=1, intra_threads=threads
     )
-    with (find_model("demo").folder / "sample.flac").open("rb") as file:
-        samples = np.concatenate(list(decode_audio(file, 60.0, lambda _: None)))
+    samples = read(DEMO_FOLDER / "sample.flac")
     shifts = [row * SAMPLE_RATE // 2 for row in range(num_rows)]
     features = np.stack([log_mel(np.roll(samples, shift), model.n_mels) for shift in shifts])
     encoded = model.encode(features)
@@ -147,7 +147,7 @@ def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens:
 
 
 def run_plan(bench: Bench, plan: DecodePlan) -> None:
-    """Decode the batch as the engine does."""
+    """Decode the batch in the lane that the engine would use."""
     prompts = [bench.prompt] * bench.num_rows
     if plan.is_exact:
         tasks = [
@@ -161,7 +161,7 @@ def run_plan(bench: Bench, plan: DecodePlan) -> None:
 
 
 def run_direct(bench: Bench, plan: DecodePlan) -> None:
-    """Decode the batch by CTranslate2 alone."""
+    """Decode the batch with CTranslate2 alone."""
     results = bench.direct.generate(
         bench.encoded,
         [bench.prompt] * bench.num_rows,
@@ -180,11 +180,14 @@ def run_direct(bench: Bench, plan: DecodePlan) -> None:
 def _check(answers: Sequence[Sequence[int]], bench: Bench) -> None:
     lengths = {len(answer) for answer in answers}
     if len(answers) != bench.num_rows or lengths != {bench.num_tokens}:
-        raise RuntimeError(f"{len(answers)} answers of {lengths} tokens: not a fair comparison")
+        raise RuntimeError(
+            f"{len(answers)} answers of {lengths} tokens, expected {bench.num_rows} of "
+            f"{bench.num_tokens}: not a fair comparison"
+        )
 
 
 def measure(name: str, bench: Bench, repeats: int) -> dict[str, dict[str, float | str | None]]:
-    """Return each case's time, and how it compares."""
+    """Return each case's times and its ratios to greedy search and to `against`."""
     table = cases(bench.num_tokens)
     calls: dict[str, Callable[[], None]] = {}
     for case_name, case in table.items():
@@ -234,12 +237,12 @@ def _print(name: str, rows: dict[str, dict[str, float | str | None]]) -> None:
 
 @click.command()
 @click.option("--models", default="demo,tiny,base", show_default=True)
-@click.option("--tokens", default=50, show_default=True, help="Of each answer.")
-@click.option("--batch", default=8, show_default=True, help="Chunks.")
+@click.option("--tokens", default=50, show_default=True, help="Tokens of each answer.")
+@click.option("--batch", default=8, show_default=True, help="Chunks in the batch.")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(models: str, tokens: int, batch: int, repeats: int, record: bool) -> None:
-    """Print what each generation parameter costs."""
+    """Print the cost of each generation parameter."""
     threads = int(os.environ["OPENBLAS_NUM_THREADS"])
     options = {"tokens": tokens, "batch": batch, "repeats": repeats, "threads": threads}
     results = {}

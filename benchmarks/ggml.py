@@ -1,11 +1,11 @@
-"""CTranslate2's Whisper to the file that whisper.cpp loads: the same weights on both sides.
+"""Converts a CTranslate2 Whisper to whisper.cpp's file format, with the same weights.
 
     python -m benchmarks.ggml <folder of CTranslate2> <target.bin>
 
 The layout is whisper.cpp's own (`models/convert-pt-to-ggml.py`, `whisper_model_load`): magic,
 sizes, mel filters, vocabulary, then tensors. Matrices are stored as q8_0, its 8-bit type: blocks
-of 32 numbers, a float16 scale and an int8 each. whisper.cpp knows special tokens by their place,
-so a smaller vocabulary, like the demo's, is spread out to Whisper's places.
+of 32 numbers, with a float16 scale and an int8 for each. whisper.cpp identifies special tokens by
+their ids, so the tokens of a smaller vocabulary, like the demo's, get Whisper's ids.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def convert(folder: Path, target: Path) -> Path:
     """Write the model in `folder` to `target`, quantized as q8_0, and return it."""
     weights = read_weights(folder / "model.bin")
     tokens: list[str] = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-    rows = _places(tokens)
+    rows = _own_tokens(tokens)
     n_mels = weights["encoder/conv1/weight"].shape[1]
     with target.open("wb") as file:
         file.write(struct.pack("<I", _MAGIC))
@@ -62,13 +62,13 @@ def _sizes(weights: Weights, num_tokens: int, n_mels: int) -> tuple[int, ...]:
     return num_tokens, *encoder, num_positions, width, heads, layers[1], n_mels, _FTYPE_Q8_0
 
 
-def _places(tokens: list[str]) -> list[int]:
-    """Return the model's own token for each place of Whisper's vocabulary."""
+def _own_tokens(tokens: list[str]) -> list[int]:
+    """Return the model's own token id for each id of Whisper's vocabulary."""
     if len(tokens) >= VOCABULARY:
         return list(range(len(tokens)))
     number = {token: row for row, token in enumerate(tokens)}
     end = number["<|endoftext|>"]
-    never = number["<|translate|>"]  # stands for what the model does not have, as it is never said
+    never = number["<|translate|>"]  # never generated: fills the ids that the model does not have
     rows = [*range(end), *[never] * (END_OF_TEXT - end), end, number["<|startoftranscript|>"]]
     rows.append(number["<|en|>"])
     rows += [never] * (VOCABULARY - (len(tokens) - number["<|translate|>"]) - len(rows))
@@ -77,7 +77,7 @@ def _places(tokens: list[str]) -> list[int]:
 
 
 def _write_vocabulary(file: BinaryIO, tokens: list[str]) -> None:
-    # Byte-level BPE: printable characters stand for themselves, the others were moved up.
+    # Byte-level BPE: printable bytes are their own characters, the others start at U+0100.
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     moved = [byte for byte in range(256) if byte not in printable]
     byte_of = {chr(byte): byte for byte in printable}
@@ -128,7 +128,7 @@ def _linear(weights: Weights, source: str, name: str) -> Iterator[tuple[str, Arr
 def _split(
     weights: Weights, source: str, name: str, parts: tuple[str, ...]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield the parts of a matrix that CTranslate2 has as one; keys have no bias."""
+    """Yield the parts of a matrix that CTranslate2 stores as one; the keys have no bias."""
     matrices = np.split(dense(weights, source), len(parts))
     biases = np.split(_bias(weights, source), len(parts))
     for part, matrix, bias in zip(parts, matrices, biases, strict=True):
@@ -136,7 +136,7 @@ def _split(
         if part != "key":
             yield f"{name}.{part}.bias", bias
         elif np.any(bias):
-            raise ValueError(f"{source} has a bias on its keys, which whisper.cpp has no place for")
+            raise ValueError(f"{source}: the keys have a bias, which whisper.cpp cannot store")
 
 
 def _norm(weights: Weights, source: str, name: str) -> Iterator[tuple[str, Array]]:

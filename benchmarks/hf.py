@@ -1,4 +1,4 @@
-"""CTranslate2's Whisper to a folder that transformers loads: the same weights, in float32.
+"""Converts a CTranslate2 Whisper to a folder for transformers: the same weights in float32.
 
 python -m benchmarks.hf <folder of CTranslate2> <target folder>
 """
@@ -133,7 +133,7 @@ def _norm(weights: Weights, source: str, name: str) -> Iterator[tuple[str, Array
 
 
 def _write_safetensors(path: Path, tensors: dict[str, Array]) -> None:
-    # The format is a header in JSON with each tensor's place, and the numbers after it.
+    # The format: the header's length, a JSON header with each tensor's offsets, then the numbers.
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, tensor in tensors.items():

@@ -1,10 +1,11 @@
-"""Two ways to put load on something that transcribes. The standard library only: peers run it too.
+"""Load generation in a closed or open loop. Standard library only: peers run it too.
 
-Closed loop: so many clients, each of which asks again when it has its answer. It finds the ceiling;
-its latencies are only what so many clients make each other wait. Open loop: requests come at a
-constant rate, whether the ones before are answered or not, and a latency counts from the instant at
-which a request was due, not from when it was sent: else a system that falls behind would slow its
-own load down, and its waiting would not be counted ("coordinated omission").
+Closed loop: a fixed number of clients, each of which sends its next request when it has its answer.
+It measures the highest throughput; its latency is just the number of clients over the throughput.
+Open loop: requests are sent at a constant rate, whether earlier ones are answered or not. Latency
+counts from the instant at which a request was due, not from when it was sent. Otherwise a system
+that falls behind would slow down its own load, and that wait would not be counted ("coordinated
+omission").
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 Ask = Callable[[int], str]
-"""Transcribes the clip of this number; raises where that fails."""
+"""Returns the text of the clip with this number; raises if that fails."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request.
+    """The outcome of one request.
 
     Attributes:
-        clip: Which one.
-        latency_s: From when it was due to its answer.
-        text: The answer.
-        error: Why there is none.
+        clip: The number of its clip.
+        latency_s: Seconds from when it was due to its answer.
+        text: The text returned; empty after an error.
+        error: The error's type and message; empty without an error.
     """
 
     clip: int
@@ -39,15 +40,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """What to ask.
+    """The requests to send.
 
     Attributes:
         kind: "once" (each clip once), "closed" or "open".
-        num_clients: Requests at once; not for "open".
-        duration_s: How long new ones are sent; not for "once".
-        rate_per_s: Of requests; for "open".
-        first_clip: Where to start, so that processes that share the clips differ.
-        delay_s: Before the first request, so that processes that share a rate take turns.
+        num_clients: Requests in progress at once; not used for "open".
+        duration_s: How long new requests are sent; not used for "once".
+        rate_per_s: Requests per second; used for "open" only.
+        first_clip: Number of the first clip, different in each process that shares the clips.
+        delay_s: Wait before the first request, so that processes that share a rate take turns.
     """
 
     kind: str
@@ -59,7 +60,11 @@ class Load:
 
 
 def run_load(load: Load, ask: Ask, num_clips: int) -> tuple[float, list[Answer]]:
-    """Return the seconds until the last answer, and every answer."""
+    """Return the seconds until the last answer, and every answer.
+
+    Raises:
+        ValueError: `load.kind` is not "once", "closed" or "open".
+    """
     time.sleep(load.delay_s)
     start_s = time.perf_counter()
     if load.kind == "open":
@@ -110,6 +115,6 @@ def _open_loop(load: Load, ask: Ask, num_clips: int, start_s: float) -> list[Ans
 def _answer(ask: Ask, clip: int, due_s: float) -> Answer:
     try:
         text, error = ask(clip), ""
-    except Exception as failure:  # a failed request is a result too
+    except Exception as failure:  # a failed request is a result, too
         text, error = "", f"{type(failure).__name__}: {failure}"
     return Answer(clip, time.perf_counter() - due_s, text, error)

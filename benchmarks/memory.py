@@ -2,12 +2,12 @@
 
     python -m benchmarks.memory [--hours 10] [--record]
 
-Theory. The file stays on disk, and decoded audio is forgotten once it is cut into chunks. What
-grows with the length is the answer alone, some hundred bytes a chunk. What waits for the model is
-bounded by the number of chunks, so the figure should be the same for one hour and for ten.
+Theory. The file stays on disk, and decoded audio is freed once it is cut into chunks. Only the
+answer grows with the length, by some hundred bytes a chunk. The chunks that wait for the model are
+limited in number, so the memory should be the same for one hour and for ten.
 
-The engine runs as it is served, with the demo model and real speech from a compressed file, in a
-process of its own. Memory is what the system says the process holds; the peak is its own counter.
+The engine runs with its default settings, with the demo model and real speech from a compressed
+file, in a process of its own. Memory is the kernel's VmRSS, the peak its VmHWM.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MB = 1000**2
 
 
 def write_long_file(path: Path, corpus: Path | None, hours: float) -> None:
-    """Write hours of speech: an MP3 is still one if its frames come again and again."""
+    """Write hours of speech as MP3; repeated MP3 frames are a valid MP3."""
     part = encode(np.concatenate(read_recordings(corpus, _PART_S))[: int(_PART_S) * 16_000], _FORM)
     with path.open("wb") as file:
         for _ in range(round(hours * 3600 / _PART_S)):
@@ -43,7 +43,7 @@ def write_long_file(path: Path, corpus: Path | None, hours: float) -> None:
 
 
 def transcribe(path: Path) -> dict[str, float]:
-    """Transcribe a file in this process, and return what that took."""
+    """Transcribe a file in this process; return its figures, time and memory."""
     console = Console(stderr=True)
     columns = (TextColumn("transcribing"), BarColumn(), TextColumn("{task.completed:.2f} h"))
     with (
@@ -77,20 +77,22 @@ def _memory_mb(counter: str) -> float:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{counter}:"):
             return int(line.split()[1]) * 1024 / _MB
-    raise RuntimeError(f"the system does not tell {counter}")
+    raise RuntimeError(f"/proc/self/status has no line {counter}")
 
 
 @click.command()
-@click.option("--hours", default="1,10", show_default=True, help="Lengths, with commas between.")
+@click.option("--hours", default="1,10", show_default=True, help="Lengths, separated by commas.")
 @click.option(
     "--corpus",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TSV manifest with a column `file`. Default: the bundled sample, repeated.",
 )
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
-@click.option("--file", type=click.Path(path_type=Path), hidden=True, help="The child's file.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), hidden=True, help="File for the child process."
+)
 def main(hours: str, corpus: Path | None, record: bool, file: Path | None) -> None:
-    """Print the memory that long files take."""
+    """Print the memory that long files take beyond the model."""
     if file is not None:
         print(json.dumps(transcribe(file)))
         return

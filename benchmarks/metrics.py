@@ -1,4 +1,4 @@
-"""Numbers out of answers: speed, percentiles, word errors, tokens."""
+"""Computes figures from answers: speed, percentiles, word errors, tokens."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _WORD = re.compile(r"\bw\d+")  # a token of a model with random weights
 
 @dataclass(frozen=True)
 class Figures:
-    """What is told of one result.
+    """The figures of one or more results.
 
     Attributes:
-        rtfx: Seconds of audio answered over seconds of wall clock.
-        rtfx_cpu: The same over processor seconds.
-        requests_per_s: Answered.
-        p50_s: Median latency; 0 where nothing was answered.
-        p95_s: 95th percentile.
+        rtfx: Seconds of audio answered over seconds of wall time.
+        rtfx_cpu: Seconds of audio answered over seconds of CPU time.
+        requests_per_s: Requests answered per second.
+        p50_s: Median latency; 0 if nothing was answered.
+        p95_s: 95th percentile of the latency; 0 if nothing was answered.
         wer: Word errors over words; None without transcripts.
-        tokens_per_clip: Mean; None for a trained model.
-        num_requests: Answered.
-        num_errors: Not answered.
-        wall_s: Until the last answer.
-        cpu_s: Processor time.
+        tokens_per_clip: Mean number of tokens of an answer; None for a trained model.
+        num_requests: Requests answered.
+        num_errors: Requests that failed.
+        wall_s: Wall seconds until the last answer.
+        cpu_s: CPU seconds.
     """
 
     rtfx: float
@@ -47,7 +47,7 @@ class Figures:
 
 
 def figures(results: Sequence[Result], clips: Sequence[Clip]) -> Figures:
-    """Return the figures of results that are one after the other."""
+    """Return the figures of results that were measured one after the other."""
     answers = [answer for result in results for answer in result.answers if not answer.error]
     latencies_s = [answer.latency_s for answer in answers]
     audio_s = sum(clips[answer.clip].duration_s for answer in answers)
@@ -69,7 +69,7 @@ def figures(results: Sequence[Result], clips: Sequence[Clip]) -> Figures:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the least value that `percent` of all do not exceed; 0 of none."""
+    """Return the least value that `percent` % of the values do not exceed; 0 without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
 
@@ -83,7 +83,7 @@ def _wer(answers: Sequence[Answer], clips: Sequence[Clip]) -> float | None:
 
 
 def plain_words(text: str) -> str:
-    """Return lower-case words without punctuation."""
+    """Return the text in lower case without punctuation."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.offline [--models demo,tiny] [--record]
 
-Theory. The wire costs a copy of the compressed audio and an event in a loop, both small against a
-model that runs for tens of milliseconds. What can cost more is the interpreter's lock, when the
-server's loop waits for it. The bar is 95 % of the engine's speed through gRPC, clients included.
+Theory. gRPC costs a copy of the compressed audio and an event in the server's loop, both small
+against a model that runs for tens of milliseconds. A higher cost can be the loop's wait for the
+interpreter's lock. The bar is 95 % of the engine's speed through gRPC, clients included.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from benchmarks.versus import make_clips, measure, plain, show
 @click.command()
 @click.option("--models", default="demo,tiny", show_default=True)
 @click.option("--workloads", "names", default="commands,meeting", show_default=True)
-@click.option("--window-s", default="", help="Encoder windows. Default: what the model declares.")
+@click.option(
+    "--window-s", default="", help="Encoder windows. Default: those that the model declares."
+)
 @click.option("--clients", default=workloads.NUM_CLIENTS, show_default=True)
-@click.option("--seconds", default=8.0, show_default=True, help="Of each closed loop.")
+@click.option("--seconds", default=8.0, show_default=True, help="Duration of each closed loop.")
 @click.option("--meeting-s", default=300.0, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--timestamps", is_flag=True, help="For the demo model only.")
+@click.option("--timestamps", is_flag=True, help="Ask for timestamps; for the demo model only.")
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, **given: Any) -> None:
-    """Print the engine's speed beside the server's."""
+    """Print the speed of the engine alone and through gRPC."""
     machine = Machine()
     started = stamp(**given)
     results: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Peers as processes: their environments, how they are asked, and what they used."""
+"""Peers as processes: their environments, requests to them, and their CPU time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.baselines.protocol import Options, Setup
 from benchmarks.load import Answer, Load
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENTS = Path(__file__).parent / "environments"  # not kept by git
+ENVIRONMENTS = Path(__file__).parent / "environments"  # ignored by git
 _BASELINES = Path(__file__).parent / "baselines"
 _OWN = ("talkmill", "engine")  # run in the environment of the benchmark
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -29,17 +29,17 @@ _errors = Console(stderr=True)
 
 
 class PeerFailed(Exception):
-    """A peer could not be built, started or asked; the message says why."""
+    """A peer could not be installed or started, or ended; the message says why."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one job gave.
+    """The result of one job.
 
     Attributes:
-        wall_s: Until the last answer.
-        cpu_s: Processor time of the peer's processes, its clients included where they are apart.
-        answers: Of each request.
+        wall_s: Wall seconds until the last answer.
+        cpu_s: CPU seconds of the peer's processes, including those of its clients.
+        answers: One for each request.
     """
 
     wall_s: float
@@ -48,24 +48,24 @@ class Result:
 
     @property
     def latencies_s(self) -> list[float]:
-        """Of the requests that were answered."""
+        """Latencies of the requests that were answered."""
         return [answer.latency_s for answer in self.answers if not answer.error]
 
     @property
     def errors(self) -> Counter[str]:
-        """How often each error came."""
+        """The number of times that each error occurred."""
         return Counter(answer.error for answer in self.answers if answer.error)
 
 
 @dataclass
 class Peer:
-    """One engine, set up in one way.
+    """One engine with one setup, in a process of its own.
 
     Attributes:
-        name: In the tables.
-        folder: Among the baselines.
-        setup: What it is opened with.
-        versions: Of its packages, once it runs.
+        name: Its name in the tables.
+        folder: Its folder in `baselines`.
+        setup: Model, resources and options.
+        versions: Versions of its packages, after `start`.
     """
 
     name: str
@@ -75,10 +75,10 @@ class Peer:
     _process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Build the environment if it is not there, and load the model.
+        """Create the environment if it is absent, start the process and load the model.
 
         Raises:
-            PeerFailed: That did not work.
+            PeerFailed: The packages cannot be installed, or the process ends.
         """
         command = [str(environment(self.folder)), "-m", f"benchmarks.baselines.{self.folder}.run"]
         self._process = subprocess.Popen(
@@ -96,10 +96,15 @@ class Peer:
             raise
 
     def run(self, clips: Path, load: Load, options: Options) -> Result:
-        """Return what the peer makes of a load.
+        """Run a load on the peer and return the result.
+
+        Args:
+            clips: The manifest of the clips.
+            load: The requests to send.
+            options: The options of every request.
 
         Raises:
-            PeerFailed: It ended.
+            PeerFailed: The process ends before it answers.
         """
         assert self._process is not None
         before_s = cpu_s(self._process.pid)
@@ -109,9 +114,9 @@ class Peer:
         return Result(answer["wall_s"], used_s, [Answer(**one) for one in answer["answers"]])
 
     def close(self) -> None:
-        """End the process."""
+        """Close the process's standard input, which ends it, and wait for its end."""
         if self._process is not None:
-            self._process.communicate()  # closes its input, which ends it
+            self._process.communicate()
             self._process = None
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -123,17 +128,17 @@ class Peer:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended; the next line says so
+            pass  # the process has ended: readline returns an empty line
         if not (line := process.stdout.readline()):
             code = process.wait()
-            raise PeerFailed(f"ended with code {code}; BENCHMARKS_VERBOSE=1 shows what it said")
+            raise PeerFailed(f"ended with code {code}; BENCHMARKS_VERBOSE=1 shows its output")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 @contextmanager
 def running(peers: Sequence[Peer]) -> Iterator[tuple[list[Peer], dict[str, str]]]:
-    """Give the peers that could be started, and why the others could not, by name."""
+    """Start the peers; yield those that started, and by name why the others did not."""
     with ExitStack() as stack:
         started: list[Peer] = []
         failed: dict[str, str] = {}
@@ -149,10 +154,10 @@ def running(peers: Sequence[Peer]) -> Iterator[tuple[list[Peer], dict[str, str]]
 
 
 def environment(folder: str) -> Path:
-    """Return the Python of a peer's environment, built first if it is not there.
+    """Return the Python of a peer's environment; create the environment if it is absent.
 
     Raises:
-        PeerFailed: Its packages could not be installed.
+        PeerFailed: The packages cannot be installed.
     """
     if folder in _OWN or os.environ.get("BENCHMARKS_SAME_ENVIRONMENT"):
         return Path(sys.executable)
@@ -161,7 +166,7 @@ def environment(folder: str) -> Path:
     target = ENVIRONMENTS / f"{folder}-{digest}"
     python = target / "bin" / "python"
     if not (target / "complete").exists():
-        _errors.print(f"building {target.name}", highlight=False)
+        _errors.print(f"creating the environment {target.name}", highlight=False)
         venv.create(target, with_pip=True, clear=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
         done = subprocess.run(install, capture_output=True, text=True)
@@ -173,12 +178,12 @@ def environment(folder: str) -> Path:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds of a process and of everything below it that still runs."""
+    """Return the CPU seconds of a process and of its descendants that still run."""
     total = 0.0
     for one in (pid, *_descendants(pid)):
         try:
             text = Path(f"/proc/{one}/stat").read_text()
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         fields = text.rpartition(")")[2].split()
         total += (int(fields[11]) + int(fields[12])) / _TICKS_PER_S

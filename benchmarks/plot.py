@@ -1,4 +1,4 @@
-"""The plot of a recorded `serving` run: speed and p95 latency against clients.
+"""Plots a recorded `serving` run: speed and p95 latency over the number of clients.
 
 python -m benchmarks.plot TARGET.svg
 """
@@ -19,7 +19,7 @@ _CLOSED = re.compile(r"closed, (\d+) clients$")
 
 
 def plot_serving(rows: Mapping[str, Mapping[str, Any]], title: str, target: Path) -> None:
-    """Draw the closed loops of `serving` into a PNG or SVG file.
+    """Plot the closed loops of `serving` into a PNG or SVG file.
 
     Raises:
         click.ClickException: matplotlib is not installed.
@@ -49,7 +49,7 @@ def plot_serving(rows: Mapping[str, Mapping[str, Any]], title: str, target: Path
 @click.command()
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
 def main(target: Path) -> None:
-    """Draw the last recorded `serving` run of commands."""
+    """Plot the last recorded `serving` run with the workload `commands`."""
     lines = (RESULTS / "serving.jsonl").read_text(encoding="utf-8").splitlines()
     runs = [json.loads(line) for line in lines]
     runs = [one for one in runs if one["stamp"]["options"]["workload"] == "commands"]

@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved timing, the stamp, the table, the JSON line."""
+"""Shared by all benchmarks: interleaved timing, the stamp, the table, the JSON line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ERRORS = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Timing:
-    """What one call took.
+    """The time of one call.
 
     Attributes:
-        wall_s: Seconds on the clock.
-        cpu_s: Seconds of all the process's threads on a core. Other processes cannot take these
-            away, so with one thread it is what a quiet machine's clock would show.
+        wall_s: Wall seconds.
+        cpu_s: CPU seconds of all threads of the process. Other processes hardly change it: with
+            one thread it is about the wall time on an idle machine.
     """
 
     wall_s: float
@@ -39,7 +39,7 @@ class Timing:
 
 
 def stamp(**options: object) -> dict[str, object]:
-    """Return what a result depends on: source, machine and its load, versions, options."""
+    """Return the conditions of a result: commit, machine and its load, versions, options."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "is_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -58,7 +58,8 @@ def time_interleaved(
 ) -> dict[str, list[Timing]]:
     """Return the time of each case in each round.
 
-    Every round runs every case, so that noise meets all alike; every second round runs backwards.
+    Every round runs every case, so that noise affects all alike; every second round runs in reverse
+    order.
     """
     timings: dict[str, list[Timing]] = {name: [] for name in cases}
     with Progress(console=_ERRORS, transient=True) as progress:
@@ -75,13 +76,13 @@ def time_interleaved(
 
 
 def median_ratio(numerator: Sequence[Timing], denominator: Sequence[Timing]) -> float:
-    """Return the median over the rounds of one CPU time divided by the other of the same round."""
+    """Return the median over the rounds of the ratio of two CPU times of the same round."""
     pairs = zip(numerator, denominator, strict=True)
     return statistics.median(above.cpu_s / below.cpu_s for above, below in pairs)
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column is text, the others numbers."""
+    """Print a table; the first column is aligned left, the others right."""
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
@@ -91,7 +92,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def finish(benchmark: str, result: Mapping[str, Any], is_recorded: bool) -> None:
-    """Print the result as one JSON line, and append it to the recorded runs if asked."""
+    """Print the result as one JSON line; append it to `RESULTS` if `is_recorded`."""
     line = json.dumps({"benchmark": benchmark, **result}, separators=(",", ":"))
     if is_recorded:
         RESULTS.mkdir(exist_ok=True)

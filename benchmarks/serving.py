@@ -1,18 +1,19 @@
-"""How does a server behave as clients come: speed at its ceiling, latency below it?
+"""How do speed and latency of a server depend on the number of clients and the rate of requests?
 
     python -m benchmarks.serving [--model demo] [--plot FILE.svg] [--record]
     python -m benchmarks.serving --workload mixed --model base [--record]
 
-Theory. In a closed loop the speed rises with the clients until the cores are full, then only the
-latency does: clients over speed (Little's law). In an open loop, with requests at a constant rate,
-latency stays near that of one request until the rate comes near the ceiling. `mixed` sends a long
-file at the same time: turns are by request, so the short ones should wait for a batch or two of
-it, not for the file; their p95 may double at most.
+Theory. In a closed loop the speed rises with the number of clients until the cores are busy; from
+then on only the latency rises, as clients over speed (Little's law). In an open loop, with requests
+at a constant rate, latency stays near that of one request until the rate is near the highest speed.
+`mixed` sends a long file at the same time: requests take turns, so short ones should wait for a
+batch or two of the file, not for all of it; their p95 latency may double at most.
 
-A real `talkmill serve` process, several client processes, real speech where a corpus is there. An
-open loop's latency counts from the instant at which the request was due (see `load`). CPU is that
-of the server; the clients have their own column. "late" is how often the server's event loop,
-looked at 20 times a second, was over 20 ms behind: below 1 %, its p99 is within 20 ms.
+The server is a `talkmill serve` process, with several client processes, and real speech if there is
+a corpus. The latency of an open loop counts from the instant at which the request was due (see
+`load`). Server and clients have a column each for their CPU time. The server measures the lag of
+its event loop 20 times a second; "late" is the share over 20 ms. Below 1 %, the lag's p99 is within
+20 ms.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _HEAD = (
     "late %",
     "WER %",
 )
-_FEWEST_REQUESTS = 40  # in an open loop
+_FEWEST_REQUESTS = 40  # of an open loop
 
 
 @dataclass
@@ -62,12 +63,12 @@ class Bench:
     """A server and its clients.
 
     Attributes:
-        clients: Processes.
-        server_pid: Of the server.
-        http_address: Of the server, for its metrics.
-        manifest: Of the clips.
-        clips: What is sent.
-        options: Of the requests.
+        clients: The client processes.
+        server_pid: Process id of the server.
+        http_address: The server's HTTP address, for its metrics.
+        manifest: The manifest of the clips.
+        clips: The clips that are sent.
+        options: The options of every request.
     """
 
     clients: list[Peer]
@@ -80,12 +81,12 @@ class Bench:
 
 @dataclass(frozen=True)
 class Row:
-    """What one load gave.
+    """The result of one load.
 
     Attributes:
-        figures: Of the requests.
-        server_cores: Cores that the server took.
-        late: Share of the looks at the server's event loop that found it over 20 ms late.
+        figures: Speed, latency and counts.
+        server_cores: CPU seconds of the server over wall seconds.
+        late: Share of the measurements in which the server's event loop was over 20 ms late.
     """
 
     figures: Figures
@@ -97,7 +98,7 @@ class Row:
 def serving(
     machine: Machine, model: Path, arguments: str, num_processes: int
 ) -> Iterator[tuple[list[Peer], int, str]]:
-    """Give client processes of a new server, its process, and its HTTP address."""
+    """Start a server and its client processes; yield these, its process id and HTTP address."""
     setup = machine.setup(model, arguments=arguments.split())
     with running_server(setup) as (pid, address, http_address):
         setup = machine.setup(model, address=address)
@@ -109,10 +110,10 @@ def serving(
 
 
 def run(bench: Bench, load: Load) -> Row:
-    """Share a load among the client processes and return what came of it."""
+    """Share a load among the client processes and return the result."""
     parts = share(load, len(bench.clients))
     before_s = cpu_s(bench.server_pid)
-    before = _loop_looks(bench.http_address)
+    before = _loop_lags(bench.http_address)
     with ThreadPoolExecutor(len(parts)) as pool:
         jobs: list[Future[Result]] = [
             pool.submit(client.run, bench.manifest, part, bench.options)
@@ -120,16 +121,16 @@ def run(bench: Bench, load: Load) -> Row:
         ]
         results = [job.result() for job in jobs]
     server_s = cpu_s(bench.server_pid) - before_s
-    looks, in_time = np.subtract(_loop_looks(bench.http_address), before)
+    total, in_time = np.subtract(_loop_lags(bench.http_address), before)
     wall_s = max(part.delay_s + one.wall_s for part, one in zip(parts, results, strict=True))
     answers = [answer for result in results for answer in result.answers]
     clients_s = sum(result.cpu_s for result in results)
     own = figures([Result(wall_s, clients_s, answers)], bench.clips)
-    return Row(own, server_s / wall_s, float(1 - in_time / looks))
+    return Row(own, server_s / wall_s, float(1 - in_time / total))
 
 
-def _loop_looks(http_address: str) -> tuple[float, float]:
-    """Return how often the server looked at its event loop, and found it at most 20 ms late."""
+def _loop_lags(http_address: str) -> tuple[float, float]:
+    """Return how often the server measured its event loop's lag, and how often it was <= 20 ms."""
     with urllib.request.urlopen(f"{http_address}/metrics") as response:
         lines = response.read().decode().splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
@@ -138,7 +139,7 @@ def _loop_looks(http_address: str) -> tuple[float, float]:
 
 
 def share(load: Load, num_processes: int) -> list[Load]:
-    """Return the part of each process; those that would have no client are left out."""
+    """Return the load of each process; processes without a client are left out."""
     if load.kind == "open":
         rate_per_s = load.rate_per_s / num_processes
         return [
@@ -154,12 +155,12 @@ def share(load: Load, num_processes: int) -> list[Load]:
 
 
 def open_loop(rate_per_s: float, seconds: float) -> Load:
-    """Return requests at a constant rate, enough of them for a 95th percentile."""
+    """Return an open loop of `seconds`, or longer if needed for a 95th percentile."""
     return Load("open", 0, max(seconds, _FEWEST_REQUESTS / rate_per_s), rate_per_s)
 
 
 def measure_loads(bench: Bench, given: dict[str, Any]) -> dict[str, Row]:
-    """Return the rows of the closed loops, then of the open ones below the best of them."""
+    """Return the rows of the closed loops, then of open loops at shares of their best speed."""
     seconds = given["seconds"]
     run(bench, Load("closed", 4, 1.0))
     rows = {}
@@ -174,7 +175,7 @@ def measure_loads(bench: Bench, given: dict[str, Any]) -> dict[str, Row]:
 
 
 def measure_mixed(bench: Bench, meeting: Path, given: dict[str, Any]) -> dict[str, Row]:
-    """Return the rows of the short requests, without and with a long file beside them."""
+    """Return the rows of the short requests, without and with long files at the same time."""
     *clients, extra = bench.clients
     bench = replace(bench, clients=clients)
     seconds = given["seconds"]
@@ -224,27 +225,39 @@ def show(title: str, rows: dict[str, Row]) -> None:
 @click.option(
     "--workload", type=click.Choice(["commands", "mixed"]), default="commands", show_default=True
 )
-@click.option("--model", default=DEMO, show_default=True, help="demo, or a shape.")
+@click.option("--model", default=DEMO, show_default=True, help="demo, or the name of a shape.")
 @click.option("--clients", default="1,2,4,8,16,32,64,128", show_default=True)
-@click.option("--shares", default="0.5,0.7,0.9", show_default=True, help="Rates of the open loops.")
-@click.option("--mixed-share", default=0.3, show_default=True, help="Of the ceiling, in mixed.")
-@click.option("--seconds", default=6.0, show_default=True, help="Of each load.")
-@click.option("--meeting-s", default=120.0, show_default=True, help="Of the long file in mixed.")
-@click.option("--processes", default=3, show_default=True, help="Of clients.")
-@click.option("--timestamps", is_flag=True, help="For the demo model only.")
-@click.option("--serve-arguments", default="", help="For talkmill serve.")
+@click.option(
+    "--shares",
+    default="0.5,0.7,0.9",
+    show_default=True,
+    help="Rates of the open loops, as shares of the best closed loop.",
+)
+@click.option(
+    "--mixed-share",
+    default=0.3,
+    show_default=True,
+    help="Rate of the open loop in mixed, as a share of the closed loop.",
+)
+@click.option("--seconds", default=6.0, show_default=True, help="Duration of each load.")
+@click.option(
+    "--meeting-s", default=120.0, show_default=True, help="Length of the long file in mixed."
+)
+@click.option("--processes", default=3, show_default=True, help="Client processes.")
+@click.option("--timestamps", is_flag=True, help="Ask for timestamps; for the demo model only.")
+@click.option("--serve-arguments", default="", help="Arguments of talkmill serve.")
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG to write."
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG file to write."
 )
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, plot: Path | None, **given: Any) -> None:
-    """Print speed and latency as clients come."""
+    """Print speed and latency for each load."""
     started = stamp(**given)
     is_mixed = given["workload"] == "mixed"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        # Both kinds of request share a model in `mixed`, so the short ones say their length.
+        # In `mixed` both kinds of request share a model, so short ones limit their own tokens.
         num_tokens = workloads.MEETING_TOKENS if is_mixed else workloads.COMMAND_TOKENS
         limit = workloads.COMMAND_TOKENS if is_mixed and given["model"] != DEMO else None
         model = get_model(given["model"], root, num_tokens)

@@ -1,16 +1,17 @@
-"""What does each stage cost: CPU milliseconds per second of audio, and per chunk of the model?
+"""What does each stage cost, in CPU milliseconds per second of audio and per chunk?
 
     python -m benchmarks.stages [--corpus MANIFEST] [--record]
 
-Theory, for a core with AVX2 that does 40 billion float32 multiply-adds a second. VAD: 0.6 million
-for a window of 32 ms make 0.5 ms a second, and the LSTM, which reads its weights anew for every
-window, 0.25. Features: 100 transforms of 400 samples and as many logarithms as bands, 0.25 ms.
-Decoding is FFmpeg's: 0.3 ms for FLAC at 16 kHz; for an MP3 of two channels at 44.1 kHz 0.8, and
-0.3 to mix and resample it. A core that is shared is slower: look at the load in the stamp.
+Theory, for a core with AVX2 that does 40 billion float32 multiply-adds a second, per second of
+audio. VAD: 0.6 million multiply-adds for each window of 32 ms take 0.5 ms, and the LSTM, which
+reads its weights again for every window, 0.25 ms. Features: 100 transforms of 400 samples and a
+logarithm for each band of each, 0.25 ms. Decoding in FFmpeg: 0.3 ms for FLAC at 16 kHz; 0.8 ms for
+a stereo MP3 at 44.1 kHz, and 0.3 ms to mix and resample it. A shared core is slower: see the load
+in the stamp.
 
-Each stage's time is that of the thread that runs it. `process` is what the whole process took in
-the meantime: more than the sum, where a library has threads of its own. Recordings go through one
-by one, as short requests do, and joined to one file, as a long one does.
+The time of a stage is the CPU time of the thread that runs it. `process` is the CPU time of the
+whole process: more than the sum if a library has threads of its own. Recordings are measured one by
+one, like short requests, and joined to one file, like a long one.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ import av
 import click
 import numpy as np
 
-from benchmarks.corpus import read
+from benchmarks.baselines.audio import SAMPLE_RATE
+from benchmarks.corpus import DEMO_FOLDER, Samples, read
 from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
 from talkmill.engine import GenerationParameters, Task, VadMode
-from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import HOP_SAMPLES, log_mel
 from talkmill.engine.audio.preparation import AudioReport, Preparation
 from talkmill.engine.decoding.plan import make_plan
@@ -39,12 +40,11 @@ from talkmill.engine.model.files import find_model
 from talkmill.engine.model.runtime import Runtime
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.model.whisper_ct2 import CTranslate2Model
-from talkmill.engine.types import Samples
 
 STAGES = ("decode", "vad", "features")
 BATCHES = (1, 8)
 _N_MELS = 80
-_WINDOW_FRAMES = 3000  # that of stock Whisper
+_WINDOW_FRAMES = 3000  # the window of stock Whisper
 _ENCODED_SAMPLES = 65_536  # at a time
 
 
@@ -53,12 +53,12 @@ class Format:
     """A kind of file.
 
     Attributes:
-        name: As the table shows it.
-        container: FFmpeg's name.
-        codec: FFmpeg's name.
-        rate: Hz.
-        layout: Of the channels.
-        bar: Most CPU milliseconds per second of audio that its stages may come to.
+        name: Its name in the table.
+        container: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        rate: Sample rate in Hz.
+        layout: FFmpeg's name of the channel layout.
+        bar: Most CPU milliseconds of all stages per second of audio.
     """
 
     name: str
@@ -76,14 +76,14 @@ FORMATS = (
 
 
 def read_recordings(corpus: Path | None, min_s: float) -> list[Samples]:
-    """Return recordings of `min_s` in all, from a manifest's first on.
+    """Return recordings in the order of the manifest, repeated until they last `min_s`.
 
     Args:
-        corpus: A TSV file with a column `file`, beside it; None for the bundled sample, repeated.
-        min_s: They are repeated if they are shorter.
+        corpus: A TSV file with a column `file`, relative to it; None for the bundled sample.
+        min_s: Shortest length of all recordings together.
     """
     if corpus is None:
-        paths = [find_model("demo").folder / "sample.flac"]
+        paths = [DEMO_FOLDER / "sample.flac"]
     else:
         with corpus.open(encoding="utf-8", newline="") as file:
             paths = [corpus.parent / row["file"] for row in csv.DictReader(file, delimiter="\t")]
@@ -94,7 +94,7 @@ def read_recordings(corpus: Path | None, min_s: float) -> list[Samples]:
 
 
 def encode(samples: Samples, form: Format) -> bytes:
-    """Return 16 kHz samples as a file; a second channel hears them a little later and softer."""
+    """Encode 16 kHz samples; a second channel has them 8 samples later, at 0.8 of the level."""
     target = io.BytesIO()
     channels = np.stack([samples, 0.8 * np.roll(samples, 8)])[: 2 if form.layout == "stereo" else 1]
     channels = np.ascontiguousarray(channels, np.float32)
@@ -115,7 +115,7 @@ def encode(samples: Samples, form: Format) -> bytes:
 
 
 def prepare(files: list[bytes], reports: list[list[AudioReport]]) -> None:
-    """Take files through the stages, as the engine does, and keep what they cost."""
+    """Run files through the stages as the engine does; append a list of their reports."""
     reports.append([])
     for file in files:
         preparation = Preparation(io.BytesIO(file), VadMode.AUTO, _N_MELS, 1e9, (_WINDOW_FRAMES,))
@@ -127,7 +127,7 @@ def prepare(files: list[bytes], reports: list[list[AudioReport]]) -> None:
 def measure_stages(
     recordings: list[Samples], repeats: int
 ) -> dict[str, dict[str, float | list[float]]]:
-    """Return what each stage costs for each kind of file, in milliseconds per second of audio."""
+    """Return each stage's cost for each format, in CPU milliseconds per second of audio."""
     whole = np.concatenate(recordings)
     files = {
         (form, split): [encode(part, form) for part in parts]
@@ -141,7 +141,7 @@ def measure_stages(
         reports[name] = []
         calls[name] = functools.partial(prepare, group, reports[name])
         calls[name]()
-        reports[name].clear()  # that was the warm-up
+        reports[name].clear()  # discard the warm-up
     timings = time_interleaved(calls, repeats, "stages")
     bars = {f"{form.name}, {split}": form.bar for form, split in files}
     return {name: _row(reports[name], timings[name], bars[name]) for name in calls}
@@ -172,7 +172,7 @@ def _row(
 
 
 def measure_model(recordings: list[Samples], threads: int, repeats: int) -> dict[str, float]:
-    """Return what the demo model costs: CPU milliseconds per chunk of its longest window."""
+    """Return the demo model's cost: CPU milliseconds per chunk of its longest window."""
     files = find_model("demo")
     window_frames = files.properties.window_frames[-1]
     window_samples = window_frames * HOP_SAMPLES
@@ -223,11 +223,11 @@ def _print(stages: Mapping[str, Mapping[str, object]], model: Mapping[str, float
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TSV manifest with a column `file`. Default: the bundled sample, repeated.",
 )
-@click.option("--seconds", default=120.0, show_default=True, help="Audio to measure with.")
+@click.option("--seconds", default=120.0, show_default=True, help="Length of the audio.")
 @click.option("--repeats", default=7, show_default=True)
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(corpus: Path | None, seconds: float, repeats: int, record: bool) -> None:
-    """Print what each stage costs."""
+    """Print the cost of each stage."""
     threads = int(os.environ["OPENBLAS_NUM_THREADS"])
     recordings = read_recordings(corpus, seconds)
     stages = measure_stages(recordings, repeats)

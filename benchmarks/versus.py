@@ -1,20 +1,20 @@
-"""How does talkmill compare with its peers: same weights, options, machine, and the same run?
+"""How does talkmill compare with its peers, with the same weights, options and machine?
 
     python -m benchmarks.versus --workload commands --models tiny,base,demo [--record]
     python -m benchmarks.versus --workload meeting --models base [--record]
 
-Theory. On short clips an engine with a fixed window encodes 30 s for each, whatever its length; the
+Theory. On short clips an engine with a fixed window encodes 30 s for each, whatever its length. The
 rest is generation, which batches well: a step reads every weight once for all rows. faster-whisper
-never batches across files, so with it every clip pays both alone. A model that declares a shorter
-window saves most of the encoder. On one long file the peers' batched modes do what talkmill does,
-and what is left is the overlap of the CPU's work with the model's, and less waste.
+never batches across files, so it pays both for every clip. A model that declares a shorter window
+saves most of the encoder's time. On one long file the peers' batched modes do the same as talkmill;
+what remains is the overlap of the CPU stage with the model, and less padding.
 
 Every engine runs in its own process, talkmill as `talkmill serve` with clients over gRPC, the
-others as libraries, which is in their favour. Rounds are interleaved. All are greedy, in English,
-without timestamps, fallback and previous text; the number of tokens of an answer is in the weights
-(see `shapes`); the demo model's clips have transcripts, so its speed stands beside its errors.
-"RTFx CPU" divides by processor seconds, which other work on the machine disturbs less. "share of
-ceiling" is the open loop: requests at a constant rate, a share of what the first peer reached.
+others as libraries, which is in their favour. Rounds are interleaved. All decode greedily, in
+English, without timestamps, fallback and previous text. The number of tokens of an answer is built
+into the weights (see `shapes`). The demo model's clips have transcripts, so its table has word
+errors. "RTFx CPU" divides by CPU seconds, which other work on the machine disturbs less. In the
+open loop, requests are sent at a constant rate: a share of the speed of the first peer ("ceiling").
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from benchmarks.comparison import (
     Machine,
     get_model,
     print_reasons,
-    replace_results,
     run_rounds,
     talkmill,
     warm_up,
+    without_results,
 )
 from benchmarks.corpus import DIGITS, SPEECH, find_manifest
 from benchmarks.load import Load
@@ -54,7 +54,7 @@ _HEAD = ("engine", "RTFx", "x", "RTFx CPU", "x", "p50 s", "p95 s", "requests/s",
 def make_clips(
     workload: str, model: str, folder: Path, corpus: Path | None, meeting_s: float
 ) -> list[Clip]:
-    """Return the workload's clips, written into `folder`; words that the demo model knows."""
+    """Write the workload's clips into `folder` and return them; digits for the demo model."""
     if workload == "meeting":
         return workloads.meeting(folder, find_manifest(corpus, SPEECH), meeting_s)
     if model == DEMO:
@@ -63,8 +63,8 @@ def make_clips(
 
 
 def best_batch_size(entry: Entry, clips: Path, load: Load, sizes: Sequence[int]) -> Options:
-    """Return the options with the batch size that is fastest."""
-    tries = [replace(replace_results(entry), options=Options(batch_size=n)) for n in sizes]
+    """Return options with the fastest batch size of `sizes`; the entry's own if none runs."""
+    tries = [replace(without_results(entry), options=Options(batch_size=n)) for n in sizes]
     run_rounds(tries, clips, load, 1, "batch size")
     ran = [one for one in tries if one.results]
     return min(ran, key=lambda one: one.results[0].wall_s).options if ran else entry.options
@@ -73,14 +73,14 @@ def best_batch_size(entry: Entry, clips: Path, load: Load, sizes: Sequence[int])
 def measure(
     entries: Sequence[Entry], clips: Sequence[Clip], load: Load, rounds: int, title: str
 ) -> dict[str, Figures | str]:
-    """Return each engine's figures, or why it has none."""
+    """Run all rounds; return each engine's figures, or the reason why it did not run."""
     manifest = Path(clips[0].path).parent / "clips.json"
     run_rounds(entries, manifest, load, rounds, title)
     return {one.name: one.reason or figures(one.results, clips) for one in entries}
 
 
 def show(title: str, rows: dict[str, Figures | str], reference: str) -> None:
-    """Print a table; ratios are to `reference`."""
+    """Print a table; the columns "x" are ratios to the row `reference`."""
     base = rows.get(reference)
     base = base if isinstance(base, Figures) else None
     lines = []
@@ -107,7 +107,11 @@ def show(title: str, rows: dict[str, Figures | str], reference: str) -> None:
 
 
 def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[Entry]:
-    """Return the peers, the reference first, and then talkmill, once for each window."""
+    """Return the peers, the reference first, then talkmill for each window.
+
+    Raises:
+        click.BadParameter: A name in --peers is not in `PEERS`.
+    """
     is_one_file = given["workload"] == "meeting"
     names = [name for name in given["peers"].split(",") if name]
     if unknown := [name for name in names if name not in PEERS]:
@@ -118,7 +122,7 @@ def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[E
     for entry in entries:
         if "batched" in entry.peer.name or "transformers" in entry.peer.name:
             entry.options = Options(batch_size=8)
-    # By default talkmill looks for speech in clips, and faster-whisper does not.
+    # talkmill detects speech in clips by default, faster-whisper does not: run talkmill both ways.
     modes = [Options()] if is_one_file else [Options(), Options(vad=False)]
     return entries + [
         Entry(talkmill(machine, model, window_s, given["serve_arguments"]), options)
@@ -127,10 +131,10 @@ def make_entries(machine: Machine, model: Path, given: dict[str, Any]) -> list[E
     ]
 
 
-def contest(
+def compare(
     name: str, entries: list[Entry], clips: list[Clip], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run one model's engines, and return its part of the result."""
+    """Run all engines with one model; print its tables and return its part of the result."""
     manifest = workloads.write_manifest(Path(clips[0].path).parent / "clips.json", clips)
     is_meeting = given["workload"] == "meeting"
     closed = Load("closed", given["clients"], given["seconds"])
@@ -152,7 +156,7 @@ def contest(
         if given["shares"] and not is_meeting and isinstance(base, Figures):
             for share in map(float, given["shares"].split(",")):
                 load = Load("open", 0, given["seconds"], share * base.requests_per_s)
-                again = [replace_results(entry) for entry in entries]
+                again = [without_results(entry) for entry in entries]
                 rows = measure(again, clips, load, given["rounds"], f"{name}, open loop")
                 show(f"{name}: open loop at {share:g} of {reference}'s ceiling", rows, reference)
                 result[f"open_{share:g}"] = plain(rows)
@@ -161,7 +165,7 @@ def contest(
 
 
 def plain(rows: dict[str, Figures | str]) -> dict[str, Any]:
-    """Return the rows as they are recorded."""
+    """Return the rows as the JSON that is recorded."""
     return {
         name: {"reason": row}
         if isinstance(row, str)
@@ -179,30 +183,39 @@ def plain(rows: dict[str, Figures | str]) -> dict[str, Any]:
     "--peers",
     default="faster-whisper,faster-whisper-batched,whisper.cpp",
     show_default=True,
-    help=f"The reference first; of {', '.join(PEERS)}.",
+    help=f"Peers, the reference first: {', '.join(PEERS)}.",
 )
 @click.option(
     "--windows-s",
     multiple=True,
     default=("30", "5"),
     show_default=True,
-    help="talkmill's encoder windows; each gives a row. Empty: what the model declares.",
+    help="talkmill's encoder windows. Can be repeated; each gives a row. Empty: those that the "
+    "model declares.",
 )
 @click.option("--clients", default=workloads.NUM_CLIENTS, show_default=True)
-@click.option("--seconds", default=15.0, show_default=True, help="Of each closed or open loop.")
-@click.option("--shares", default="0.9", show_default=True, help="Of the reference's ceiling.")
+@click.option("--seconds", default=15.0, show_default=True, help="Duration of each loop.")
+@click.option(
+    "--shares",
+    default="0.9",
+    show_default=True,
+    help="Rates of the open loops, as shares of the reference's speed.",
+)
 @click.option("--meeting-s", default=600.0, show_default=True)
 @click.option(
-    "--batch-sizes", default="1,2,4,8,16", show_default=True, help="Tried on the meeting."
+    "--batch-sizes",
+    default="1,2,4,8,16",
+    show_default=True,
+    help="Batch sizes of batched peers that are tried on the meeting.",
 )
 @click.option("--rounds", default=2, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--compute-type", default="int8", show_default=True)
-@click.option("--serve-arguments", default="", help="More, for talkmill serve.")
+@click.option("--serve-arguments", default="", help="More arguments of talkmill serve.")
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="A manifest, TSV.")
 @click.option("--record", is_flag=True, help="Append the result to benchmarks/results/.")
 def main(record: bool, corpus: Path | None, **given: Any) -> None:
-    """Print talkmill beside its peers."""
+    """Print the speed and latency of talkmill and its peers."""
     machine = Machine(given["threads"], given["compute_type"])
     is_meeting = given["workload"] == "meeting"
     num_tokens = workloads.MEETING_TOKENS if is_meeting else workloads.COMMAND_TOKENS
@@ -213,7 +226,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
             root = Path(folder)
             clips = make_clips(given["workload"], name, root, corpus, given["meeting_s"])
             model = get_model(name, root, num_tokens)
-            results[name] = contest(name, make_entries(machine, model, given), clips, given)
+            results[name] = compare(name, make_entries(machine, model, given), clips, given)
     finish("versus", {"stamp": started, "models": results}, record)
 
 

@@ -1,9 +1,9 @@
-"""What the benchmarks transcribe: `commands`, `meeting`, and both at once (`mixed`).
+"""The audio of the benchmarks: `commands`, `digits` and `meeting`.
 
-- commands: clips of 1 to 6 s, cut out of real speech; many clients, one clip after another each.
-- digits: the same for the demo model, whose words these are: strings of spoken digits that it was
-  not trained on, with transcripts, so that every speed stands beside its word errors.
-- meeting: recordings with pauses between them in one long file.
+- commands: clips of 1 to 6 s, cut out of real speech; many clients send one clip after another.
+- digits: clips of the same lengths for the demo model: strings of spoken digits that it was not
+  trained on, with transcripts, so that word errors can be counted.
+- meeting: one long file of recordings with pauses between them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.baselines.audio import SAMPLE_RATE
 from benchmarks.corpus import (
+    DEMO_FOLDER,
+    Samples,
     digit_word,
     is_test_digit,
     read,
@@ -22,14 +25,11 @@ from benchmarks.corpus import (
     speech,
     write_flac,
 )
-from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.model.files import find_model
-from talkmill.engine.types import Samples
 
 NUM_CLIENTS = 32
 COMMAND_S = (1.0, 6.0)
-COMMAND_TOKENS = 12  # of each chunk, with random weights
-MEETING_TOKENS = 100  # of each chunk, with random weights
+COMMAND_TOKENS = 12  # tokens of each chunk, with random weights
+MEETING_TOKENS = 100  # tokens of each chunk, with random weights
 _PAUSE_S = (0.2, 1.2)
 
 
@@ -38,9 +38,9 @@ class Clip:
     """A file to transcribe.
 
     Attributes:
-        path: Where it is.
-        duration_s: Its length.
-        text: What is said, if known.
+        path: The audio file.
+        duration_s: Its length in seconds.
+        text: The words spoken; empty if unknown.
     """
 
     path: str
@@ -64,13 +64,13 @@ def commands(folder: Path, corpus: Path | None, num_clips: int = 64, seed: int =
 def digits(folder: Path, corpus: Path | None, num_clips: int = 64, seed: int = 1) -> list[Clip]:
     """Write strings of one to seven spoken digits, 1 to 6 s long, into `folder`.
 
-    Without a corpus that has them, the clips are the bundled sample.
+    If the corpus has no such digits, the only clip is the bundled sample.
     """
     recordings = read_manifest(corpus) if corpus else []
     recordings = [recording for recording in recordings if is_test_digit(recording)]
     if not recordings:
-        demo = find_model("demo").folder
-        samples, text = read(demo / "sample.flac"), (demo / "sample.txt").read_text("utf-8")
+        samples = read(DEMO_FOLDER / "sample.flac")
+        text = (DEMO_FOLDER / "sample.txt").read_text("utf-8")
         return [_write(folder / "digits-0.flac", samples, " ".join(text.split()))]
     speakers = sorted({recording.path.stem.split("_")[1] for recording in recordings})
     rng = np.random.default_rng(seed)
@@ -105,13 +105,13 @@ def meeting(folder: Path, corpus: Path | None, duration_s: float, seed: int = 2)
 
 
 def write_manifest(path: Path, clips: list[Clip]) -> Path:
-    """Write what the peers read."""
+    """Write the clips as the JSON file that the peers read; return the path."""
     path.write_text(json.dumps([asdict(clip) for clip in clips]), encoding="utf-8")
     return path
 
 
 def _silence(rng: np.random.Generator, least_s: float, most_s: float) -> Samples:
-    # Faint noise: rooms are never at zero, and zeros are a special case for some detectors.
+    # Faint noise, as in a real room: some speech detectors treat zeros as a special case.
     length = round(rng.uniform(least_s, most_s) * SAMPLE_RATE)
     return rng.normal(0, 3e-4, length).astype(np.float32)
 

@@ -8,7 +8,7 @@ reads the tokens, and `scheduling.request` puts the answer together.
 
 from .audio.decode import declared_duration_s
 from .config import EngineConfig, split_commas
-from .decoding.parameters import PARAMETERS, GenerationParameters
+from .decoding.parameters import PARAMETERS, GenerationParameters, Parameter
 from .engine import Engine, State
 from .errors import (
     AudioTooLong,
@@ -33,6 +33,7 @@ from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
+from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
     Segment,
     Task,
@@ -57,10 +58,12 @@ __all__ = [
     "InvalidAudio",
     "InvalidOption",
     "LoadedModel",
+    "MeasuredSetup",
     "ModelError",
     "NotReady",
     "OnSegment",
     "Overloaded",
+    "Parameter",
     "Permit",
     "Refused",
     "Request",
@@ -72,10 +75,12 @@ __all__ = [
     "Timings",
     "TranscribeOptions",
     "Transcript",
+    "TuningSetup",
     "UnknownModel",
     "UnsupportedOption",
     "VadMode",
     "WorkerStats",
     "declared_duration_s",
     "split_commas",
+    "tune",
 ]

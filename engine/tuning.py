@@ -41,7 +41,7 @@ _TOPOLOGY = {"workers_per_device", "threads_per_worker"}
 _log = logging.getLogger(__name__)
 
 
-class Setup(BaseModel):
+class TuningSetup(BaseModel):
     """The settings that are tuned: fields of `EngineConfig`, with definite values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +54,7 @@ class Setup(BaseModel):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSetup:
     """A setup and its throughput.
 
     Attributes:
@@ -63,11 +63,11 @@ class Measured:
             window; 0 if the device ran out of memory.
     """
 
-    setup: Setup
+    setup: TuningSetup
     chunks_per_s: float
 
 
-Stage = Callable[[Setup], Iterable[Setup]]
+Stage = Callable[[TuningSetup], Iterable[TuningSetup]]
 """Returns the setups to try next, given the best one so far."""
 
 
@@ -80,7 +80,7 @@ def with_tuning(config: EngineConfig, files: ModelFiles) -> EngineConfig:
     if not path.is_file():
         return config
     try:
-        setup = Setup.model_validate(json.loads(path.read_text(encoding="utf-8"))["setup"])
+        setup = TuningSetup.model_validate(json.loads(path.read_text(encoding="utf-8"))["setup"])
     except (KeyError, TypeError, ValueError) as error:
         _log.warning("tuning: %s is ignored because it is not valid: %s", path, error)
         return config
@@ -94,9 +94,9 @@ def with_tuning(config: EngineConfig, files: ModelFiles) -> EngineConfig:
 
 def tune(
     config: EngineConfig,
-    on_measured: Callable[[Measured], None] = lambda _: None,
+    on_measured: Callable[[MeasuredSetup], None] = lambda _: None,
     measure: Callable[[EngineConfig, ModelFiles], float] | None = None,
-) -> tuple[Measured, Path]:
+) -> tuple[MeasuredSetup, Path]:
     """Find and store the fastest setup; return it with the path of the file.
 
     Args:
@@ -110,7 +110,7 @@ def tune(
     measure = measure or _measure
     files = find_model(config.model, config.revision)
     runtime = resolve_runtime(config, files.properties)
-    start = Setup(
+    start = TuningSetup(
         workers_per_device=runtime.workers,
         threads_per_worker=runtime.threads,
         max_batch_size=runtime.batch_size,
@@ -118,14 +118,14 @@ def tune(
         encoder_batch_size=runtime.encoder_batch_size,
     )
 
-    def measured(setup: Setup) -> float:
+    def measured(setup: TuningSetup) -> float:
         try:
             chunks_per_s = measure(config.model_copy(update=dict(setup)), files)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             chunks_per_s = 0.0
-        on_measured(Measured(setup, chunks_per_s))
+        on_measured(MeasuredSetup(setup, chunks_per_s))
         return chunks_per_s
 
     best = search(start, [_allowed(stage, start, config) for stage in _stages(runtime)], measured)
@@ -144,18 +144,20 @@ def tune(
     return best, path
 
 
-def search(start: Setup, stages: Sequence[Stage], measure: Callable[[Setup], float]) -> Measured:
+def search(
+    start: TuningSetup, stages: Sequence[Stage], measure: Callable[[TuningSetup], float]
+) -> MeasuredSetup:
     """Return the best setup that the stages find; each stage starts from the best so far.
 
     To replace the best, a setup must be more than `MIN_SPEEDUP` times as fast: smaller differences
     are noise. No setup is measured twice.
     """
-    best = Measured(start, measure(start))
+    best = MeasuredSetup(start, measure(start))
     seen = {start}
     for stage in stages:
         fresh = [setup for setup in dict.fromkeys(stage(best.setup)) if setup not in seen]
         seen.update(fresh)
-        tried = [Measured(setup, measure(setup)) for setup in fresh]
+        tried = [MeasuredSetup(setup, measure(setup)) for setup in fresh]
         fastest = max(tried, key=lambda one: one.chunks_per_s, default=best)
         if fastest.chunks_per_s > MIN_SPEEDUP * best.chunks_per_s:
             best = fastest
@@ -171,13 +173,13 @@ def _stages(runtime: Runtime) -> list[Stage]:
         ]
     powers = [2**i for i in range(cores.bit_length()) if 2**i <= min(cores, 64)]
 
-    def topologies(best: Setup) -> Iterable[Setup]:
+    def topologies(best: TuningSetup) -> Iterable[TuningSetup]:
         for workers in powers:
             threads = cores // workers
             update = {"workers_per_device": workers, "threads_per_worker": threads}
             yield best.model_copy(update=update)
 
-    def encoder_takes_batch(best: Setup) -> Iterable[Setup]:
+    def encoder_takes_batch(best: TuningSetup) -> Iterable[TuningSetup]:
         yield best.model_copy(update={"encoder_batch_size": best.max_batch_size})
 
     has_openvino = importlib.util.find_spec("openvino") is not None
@@ -191,7 +193,7 @@ def _vary(**values: Sequence[object]) -> Stage:
     return lambda best: (best.model_copy(update={name: choice}) for choice in choices)
 
 
-def _allowed(stage: Stage, start: Setup, config: EngineConfig) -> Stage:
+def _allowed(stage: Stage, start: TuningSetup, config: EngineConfig) -> Stage:
     """Return the stage without the setups that change a setting given in `config`."""
     fixed = {name: value for name, value in start if not _is_open(config, name)}
     return lambda best: (

@@ -67,7 +67,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Audio of at most 30 s that the model processes at once.
+    """Audio, at most as long as the encoder's longest window, that the model processes at once.
 
     Attributes:
         index: Its position among the utterance's chunks, from 0.

@@ -1,4 +1,4 @@
-"""The gRPC edge and the command line. Knows the engine only through its public names."""
+"""The server over gRPC and HTTP, its client and the command line. Owns all network code."""
 
 from .client import Client
 from .config import ServerConfig

@@ -1,4 +1,4 @@
-"""Who may call: bearer tokens, known to the server by their digests only."""
+"""Authentication by bearer tokens. The server stores their SHA-256 digests only."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ _ENTRY = re.compile(r"(?P<name>[\w.-]+):(?P<digest>[0-9a-f]{64})")
 
 
 class Unauthenticated(TalkmillError):
-    """The call carries no token, or none that is known."""
+    """The call carries no token, or an unknown one."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Which tokens are known.
+    """The tokens that are accepted.
 
     Attributes:
-        digests: SHA-256 of each token by its name; empty where anyone may call. A fast digest
-            will do: the tokens are random, nobody can guess their way through 256 bits.
+        digests: SHA-256 of each token in hex, by its name; empty if no token is needed. A fast
+            digest is enough: the tokens are random, and 256 bits cannot be guessed.
     """
 
     digests: dict[str, str]
 
     @classmethod
     def from_config(cls, config: ServerConfig) -> Access:
-        """Return what the settings allow.
+        """Read the tokens that the settings name.
 
         Raises:
-            ConfigError: A token file cannot be read or holds none, a name stands for two tokens,
-                or everyone could call from anywhere.
+            ConfigError: The token file cannot be read or has no entry, an entry is malformed, two
+                tokens have the same name, or `host` is reachable from other machines and neither
+                tokens nor `allow_anonymous` are set.
         """
         entries = list(config.auth_tokens)
         if config.auth_tokens_file is not None:
@@ -47,62 +48,62 @@ class Access:
                 raise ConfigError(f"auth_tokens_file: {error}") from error
             from_file = [line.strip() for line in lines]
             from_file = [line for line in from_file if line and line[0] != "#"]
-            if not from_file:  # it was named to keep others out
+            if not from_file:  # else a file that is empty by mistake would let anyone call
                 raise ConfigError(f"auth_tokens_file: {config.auth_tokens_file} holds no token")
             entries += from_file
         if not entries and not config.allow_anonymous and not _is_loopback(config.host):
             raise ConfigError(
-                f"host: {config.host} can be reached from elsewhere: name auth_tokens_file or "
-                "auth_tokens, or say allow_anonymous"
+                f"host: {config.host} is reachable from other machines: set auth_tokens_file or "
+                "auth_tokens, or allow_anonymous to let anyone call"
             )
         digests: dict[str, str] = {}
         for name, digest in map(_read_entry, entries):
             if digests.setdefault(name, digest) != digest:
-                raise ConfigError(f"auth_tokens: {name} stands for two tokens")
+                raise ConfigError(f"auth_tokens: two different tokens have the name {name}")
         return cls(digests)
 
     def check(self, authorization: str | None) -> None:
-        """Refuse a call without a known token, if tokens are asked for at all.
+        """Check the token of a call; without any configured token every call passes.
 
         Args:
-            authorization: The header of that name, "Bearer TOKEN".
+            authorization: The header or metadata of this name, "Bearer TOKEN"; None if absent.
 
         Raises:
-            Unauthenticated: There is none, or it is not known.
+            Unauthenticated: The header is absent or not a bearer token, or the token is unknown.
         """
         if not self.digests:
             return
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
-            raise Unauthenticated("authorization: a bearer token is needed")
+            raise Unauthenticated("authorization: a bearer token is required")
         digest = digest_of(authorization[len(_SCHEME) :].strip())
-        # All of them, each in constant time: how long it takes tells nothing.
+        # Compare all of them, each in constant time, so that the duration reveals nothing.
         matches = [hmac.compare_digest(digest, known) for known in self.digests.values()]
         if not any(matches):
-            raise Unauthenticated("authorization: the token is not known")
+            raise Unauthenticated("authorization: the token is unknown")
 
 
 def digest_of(token: str) -> str:
-    """Return what the server keeps of a token."""
+    """Return the SHA-256 of a token in hex: all that the server stores of it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def new_token(name: str) -> tuple[str, str]:
-    """Return a new token, and the entry that makes it known.
+    """Return a new random token, and its entry NAME:SHA256 for the server's settings.
 
     Raises:
-        ValueError: The name has letters that a name may not have.
+        ValueError: `name` is empty or has characters other than letters, digits, ".", "_", "-".
     """
     token = f"tm_{secrets.token_urlsafe(32)}"
     entry = f"{name}:{digest_of(token)}"
     if not _ENTRY.fullmatch(entry):
-        raise ValueError(f"{name!r} is no name: letters, digits, and . _ - only")
+        raise ValueError(f"{name!r} is not a valid name: use letters, digits, . _ - only")
     return token, entry
 
 
 def _read_entry(entry: str) -> tuple[str, str]:
     match = _ENTRY.fullmatch(entry)
-    if match is None:  # not shown: it may be the token itself
-        raise ConfigError("auth_tokens: an entry is not NAME:SHA256; `talkmill token` makes them")
+    if match is None:  # the entry is not shown: it may be the token itself
+        raise ConfigError("auth_tokens: an entry is not NAME:SHA256; `talkmill token` prints one")
     return match["name"], match["digest"]
 
 

@@ -1,4 +1,4 @@
-"""The command line: `talkmill demo`, `serve`, `tune` and `transcribe`."""
+"""The command line: `talkmill demo`, `serve`, `token`, `tune` and `transcribe`."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ from .settings import build, flag, parse_parameters, settings
 from .transcribe import Result, in_process, over_grpc, transcribe_files
 from .tune import run_tune
 
-_SUBTITLES = ("srt", "vtt", "tsv")  # formats that are nothing without times
+_TIMED_FORMATS = ("srt", "vtt", "tsv")  # formats that need timestamps
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="talkmill")
 def main() -> None:
-    """Turn speech into text, fast: a Whisper server over gRPC.
+    """High-throughput speech to text: a Whisper server over gRPC and HTTP.
 
-    Settings can also be given as TALKMILL_* variables; each is named beside its flag.
+    Each setting can also be given as an environment variable, named beside its flag.
     """
 
 
 @main.command()
 def demo() -> None:
-    """Show the whole path at work on a bundled recording.
+    """Transcribe a bundled recording through a server on this machine.
 
-    Starts a server with the embedded demo model on a free port of this machine, sends it the
-    recording, prints what it heard and where the time went, and stops. Exits with 0 only if the
-    words are right.
+    Starts a server with the embedded demo model on a free port, sends it the recording, prints the
+    transcript and the time of each stage, and stops. Exits with 0 only if every word is right.
     """
     sys.exit(0 if run_demo(Console()) else 1)
 
@@ -55,15 +54,15 @@ def demo() -> None:
 @main.command()
 @settings(ServerConfig)
 def serve(**given: Any) -> None:
-    """Serve a model over gRPC, and HTTP, until SIGTERM, then finish what was accepted."""
+    """Serve a model over gRPC, and HTTP if asked, until SIGTERM; then finish accepted requests."""
     config = build(ServerConfig, given)
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
     def announce(port: int, http_port: int | None) -> None:
-        also = f" and http://{config.host}:{http_port}" if http_port is not None else ""
-        click.echo(f"talkmill serves {config.model} on {config.host}:{port}{also}")
+        over_http = f" and http://{config.host}:{http_port}" if http_port is not None else ""
+        click.echo(f"talkmill serves {config.model} on {config.host}:{port}{over_http}")
 
     try:
         code = asyncio.run(serve_until_stopped(config, announce))
@@ -75,24 +74,26 @@ def serve(**given: Any) -> None:
 @main.command()
 @click.argument("name")
 def token(name: str) -> None:
-    """Make a token for the caller NAME: prints it, and the entry that lets it in."""
+    """Print a new token for the client NAME, and its entry for the server's settings."""
     try:
         secret, entry = new_token(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{secret}\n{entry}")
     click.echo(
-        "The first is the caller's; nobody can read it out of the second, the server's.", err=True
+        "Line 1 is the token, for the client. Line 2 is its entry for --auth-tokens-file or "
+        "--auth-tokens; the token cannot be computed from it.",
+        err=True,
     )
 
 
 @main.command()
 @settings(EngineConfig)
 def tune(**given: Any) -> None:
-    """Measure which workers, threads and batch sizes are fastest here, and keep that.
+    """Find the fastest workers, threads, encoder and batch sizes on this machine, and save them.
 
-    Takes about a minute, minutes for a large model on a CPU; the machine should be idle. What is
-    given stays as it is, the rest is tried. `serve` and `transcribe` then take what was found.
+    Takes about a minute, several for a large model on a CPU; the machine should be idle. Settings
+    that are given stay fixed. `serve` and `transcribe` then use the result for those not given.
     """
     try:
         run_tune(build(EngineConfig, given), Console())
@@ -104,40 +105,48 @@ def tune(**given: Any) -> None:
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--server", metavar="HOST:PORT", help="Send the files there instead of working here.")
+@click.option(
+    "--server",
+    metavar="HOST:PORT",
+    help="Send the files to this server instead of transcribing them in this process.",
+)
 @click.option(
     "--token",
     envvar="TALKMILL_TOKEN",
     show_envvar=True,
-    help="What that server lets this caller in by.",
+    help="Bearer token for that server.",
 )
 @click.option(
     "--output",
     type=click.Choice(list(FORMATS)),
     default="txt",
     show_default=True,
-    help="What to write.",
+    help="Format of the output.",
 )
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write a file for each input there instead of to standard output.",
+    help="Write one file per input into this folder instead of to standard output.",
 )
-@click.option("--language", help="Language spoken, e.g. en. Default: detected.")
+@click.option("--language", help="Language spoken, e.g. en. Default: detected from the audio.")
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
     default=Task.TRANSCRIBE.value,
     show_default=True,
-    help="Write the language spoken, or English.",
+    help="transcribe writes the language spoken, translate writes English.",
 )
-@click.option("--prompt", default="", help="Text that came before, to carry over names and style.")
+@click.option(
+    "--prompt",
+    default="",
+    help="Text that precedes the audio; the model follows its names and style.",
+)
 @click.option(
     "--vad",
     type=click.Choice([mode.value for mode in VadMode]),
     default=VadMode.AUTO.value,
     show_default=True,
-    help="Cut out silence where the audio is long, everywhere, or nowhere.",
+    help="Cut out silence: auto in audio longer than the model's window, on always, off never.",
 )
 @click.option(
     "-p",
@@ -145,12 +154,12 @@ def tune(**given: Any) -> None:
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A generation parameter, e.g. num_beams=4; may be given many times.",
+    help="A generation parameter, e.g. num_beams=4. Can be repeated.",
 )
 @click.option(
     "--timestamps/--no-timestamps",
     default=None,
-    help="Ask the model for times. Default: where the output shows them.",
+    help="Whether the model writes timestamps. Default: yes, except with --output txt.",
 )
 @settings(EngineConfig)
 @click.pass_context
@@ -170,16 +179,16 @@ def transcribe(
     timestamps: bool | None,
     **given: Any,
 ) -> None:
-    """Transcribe audio FILES, here or on a server."""
-    if output in _SUBTITLES:
+    """Transcribe audio FILES in this process or on a server."""
+    if output in _TIMED_FORMATS:
         if timestamps is False:
             raise click.UsageError(f"--output {output} needs timestamps")
         if len(files) > 1 and output_dir is None:
             raise click.UsageError(f"--output {output} of several files needs --output-dir")
     if output_dir is not None and len({path.name for path in files}) < len(files):
         names = [path.name for path in files]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise click.UsageError(f"--output-dir cannot hold the results of two files named {twin}")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise click.UsageError(f"--output-dir: two input files are named {duplicate}")
     options = TranscribeOptions(
         language=language,
         task=Task(task),
@@ -189,7 +198,7 @@ def transcribe(
         parameters=parse_parameters(parameters),
     )
     config = build(EngineConfig, given)
-    typed = [name for name in given if _is_typed(context, name)]
+    typed = [name for name in given if _is_on_command_line(context, name)]
     if server is not None and typed:
         raise click.UsageError(f"{flag(typed[0])} has no effect with --server")
     num_failed = 0
@@ -203,12 +212,12 @@ def transcribe(
     sys.exit(1 if num_failed else 0)
 
 
-def _is_typed(context: click.Context, name: str) -> bool:
+def _is_on_command_line(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _write(path: Path, result: Result, output: str, folder: Path | None) -> bool:
-    """Write one file's result where it belongs; return whether there is one."""
+    """Write one file's transcript or error; return whether there is a transcript."""
     if not isinstance(result, Transcript):
         click.echo(f"{path}: {result}", err=True)
         return False

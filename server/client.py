@@ -1,4 +1,4 @@
-"""A small client of the service, for the command line, the demo and the tests."""
+"""A synchronous gRPC client, for the command line, the demo and the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..proto import transcription_pb2 as pb
 from ..proto import transcription_pb2_grpc as pb_grpc
 from .convert import from_options, to_segment, to_transcript
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024  # audio in one message of a stream
 
 
 class Client:
@@ -27,15 +27,15 @@ class Client:
         """Connect to HOST:PORT, without encryption.
 
         Args:
-            address: The server's.
-            token: The bearer token, where the server asks for one.
+            address: HOST:PORT of the server.
+            token: The bearer token; None if the server needs none.
         """
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._channel = grpc.insecure_channel(address)
         self._stub = pb_grpc.TranscriptionStub(self._channel)
 
     def __enter__(self) -> Client:
-        """Return itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(
@@ -56,21 +56,22 @@ class Client:
         timeout_s: float | None = None,
         on_segment: Callable[[Segment], None] | None = None,
     ) -> Transcript:
-        """Send a file, a large one in pieces, and return its transcript.
+        """Send a file and return its transcript. A file of `PIECE_BYTES` or more is streamed.
 
         Args:
-            audio: The file, at its start.
-            options: What to do with it.
-            model: The model expected; empty for any.
-            timeout_s: Give up after so long.
-            on_segment: Called with each segment as it arrives.
+            audio: The file, positioned at its start.
+            options: Language, task and so on; None for the defaults.
+            model: The model that must be served; empty for any.
+            timeout_s: Deadline of the call; None for no deadline.
+            on_segment: Called with each segment as it arrives; None to receive the result only.
 
         Raises:
-            grpc.RpcError: The server refused, failed or is not there.
+            grpc.RpcError: The server cannot be reached, refused the call or failed.
         """
         wire_options = from_options(options or TranscribeOptions())
         first = audio.read(PIECE_BYTES)
-        if len(first) < PIECE_BYTES and on_segment is None:  # one message is half the work of many
+        # One message costs half as much as a stream.
+        if len(first) < PIECE_BYTES and on_segment is None:
             request = pb.TranscribeRequest(audio=first, model=model, options=wire_options)
             return to_transcript(
                 self._stub.Transcribe(request, timeout=timeout_s, metadata=self._metadata)

@@ -1,4 +1,4 @@
-"""What the server can be told, as frozen data checked once."""
+"""The server's settings, validated once and then immutable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..engine import EngineConfig, split_commas
 
 
 class ServerConfig(EngineConfig):
-    """The engine's settings and the server's own."""
+    """Settings of a server: the engine's and its own."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -25,37 +25,38 @@ class ServerConfig(EngineConfig):
     )
     auth_tokens_file: Path | None = Field(
         None,
-        description="File with the tokens that callers need, a NAME:SHA256 in each line, as "
-        "`talkmill token` makes them. Default: anyone on this machine may call.",
+        description="File with the tokens that clients need, one NAME:SHA256 per line, as printed "
+        "by `talkmill token`. Without tokens, host must be a loopback address unless "
+        "allow_anonymous is set.",
     )
     auth_tokens: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
-        (), description="More of them, separated by commas."
+        (), description="More NAME:SHA256 entries, separated by commas."
     )
     allow_anonymous: bool = Field(
         False,
-        description="Listen on an address that others can reach, and let anyone call.",
+        description="Accept calls without a token on an address that other machines can reach.",
     )
     max_inline_bytes: int = Field(
         64 * 2**20,
         gt=0,
         le=2**29,
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
-        "TranscribeStream and raw HTTP bodies take larger ones.",
+        "TranscribeStream and raw HTTP bodies allow up to max_audio_bytes.",
     )
     http_timeout_s: float = Field(
         3600.0,
         gt=0,
-        description="How long a request over HTTP may take from its first byte to its answer, in "
-        "seconds; over gRPC the caller says.",
+        description="Longest time of an HTTP request from its first byte to its answer, in "
+        "seconds; over gRPC the client's deadline applies.",
     )
     upload_timeout_s: float = Field(
-        60.0, gt=0, description="How long HTTP waits for the next bytes of an upload, in seconds."
+        60.0, gt=0, description="Longest pause in an upload over HTTP, in seconds."
     )
     drain_timeout_s: float = Field(
         300.0,
         ge=0,
-        description="How long SIGTERM waits for requests that were accepted, in seconds.",
+        description="Longest time to finish the accepted requests after SIGTERM, in seconds.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much to log, to standard error."
+        "info", description="Least severe messages to log, to standard error."
     )

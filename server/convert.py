@@ -1,4 +1,4 @@
-"""Wire messages to engine records and back. Pure functions."""
+"""Conversion between protobuf messages and the engine's records. Pure functions."""
 
 from __future__ import annotations
 
@@ -47,21 +47,22 @@ _TIMESTAMPS: dict[int, bool] = {
 
 
 def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
-    """Return what a request asks for.
+    """Return the options in a request.
 
     Raises:
-        InvalidOption: An enum holds a number that has no name.
-        UnsupportedOption: A field is set that is not wired yet.
+        InvalidOption: An enum field holds a number that the enum does not define.
+        UnsupportedOption: Word timestamps are asked for, or a field is set that is not in this
+            version of the .proto file.
     """
     _refuse_unknown_fields(message, "options")
     if message.return_timestamps == pb.RETURN_TIMESTAMPS_WORD:
         raise UnsupportedOption("word timestamps are not supported yet", "return_timestamps")
     return TranscribeOptions(
         language=message.language if message.HasField("language") else None,
-        task=_known(_TASKS, message.task, "task"),
+        task=_lookup(_TASKS, message.task, "task"),
         prompt=message.prompt,
-        vad=_known(_VAD_MODES, message.vad, "vad"),
-        timestamps=_known(_TIMESTAMPS, message.return_timestamps, "return_timestamps"),
+        vad=_lookup(_VAD_MODES, message.vad, "vad"),
+        timestamps=_lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps"),
         parameters=_to_parameters(message.generation_parameters),
     )
 
@@ -70,27 +71,27 @@ def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
     _refuse_unknown_fields(message, "generation_parameters")
     given = {descriptor.name: value for descriptor, value in message.ListFields()}
     if "early_stopping" in given:
-        mode = _known(_EARLY_STOPPING, given["early_stopping"], "early_stopping")
+        mode = _lookup(_EARLY_STOPPING, given["early_stopping"], "early_stopping")
         given["early_stopping"] = mode
     if "suppress_tokens" in given:
         given["suppress_tokens"] = tuple(given["suppress_tokens"])
     for name, value in given.items():
         if isinstance(value, float):
-            given[name] = _shortest(value)
+            given[name] = _shortest_decimal(value)
     return GenerationParameters(**given)
 
 
-def _shortest(value: float) -> float:
-    """Return what was meant by a float32: 0.7, not 0.699999988079071, as HTTP's JSON has it."""
+def _shortest_decimal(value: float) -> float:
+    """Return the shortest decimal of a float32, as in HTTP's JSON: 0.7, not 0.699999988079071."""
     return float(str(np.float32(value)))
 
 
 def _refuse_unknown_fields(message: Message, field: str) -> None:
-    """Refuse what a newer client may ask for: to pass it over would be to ignore it."""
+    """Raise if a newer client set a field that this server does not know, and so would ignore."""
     unknown = UnknownFieldSet(message)
     if len(unknown):
         number = unknown[0].field_number
-        raise UnsupportedOption(f"{field}: field number {number} is not known here", field)
+        raise UnsupportedOption(f"{field}: field number {number} is unknown to this server", field)
 
 
 def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameters:
@@ -101,14 +102,14 @@ def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameter
     return pb.GenerationParameters(**given)
 
 
-def _known(names: dict[int, T], number: int, field: str) -> T:
-    if number not in names:
-        raise InvalidOption(f"{field} {number} has no meaning", field)
-    return names[number]
+def _lookup(values: dict[int, T], number: int, field: str) -> T:
+    if number not in values:
+        raise InvalidOption(f"{field} {number} is not a value of the enum", field)
+    return values[number]
 
 
 def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
-    """Return the message that asks for `options`; the inverse of `to_options`."""
+    """Return the message for `options`; the inverse of `to_options`."""
     return pb.TranscribeOptions(
         return_timestamps=pb.RETURN_TIMESTAMPS_SEGMENT
         if options.timestamps
@@ -127,13 +128,13 @@ def from_segment(segment: Segment) -> pb.Chunk:
 
 
 def to_segment(message: pb.Chunk) -> Segment:
-    """Return the segment of a message."""
+    """Return the segment in a message."""
     end_s = message.end_s if message.HasField("end_s") else None
     return Segment(message.text, message.start_s, end_s)
 
 
 def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.TranscribeResponse:
-    """Return the message for a transcript, with chunks only where timestamps were asked for."""
+    """Return the message for a transcript, with chunks only if `timestamps`."""
     segments = transcript.segments if timestamps else ()
     return pb.TranscribeResponse(
         text=transcript.text,
@@ -148,7 +149,7 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
 
 
 def to_transcript(message: pb.TranscribeResponse) -> Transcript:
-    """Return the transcript of a message."""
+    """Return the transcript in a message."""
     timings = {field.name: value for field, value in message.timings.ListFields()}
     return Transcript(
         text=message.text,

@@ -1,4 +1,4 @@
-"""The whole path on this machine: a server, a client, a recording, and where the time went."""
+"""The `talkmill demo` command: server, client and a bundled recording on this machine."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .client import Client
 from .config import ServerConfig
 from .lifecycle import BackgroundServer
 
-_SAMPLE = files("talkmill.engine") / "demo_model" / "sample.flac"
-_WORDS = files("talkmill.engine") / "demo_model" / "sample.txt"
+_RECORDING = files("talkmill.engine") / "demo_model" / "sample.flac"
+_REFERENCE = files("talkmill.engine") / "demo_model" / "sample.txt"
 
 
 def run_demo(console: Console) -> bool:
-    """Transcribe the bundled recording through gRPC; return whether the words are right."""
+    """Transcribe the bundled recording over gRPC; return whether every word is right."""
     config = ServerConfig(port=0, log_level="warning")
     options = TranscribeOptions(timestamps=True)
     with BackgroundServer(config) as server, Client(server.address) as client:
         console.print(f"Serving the demo model on {server.address}.")
-        transcript = client.transcribe(io.BytesIO(_SAMPLE.read_bytes()), options)
-    expected = " ".join(_WORDS.read_text(encoding="utf-8").split())
+        transcript = client.transcribe(io.BytesIO(_RECORDING.read_bytes()), options)
+    expected = " ".join(_REFERENCE.read_text(encoding="utf-8").split())
     console.print(f"\n[bold]{transcript.text}[/bold]\n")
     console.print(_chunk_table(transcript))
     console.print(_time_table(transcript.timings))
@@ -34,7 +34,7 @@ def run_demo(console: Console) -> bool:
         f"in {transcript.timings.total_s:.3f} s: RTFx {rtfx:.1f}"
     )
     if transcript.text != expected:
-        console.print(f"[red]Not what was said:[/red] {expected}")
+        console.print(f"[red]Wrong; expected:[/red] {expected}")
     return transcript.text == expected
 
 

@@ -1,4 +1,4 @@
-"""Transcripts as text, JSON and subtitles. Pure functions."""
+"""Output formats of a transcript: text, JSON and subtitles. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..engine import Transcript
 
 
 def to_text(transcript: Transcript) -> str:
-    """Return the words alone."""
+    """Return the text only."""
     return transcript.text + "\n"
 
 
 def to_json(transcript: Transcript) -> str:
-    """Return everything that is known, on one line."""
+    """Return every field as JSON on one line."""
     return json.dumps(dataclasses.asdict(transcript), ensure_ascii=False) + "\n"
 
 
@@ -55,7 +55,10 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 
 
 def timed_lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Yield start, end and text; an end that the model left open lasts to what follows."""
+    """Yield start_s, end_s and text of each segment.
+
+    A missing end is the next segment's start, and the audio's end for the last segment.
+    """
     segments = transcript.segments
     starts = [*(segment.start_s for segment in segments), transcript.duration_s]
     for segment, next_start_s in zip(segments, starts[1:], strict=True):

@@ -1,4 +1,4 @@
-"""An error becomes the end of an RPC, with `google.rpc` details that name the field."""
+"""Ends an RPC with the status of an error, and `google.rpc` details that name the field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def to_status(error: TalkmillError) -> status_pb2.Status:
-    """Return the status that tells a caller of an error, naming the field at fault."""
+    """Return the status of an error, with the field at fault if there is one."""
     status = status_pb2.Status(code=status_of(type(error)).grpc, message=str(error))
     if (field := field_of(error)) is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=str(error))
@@ -33,14 +33,14 @@ def to_status(error: TalkmillError) -> status_pb2.Status:
 
 @asynccontextmanager
 async def errors_as_status(context: Context) -> AsyncIterator[None]:
-    """End the RPC with the right status when the body raises."""
+    """End the RPC with the status of the error that the body raises."""
     try:
         yield
     except TalkmillError as error:
         await _abort(context, to_status(error))
     except grpc.aio.AbortError:
         raise
-    except Exception:  # the edge: a fault of ours is logged whole and told in general terms
+    except Exception:  # a bug of ours: its trace is logged, the caller learns only that it failed
         _log.exception("an RPC failed")
         await _abort(context, status_pb2.Status(code=INTERNAL.grpc, message="internal error"))
 

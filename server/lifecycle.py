@@ -1,4 +1,4 @@
-"""The life of a server: listen on both doors, load, serve, drain, stop."""
+"""The life of a server: listen for gRPC and HTTP, load, serve, drain, stop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .auth import Access
 from .config import ServerConfig
 from .gateway import Gateway
 from .http.app import make_app
-from .http.listener import HttpDoor
+from .http.listener import HttpListener
 from .metrics import Metrics
 from .service import TranscriptionService
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
 
-FLUSH_S = 1.0  # for answers to reach their callers
-GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # what clients may send anywhere
+FLUSH_S = 1.0  # time for answers to reach their callers
+GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """One engine behind one port, or two. Belongs to the event loop that starts it."""
+    """One engine behind a gRPC port and, if configured, an HTTP port. Belongs to one event loop."""
 
     def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
         """Take the settings; `start` listens and loads.
@@ -47,7 +47,7 @@ class Server:
             model: Used instead of loading the one that `config` names.
 
         Raises:
-            ConfigError: It would let in everyone from everywhere.
+            ConfigError: Callers need no token, and the address is not a loopback address.
         """
         self._config = config
         access = Access.from_config(config)
@@ -61,14 +61,14 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             options=[
-                ("grpc.so_reuseport", 0),  # else two servers share a port and nobody is told
-                # Above our own limit, so that our error, which names the remedy, comes first.
+                ("grpc.so_reuseport", 0),  # otherwise two servers share a port without an error
+                # Above our own limit: our error says what to do instead, gRPC's does not.
                 ("grpc.max_receive_message_length", _max_message_bytes(config)),
                 ("grpc.max_send_message_length", -1),
             ]
         )
         self._gateway = Gateway(self.engine, access, Metrics(self.engine))
-        self._http: HttpDoor | None = None
+        self._http: HttpListener | None = None
         self._watching: asyncio.Task[None]
         service = TranscriptionService(self._gateway, config)
         pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
@@ -90,7 +90,7 @@ class Server:
             raise OSError(f"cannot listen on {address}: {error}") from error
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
-            self._http = HttpDoor(app, self._config.host, self._config.http_port)
+            self._http = HttpListener(app, self._config.host, self._config.http_port)
             self.http_port = self._http.port
         self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
         await self._set_health(_NOT_SERVING)
@@ -100,8 +100,8 @@ class Server:
         try:
             await asyncio.to_thread(self.engine.start)
         except BaseException:
-            # Left running, they can stop the process from ending.
-            await asyncio.gather(*self._stop_doors(0))
+            # Left running, they can keep the process from ending.
+            await asyncio.gather(*self._stop_listeners(0))
             self._watching.cancel()
             raise
         finally:
@@ -109,30 +109,30 @@ class Server:
         await self._set_health(_SERVING)
 
     def request_stop(self) -> None:
-        """Ask `run_until_stopped` to drain; asked again, to stop waiting."""
+        """Make `run_until_stopped` drain; a second call cancels what is still open."""
         if self._stopping.is_set():
-            _log.warning("asked twice: stopping now")
-            self._hurry = asyncio.gather(*self._stop_doors(0))
+            _log.warning("asked to stop again: open calls are cancelled now")
+            self._hurry = asyncio.gather(*self._stop_listeners(0))
         self._stopping.set()
 
     async def run_until_stopped(self) -> int:
-        """Serve until a stop is asked for or a device is lost; return the exit code."""
+        """Serve until `request_stop` or a lost device; return the exit code."""
         await self._stopping.wait()
         await self.drain()
         return 1 if self._device_lost else 0
 
     async def drain(self) -> None:
-        """Report NOT_SERVING, take no new RPC, finish the accepted ones, and stop."""
+        """Report NOT_SERVING, admit no more calls, finish the admitted ones, and stop."""
         # Not cancelled below: that would cancel the future of the engine.
         idle = asyncio.wrap_future(self._gateway.drain())
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.gather(*self._stop_doors(self._config.drain_timeout_s))
+        stopping = asyncio.gather(*self._stop_listeners(self._config.drain_timeout_s))
         waiting: list[asyncio.Future[Any]] = [idle, stopping]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         # Calls that are still open have their answer, or watch the health service.
-        await asyncio.gather(*self._stop_doors(FLUSH_S))
+        await asyncio.gather(*self._stop_listeners(FLUSH_S))
         stats = self.engine.stats
-        if not self._device_lost:  # its threads may never come back
+        if not self._device_lost:  # then its threads may never return
             await asyncio.to_thread(self.engine.close, 0)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
         self._watching.cancel()
@@ -147,9 +147,9 @@ class Server:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
 
-    def _stop_doors(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
-        doors = [self._grpc.stop(grace_s)]
-        return doors if self._http is None else [*doors, self._http.stop(grace_s)]
+    def _stop_listeners(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
+        listeners = [self._grpc.stop(grace_s)]
+        return listeners if self._http is None else [*listeners, self._http.stop(grace_s)]
 
     def _failed(self, error: DeviceLost) -> None:
         self._device_lost = True
@@ -157,7 +157,7 @@ class Server:
 
 
 def _max_message_bytes(config: ServerConfig) -> int:
-    # A small inline limit must not stop the pieces of a stream.
+    # A small inline limit must not refuse the pieces of a stream.
     return max(2 * config.max_inline_bytes, GRPC_DEFAULT_MESSAGE_BYTES)
 
 
@@ -166,7 +166,7 @@ async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None
 
     Args:
         config: The settings.
-        on_ready: Called with the ports of gRPC and HTTP once requests are taken.
+        on_ready: Called with the ports of gRPC and HTTP once the server is serving.
 
     Raises:
         ConfigError: The settings cannot work on this machine.
@@ -182,7 +182,7 @@ async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None
 
 
 class BackgroundServer:
-    """A server on a thread of its own, for the demo and the tests: `with` gives its address."""
+    """A server on its own thread, for the demo and the tests; a context manager."""
 
     def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
         """Take what `Server` takes."""

@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus. One registry for each server, none for the process."""
+"""Prometheus metrics. Each server has a registry of its own; the global one is not used."""
 
 from __future__ import annotations
 
@@ -21,49 +21,55 @@ _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 
 
 class Metrics:
-    """Counts calls as they end; the engine's own counts are read when asked for."""
+    """Counts calls when they end; reads the engine's counters when the metrics are rendered."""
 
     def __init__(self, engine: Engine) -> None:
-        """Count for `engine`."""
+        """Create the registry; `engine` provides the counts of chunks and the cache."""
         self._registry = CollectorRegistry()
         self._registry.register(_EngineMetrics(engine))
         self._calls = Counter(
             "talkmill_requests",
-            "Calls that have ended.",
+            "Calls that have ended, by protocol (door: grpc or http) and gRPC status.",
             ["door", "status"],
             registry=self._registry,
         )
         self._call_s = Histogram(
             "talkmill_request_seconds",
-            "From a call's first byte to its end.",
+            "Duration of a call, by protocol (door: grpc or http).",
             ["door"],
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._audio_s = Counter(
-            "talkmill_audio_seconds", "Audio that was transcribed.", registry=self._registry
+            "talkmill_audio_seconds", "Seconds of audio transcribed.", registry=self._registry
         )
         self._speech_s = Counter(
-            "talkmill_speech_seconds", "Speech that was found in it.", registry=self._registry
+            "talkmill_speech_seconds",
+            "Seconds of speech found in that audio.",
+            registry=self._registry,
         )
 
         self._lag_s = Histogram(
             "talkmill_event_loop_lag_seconds",
-            "How late the event loop is: what a call waits before anyone looks at it.",
+            "Delay of the event loop: how late its timer fires.",
             buckets=_LAG_SECONDS,
             registry=self._registry,
         )
 
     async def watch_loop(self) -> None:
-        """Measure how late the event loop is, until cancelled."""
+        """Measure the delay of the event loop every `_LAG_INTERVAL_S`, until cancelled."""
         while True:
             due_s = time.monotonic() + _LAG_INTERVAL_S
             await asyncio.sleep(_LAG_INTERVAL_S)
             self._lag_s.observe(time.monotonic() - due_s)
 
     @contextmanager
-    def count(self, door: str) -> Iterator[None]:
-        """Count one call, with how it ends."""
+    def count(self, protocol: str) -> Iterator[None]:
+        """Count one call: its status and its duration.
+
+        Args:
+            protocol: "grpc" or "http": the value of the metrics' label `door`.
+        """
         start_s = time.monotonic()
         status = OK
         try:
@@ -72,16 +78,16 @@ class Metrics:
             status = status_of(type(error))
             raise
         finally:
-            self._calls.labels(door, code_pb2.Code.Name(status.grpc)).inc()
-            self._call_s.labels(door).observe(time.monotonic() - start_s)
+            self._calls.labels(protocol, code_pb2.Code.Name(status.grpc)).inc()
+            self._call_s.labels(protocol).observe(time.monotonic() - start_s)
 
     def count_audio(self, transcript: Transcript) -> None:
-        """Count what was transcribed."""
+        """Add the seconds of audio and speech of a transcript."""
         self._audio_s.inc(transcript.duration_s)
         self._speech_s.inc(transcript.speech_s)
 
     def render(self) -> bytes:
-        """Return everything in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
@@ -93,14 +99,14 @@ class _EngineMetrics(Collector):
         engine, work, cache = self._engine, self._engine.stats, self._engine.cache_stats
         counts = {
             "chunks": ("Chunks decoded.", work.num_chunks),
-            "batches": ("Batches they came in.", work.num_batches),
+            "batches": ("Batches of chunks decoded.", work.num_batches),
             "failed_chunks": ("Chunks that the model failed on.", work.num_failed_chunks),
         }
         for name, (meaning, number) in counts.items():
             yield CounterMetricFamily(f"talkmill_{name}", meaning, value=number)
         lookups = CounterMetricFamily(
             "talkmill_cache_requests",
-            "Requests that may be answered from the cache.",
+            "Requests looked up in the cache, by result.",
             labels=["result"],
         )
         lookups.add_metric(["hit"], cache.num_hits)
@@ -108,10 +114,12 @@ class _EngineMetrics(Collector):
         lookups.add_metric(["coalesced"], cache.num_coalesced)
         yield lookups
         yield GaugeMetricFamily(
-            "talkmill_requests_in_progress", "Requests in the works.", value=engine.num_requests
+            "talkmill_requests_in_progress",
+            "Requests accepted and not yet answered.",
+            value=engine.num_requests,
         )
         yield GaugeMetricFamily(
             "talkmill_chunks_waiting",
-            "Chunks that wait for the model.",
+            "Chunks waiting for the model.",
             value=engine.num_waiting_chunks,
         )

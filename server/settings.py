@@ -1,6 +1,6 @@
-"""One definition of each setting: a config field becomes a flag and a `TALKMILL_*` variable.
+"""Command-line flags and `TALKMILL_*` variables made from the fields of a config class.
 
-Click parses and shows them, pydantic checks them; an error names the flag.
+Click parses and documents them, pydantic validates them; an error names the flag.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Command = Callable[..., Any]
 
 
 def flag(field: str) -> str:
-    """Return the flag of a config field."""
+    """Return the command-line flag of a config field."""
     return "--" + field.replace("_", "-")
 
 
@@ -30,14 +30,14 @@ def variable(field: str) -> str:
 
 
 def settings(config: type[BaseModel]) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command one option for each field of `config`."""
+    """Return a decorator that adds one option for each field of `config` to a command."""
 
     def decorate(command: Command) -> Command:
         for name, field in reversed(ordered_fields(config)):
             option = click.option(
                 flag(name),
                 name,
-                default=None,  # the config has the default; here None is: not given
+                default=None,  # None means "not given"; the config class holds the default
                 envvar=variable(name),
                 show_envvar=True,
                 show_default=show_default(field) or False,
@@ -51,10 +51,10 @@ def settings(config: type[BaseModel]) -> Callable[[Command], Command]:
 
 
 def build(config: type[Config], given: dict[str, Any]) -> Config:
-    """Return the config with the options that were given.
+    """Return the config for the option values `given`; None means "not given".
 
     Raises:
-        click.UsageError: One of them is not valid; the message names its flag.
+        click.UsageError: A value is not valid; the message names its flag, variable and value.
     """
     try:
         return config(**{name: value for name, value in given.items() if value is not None})
@@ -67,13 +67,13 @@ def build(config: type[Config], given: dict[str, Any]) -> Config:
 
 
 def ordered_fields(config: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """Return the fields as they are shown: a config's own before those that it inherits."""
+    """Return the fields in the order of the help: a class's own before inherited ones."""
     own = config.__annotations__
     return sorted(config.model_fields.items(), key=lambda item: item[0] not in own)
 
 
 def show_default(field: FieldInfo) -> str:
-    """Return the default as one would type it; empty where there is none."""
+    """Return the default as it is typed on the command line; empty if it is None."""
     value = field.default
     if value is None:
         return ""
@@ -81,7 +81,7 @@ def show_default(field: FieldInfo) -> str:
 
 
 def settings_table(config: type[BaseModel]) -> str:
-    """Return a Markdown table with a row for each field, as the README shows it."""
+    """Return the README's Markdown table: one row for each field."""
     rows = ["| Setting | Variable | Default | Meaning |", "|---|---|---|---|"]
     for name, field in ordered_fields(config):
         default = show_default(field)
@@ -99,17 +99,19 @@ def _type(field: FieldInfo) -> dict[str, Any]:
 
 
 def parse_parameters(pairs: tuple[str, ...]) -> GenerationParameters:
-    """Return the generation parameters given as NAME=VALUE, values written as in JSON.
+    """Return the generation parameters given as NAME=VALUE, with VALUE as JSON or plain text.
 
     Raises:
-        click.UsageError: A pair names no parameter, or has no value.
+        click.UsageError: A pair has no "=", or its name is not a generation parameter.
     """
     names = [parameter.name for parameter in PARAMETERS]
     given: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if name not in names or not equals:
-            raise click.UsageError(f"--parameter {pair!r}: want NAME=VALUE, of {', '.join(names)}")
+            raise click.UsageError(
+                f"--parameter {pair!r} is not NAME=VALUE with NAME one of {', '.join(names)}"
+            )
         try:
             value = json.loads(text)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Engine errors to statuses: one table for gRPC and HTTP."""
+"""The gRPC and HTTP status of each error: one table for both protocols."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from .auth import Unauthenticated
 
 
 class MalformedBody(RequestError):
-    """The body of an HTTP request is not what its type says."""
+    """The body of an HTTP request does not match its content-type, or stops arriving."""
 
 
 class UnsupportedMediaType(RequestError):
-    """The body of an HTTP request is of a type that is never audio."""
+    """The content-type of an HTTP request is not accepted at this path."""
 
 
 class Status(NamedTuple):
-    """How a call ended.
+    """The status with which a call ends.
 
     Attributes:
-        grpc: The `google.rpc.Code`.
-        http: The status of the response.
+        grpc: A `google.rpc.Code`.
+        http: An HTTP status code.
     """
 
     grpc: int
     http: int
 
 
-# A class without a row takes its base's. TalkmillError has none on purpose: a test asks that every
-# other class finds one.
+# A class without a row has the status of its nearest base class. TalkmillError has no row on
+# purpose: a test checks that every subclass finds one.
 STATUSES: dict[type[TalkmillError], Status] = {
     RequestError: Status(code_pb2.INVALID_ARGUMENT, 422),
     InvalidAudio: Status(code_pb2.INVALID_ARGUMENT, 400),
@@ -58,7 +58,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     Refused: Status(code_pb2.UNAVAILABLE, 503),
     Overloaded: Status(code_pb2.RESOURCE_EXHAUSTED, 429),
     DeadlineExceeded: Status(code_pb2.DEADLINE_EXCEEDED, 504),
-    Cancelled: Status(code_pb2.CANCELLED, 499),  # nginx's; nobody is there to read it
+    Cancelled: Status(code_pb2.CANCELLED, 499),  # nginx's code for a client that disconnected
     ModelError: Status(code_pb2.INTERNAL, 500),
     ConfigError: Status(code_pb2.INTERNAL, 500),
 }
@@ -67,10 +67,10 @@ INTERNAL = Status(code_pb2.INTERNAL, 500)
 
 
 def status_of(error_type: type[BaseException]) -> Status:
-    """Return how a call ends that raised an error of this class.
+    """Return the status of a call that raised an error of this class.
 
     Raises:
-        LookupError: It is one of ours, and neither it nor a base of it has a row.
+        LookupError: `error_type` is a TalkmillError without a row in `STATUSES`.
     """
     if issubclass(error_type, asyncio.CancelledError | GeneratorExit):
         return STATUSES[Cancelled]
@@ -83,5 +83,5 @@ def status_of(error_type: type[BaseException]) -> Status:
 
 
 def field_of(error: BaseException) -> str | None:
-    """Return the field at fault, where there is one."""
+    """Return the request field at fault; None if the error is not about one field."""
     return error.field if isinstance(error, RequestError) else None

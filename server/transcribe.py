@@ -1,4 +1,4 @@
-"""Many files at once, in this process or through a server, with a bar for each."""
+"""Transcription of many files at once, in this process or on a server, with progress bars."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FILES_AT_ONCE = 8
 
 Transcriber = Callable[[Path, TranscribeOptions, OnSegment], Transcript]
 Result = Transcript | str
-"""The transcript of a file, or why there is none."""
+"""The transcript of a file, or the error message."""
 
 
 @contextmanager
 def in_process(config: EngineConfig) -> Iterator[Transcriber]:
-    """Give a function that transcribes a file with an engine of this process."""
+    """Yield a function that transcribes a file with an engine in this process."""
     with Engine(config) as engine:
 
         def transcribe(path: Path, options: TranscribeOptions, on_segment: OnSegment) -> Transcript:
@@ -44,7 +44,7 @@ def in_process(config: EngineConfig) -> Iterator[Transcriber]:
 
 @contextmanager
 def over_grpc(address: str, token: str | None = None) -> Iterator[Transcriber]:
-    """Give a function that transcribes a file with the server at HOST:PORT."""
+    """Yield a function that transcribes a file on the server at HOST:PORT."""
     with Client(address, token) as client:
 
         def transcribe(path: Path, options: TranscribeOptions, on_segment: OnSegment) -> Transcript:
@@ -57,13 +57,13 @@ def over_grpc(address: str, token: str | None = None) -> Iterator[Transcriber]:
 def transcribe_files(
     paths: list[Path], transcribe: Transcriber, options: TranscribeOptions, console: Console
 ) -> Iterator[tuple[Path, Result]]:
-    """Yield each file's result in the order given, working on several at once.
+    """Yield each file's result in the given order; up to `FILES_AT_ONCE` run concurrently.
 
     Args:
         paths: The files.
-        transcribe: What turns one into a transcript.
-        options: What to do with them.
-        console: Where the bars go; none are drawn where it is no terminal.
+        transcribe: Returns the transcript of one file.
+        options: Applied to every file.
+        console: Shows the progress bars; without a terminal there are none.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with (
@@ -100,5 +100,5 @@ def _duration_s(path: Path) -> float | None:
     try:
         with path.open("rb") as audio:
             return declared_duration_s(audio)
-    except (TalkmillError, OSError):  # transcribing it will say why
+    except (TalkmillError, OSError):  # transcribing the file will report the same error
         return None

@@ -1,38 +1,37 @@
-"""What `talkmill tune` shows."""
+"""The `talkmill tune` command: run the measurement, show what it found."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
-from ..engine import EngineConfig
-from ..engine.tuning import Measured, Setup, tune
+from ..engine import EngineConfig, MeasuredSetup, TuningSetup, tune
 
 
 def run_tune(config: EngineConfig, console: Console) -> None:
-    """Measure, and print what was tried, the best, and where it is kept.
+    """Measure setups; print each with its speed, the fastest in bold, and the file it is saved in.
 
     Raises:
         ConfigError: The settings cannot work on this machine.
     """
-    measured: list[Measured] = []
+    measured: list[MeasuredSetup] = []
     with console.status("measuring") as status:
 
-        def show(one: Measured) -> None:
-            measured.append(one)
-            status.update(f"{len(measured)} measured; {one.chunks_per_s:.2f} chunks/s")
+        def show(result: MeasuredSetup) -> None:
+            measured.append(result)
+            status.update(f"{len(measured)} measured; {result.chunks_per_s:.2f} chunks/s")
 
         best, path = tune(config, show)
     table = Table()
-    names = list(Setup.model_fields)
+    names = list(TuningSetup.model_fields)
     for name in (*names, "chunks/s"):
         table.add_column(name.replace("_", " "), justify="right")
-    for one in measured:
-        cells = [str(getattr(one.setup, name)) for name in names]
-        style = "bold" if one.setup == best.setup else None
-        table.add_row(*cells, f"{one.chunks_per_s:.2f}", style=style)
+    for result in measured:
+        cells = [str(getattr(result.setup, name)) for name in names]
+        style = "bold" if result.setup == best.setup else None
+        table.add_row(*cells, f"{result.chunks_per_s:.2f}", style=style)
     console.print(table)
     console.print(
-        f"Kept in {path}: `serve` and `transcribe` take it where these settings are left open.",
+        f"Saved in {path}. `serve` and `transcribe` use these values where a setting is not given.",
         soft_wrap=True,
     )

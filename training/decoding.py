@@ -1,4 +1,4 @@
-"""An exported model's answers, through the engine that serves it."""
+"""Runs an exported model in the engine and returns its answers."""
 
 import io
 import wave
@@ -15,7 +15,7 @@ from training.features import SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said to one item, without timestamps and with them."""
+    """The model's answer to one item, without timestamps and with them."""
 
     text: str
     segments: tuple[Place, ...]
@@ -48,7 +48,7 @@ class Recognizer:
         self._engine.close()
 
     def answer(self, item: Item) -> Answer:
-        """Return the answer to one item; where nobody speaks, the model must find that itself."""
+        """Return the answer to one item. Without speech, VAD is off: the model must detect that."""
         vad = VadMode.AUTO if item.places else VadMode.OFF
         file = to_wav(item.audio)
         plain = self._engine.transcribe(file, TranscribeOptions(vad=vad))

@@ -1,4 +1,4 @@
-"""Figures of an exported model: WER, times, silence."""
+"""Evaluates an exported model: word error rate, segment times, silence."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from training.scoring import WordErrors
 TIME_TOLERANCE_S = 0.25
 EVALUATION_SEED = 2024
 ITEMS_AT_ONCE = 16
-RANDOM_WORDS = "sentences: random"  # no part of the domain; trained on and shown, not counted
+RANDOM_WORDS = "sentences: random"  # trained on and shown, but not counted in "sentences"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Figure:
 
 
 def count_timely(true: tuple[Place, ...], found: tuple[Place, ...]) -> int:
-    """Return how many true places a segment of its own matches within the tolerance."""
+    """Return how many true places are each matched by a different segment within the tolerance."""
     free = list(found)
     timely = 0
     for place in true:
@@ -99,7 +99,7 @@ def evaluate_model(model_folder: Path, corpora: Path, stride: int = 1) -> list[F
     Args:
         model_folder: A CTranslate2 folder.
         corpora: The corpora that `make_corpora` wrote.
-        stride: Take every so many items only, for a quick look.
+        stride: Evaluate every `stride`-th item only, for a quick look.
     """
     items = load_evaluation(corpora, EVALUATION_SEED)[::stride]
     with Recognizer(model_folder) as recognizer, ThreadPoolExecutor(ITEMS_AT_ONCE) as pool:
@@ -109,7 +109,7 @@ def evaluate_model(model_folder: Path, corpora: Path, stride: int = 1) -> list[F
 
 
 def _write_errors(items: list[Item], answers: list[Answer], path: Path) -> None:
-    """Keep what went wrong, for the reader who wants to know why."""
+    """Write reference and answers of every item with an error to a file, for inspection."""
     lines = [
         f"{item.group}\t{item.text}\t{answer.text}\t{answer.timed_text}"
         for item, answer in zip(items, answers, strict=True)

@@ -1,4 +1,4 @@
-"""The fixed evaluation sets: held-out audio with its words, its places, or no words at all."""
+"""The fixed evaluation sets: held-out audio with words and their times, or without speech."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Item:
-    """One audio of an evaluation set; `places` is empty where nobody speaks."""
+    """One audio of an evaluation set; `places` is empty if it has no speech."""
 
     group: str
     audio: Audio
@@ -42,11 +42,11 @@ class Item:
 
 
 def load_evaluation(folder: Path, seed: int) -> list[Item]:
-    """Return every item of the evaluation, the same ones for the same corpora and seed.
+    """Return all items of the evaluation: the same for the same corpora and seed.
 
     Args:
         folder: Holds the corpora heldout, unseen and human_test.
-        seed: Decides pauses, noises and which utterances share a window.
+        seed: Determines pauses, noise and which utterances share a window.
     """
     rng = np.random.default_rng(seed)
     held_out, unseen = load_corpus(folder / "heldout"), load_corpus(folder / "unseen")
@@ -95,7 +95,7 @@ def _human_string(rng: Generator, human: Corpus, num_digits: int) -> Item:
 
 
 def _filled_window(rng: Generator, corpus: Corpus, window_s: int) -> Item:
-    """Return utterances with pauses of 0.15 to 2 s that fill a window up, as an engine packs it."""
+    """Return a window filled with utterances and pauses of 0.15 to 2 s, as an engine packs it."""
     audio = np.zeros(window_s * SAMPLE_RATE, np.float32)
     position = int(rng.uniform(0.0, 0.9) * SAMPLE_RATE)
     places: list[Place] = []
@@ -115,7 +115,7 @@ def _filled_window(rng: Generator, corpus: Corpus, window_s: int) -> Item:
 
 
 def _speechless(rng: Generator, kind: str) -> Item:
-    """Return 1 to 20 s without speech; a buzz is a kind that training never has."""
+    """Return 1 to 20 s without speech; the kind "buzz" does not occur in training."""
     length = int(rng.uniform(1, 20) * SAMPLE_RATE)
     level = np.float32(10 ** (rng.uniform(-60, -15) / 20))
     if kind == "zeros":

@@ -1,4 +1,4 @@
-"""A checkpoint as a Hugging Face folder and as a CTranslate2 folder of int8 weights."""
+"""Exports a checkpoint as a Hugging Face folder and as a CTranslate2 folder with int8 weights."""
 
 import argparse
 import json
@@ -26,8 +26,8 @@ from training.tokens import (
 
 MAX_MODEL_BYTES = 8_000_000
 MAX_INITIAL_TIMESTAMP_S = 1.0  # as in Whisper
-DECLARED_WINDOWS_S = (5.0,)  # most of its training; several sentences in longer ones confuse it
-# (decoder layer, head) pairs whose cross attention follows the audio: not chosen by measurement.
+DECLARED_WINDOWS_S = (5.0,)  # the length of most training windows; longer ones work less well
+# (decoder layer, head) pairs for word times: assumed to follow the audio, not measured.
 ALIGNMENT_HEADS = ((2, 0), (2, 1), (2, 2))
 
 
@@ -37,10 +37,10 @@ def export_checkpoint(
     """Write the averaged weights of a checkpoint in both formats.
 
     Args:
-        checkpoint: What `train` wrote.
+        checkpoint: The file that `train` wrote.
         tokenizer_path: The tokenizer.json that it was trained with.
-        hf_folder: Gets the Hugging Face checkpoint, float32.
-        folder: Gets the CTranslate2 model, int8, and the files that faster-whisper reads.
+        hf_folder: Receives the Hugging Face checkpoint, float32.
+        folder: Receives the CTranslate2 model, int8, and the files that faster-whisper reads.
     """
     tokenizer = load_tokenizer(tokenizer_path)
     _write_hf(checkpoint, tokenizer, hf_folder)
@@ -97,7 +97,7 @@ def _hf_config(shape: ModelShape, tokenizer: SpeechTokenizer) -> WhisperConfig:
         eos_token_id=tokenizer.eot,
         decoder_start_token_id=tokenizer.sot,
         suppress_tokens=[],
-        # Empty: end-of-text may come first, which is how silence is transcribed.
+        # Empty, because silence is transcribed as an end-of-text at the beginning.
         begin_suppress_tokens=[],
     )
 
@@ -123,7 +123,7 @@ def _generation_config(shape: ModelShape, tokenizer: SpeechTokenizer) -> Generat
 
 
 def _mark_multilingual(folder: Path, tokenizer: SpeechTokenizer) -> None:
-    """Rename a byte that UTF-8 never uses to "", which CTranslate2 takes for multilingual."""
+    """Rename a byte that UTF-8 never uses to "", by which CTranslate2 recognises multilingual."""
     path = folder / "vocabulary.json"
     vocabulary = json.loads(path.read_text())
     vocabulary[tokenizer.id_of("ÿ")] = ""
@@ -131,7 +131,7 @@ def _mark_multilingual(folder: Path, tokenizer: SpeechTokenizer) -> None:
 
 
 def _declare(folder: Path) -> None:
-    """Tell the engine what the model was trained for."""
+    """Write `talkmill.json`: the tasks and windows that the model was trained for."""
     properties = {"tasks": ["transcribe"], "windows_s": list(DECLARED_WINDOWS_S)}
     (folder / "talkmill.json").write_text(json.dumps(properties) + "\n")
 

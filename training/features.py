@@ -1,4 +1,4 @@
-"""Log-mel features with Whisper's numbers, for whole batches in torch."""
+"""Whisper's log-mel features, for whole batches in torch."""
 
 import torch
 from transformers import WhisperFeatureExtractor

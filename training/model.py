@@ -1,7 +1,7 @@
 """Whisper's architecture in torch, with the parameter names of Hugging Face's checkpoint.
 
 Unlike theirs it takes windows of any length up to 30 s and carries a CTC head on the encoder,
-a training aid that leads the decoder's attention to its place and is left out of the export.
+which helps the decoder's attention to align in training and is not exported.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The model card: what the weights are, what they saw, what they reach, what they cannot do."""
+"""Writes the model card: architecture, training data, figures and limits."""
 
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def write_model_card(folder: Path, figures: list[Figure], training: str) -> None
 
 
 def describe_training(checkpoint: Path, is_warm_start: bool) -> str:
-    """Return a sentence on the run that a checkpoint comes from."""
+    """Return a sentence with the steps, minutes and start of a checkpoint's training."""
     state = torch.load(checkpoint, weights_only=True)
     start = (
         "the weights of an earlier model of the same sizes, trained on synthetic speech of the "

@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied.
+"""Muon: an optimizer that orthogonalizes the momentum of each matrix before the update.
 
-For a model and a time as small as these it learns markedly faster than AdamW. See Jordan et al.,
-"Muon: an optimizer for hidden layers" (2024); the scale is Liu et al.'s (2025), which lets it share
-AdamW's learning rate.
+For a model this small and a training this short it learns markedly faster than AdamW. See Jordan
+et al., "Muon: an optimizer for hidden layers" (2024). The scale is Liu et al.'s (2025), so that it
+can use AdamW's learning rate.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.05,
         num_iterations: int = 5,
     ) -> None:
-        """Take two-dimensional parameters only."""
+        """Group the parameters, which must be two-dimensional, by shape."""
         by_shape: dict[torch.Size, list[torch.nn.Parameter]] = {}
         for parameter in parameters:
             by_shape.setdefault(parameter.shape, []).append(parameter)
@@ -55,7 +55,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Apply the gradients; a closure is not used."""
+        """Apply the gradients; `closure` is ignored."""
         for group in self.param_groups:
             directions = []
             for parameter in group["params"]:

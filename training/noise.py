@@ -1,4 +1,4 @@
-"""Noises for training and evaluation, and the ways in which utterances are roughened."""
+"""Noise for training and evaluation, and augmentation of utterances."""
 
 from collections.abc import Callable
 
@@ -89,7 +89,7 @@ class NoisePool:
 
 
 def roughen(rng: Generator, audio: Audio) -> Audio:
-    """Return an utterance, sometimes at another rate, band-limited or in a room."""
+    """Return an utterance, at random with changed rate, limited band or reverberation."""
     if rng.random() < 0.2:
         places = np.arange(0, len(audio) - 1, rng.uniform(0.93, 1.07))
         audio = np.interp(places, np.arange(len(audio)), audio).astype(np.float32)

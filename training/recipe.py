@@ -2,7 +2,7 @@
 
     python -m training.recipe --digits FOLDER_OF_FSDD_RECORDINGS
 
-What a stage has written is kept, so a broken run goes on where it stopped.
+Finished stages are not repeated, so an interrupted run resumes where it stopped.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from training.train import TrainingPlan, train
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """The sizes and seeds of the recipe's stages but the training's."""
+    """The sizes and seeds of all stages except the training."""
 
     num_train_utterances: int = 32_000
     num_held_out_per_category: int = 60
@@ -31,12 +31,12 @@ class RecipePlan:
 
 
 def run_recipe(folder: Path, digits: Path, minutes: float, plan: RecipePlan) -> None:
-    """Run every stage that has not been run in `folder`, and the evaluation.
+    """Run every stage that is not finished in `folder`, then the evaluation.
 
     Args:
-        folder: Gets all data, checkpoints, models and results.
+        folder: Receives all data, checkpoints, models and results.
         digits: The human digit recordings (FSDD), wave files.
-        minutes: Wall time for the training.
+        minutes: Wall time of the training.
         plan: Sizes and seeds.
     """
     make_corpora(
@@ -58,7 +58,7 @@ def run_recipe(folder: Path, digits: Path, minutes: float, plan: RecipePlan) -> 
 
 
 def make_tokenizer(path: Path, plan: RecipePlan) -> None:
-    """Train the tokenizer on sentences of the grammar, unless it is there."""
+    """Train the tokenizer on sentences of the grammar, unless `path` exists."""
     if not path.exists():
         rng = random.Random(plan.tokenizer_seed)
         texts = [draw_sentence(rng).text for _ in range(plan.num_tokenizer_sentences)]

@@ -1,6 +1,6 @@
 """Random sentences of the demo model's domain: lower case words, numbers spelled out.
 
-Owns the phrase grammar. It knows nothing about voices or audio.
+Independent of voices and audio.
 """
 
 import random
@@ -121,11 +121,11 @@ SHARES: dict[str, float] = {
 
 
 def draw_sentence(rng: random.Random, category: str | None = None) -> Sentence:
-    """Return a random sentence, of a category drawn by `SHARES` unless one is named."""
+    """Return a random sentence; without `category`, one is drawn by `SHARES`."""
     if category is None:
         category = rng.choices(list(SHARES), list(SHARES.values()))[0]
     text = _fill(rng, rng.choice(TEMPLATES[category]))
-    # Irregular plurals would teach spellings that no reader expects.
+    # The templates append "s"; correct the irregular plurals.
     for wrong, right in (
         ("sheeps", "sheep"),
         ("foxs", "foxes"),
@@ -137,9 +137,9 @@ def draw_sentence(rng: random.Random, category: str | None = None) -> Sentence:
 
 
 def draw_held_out(seed: int, num_per_category: int) -> list[Sentence]:
-    """Return distinct sentences for evaluation: of every category the same number.
+    """Return distinct sentences for evaluation, `num_per_category` of each category.
 
-    They have three words at least: single words cannot be held out, they are the vocabulary.
+    They have at least three words: single words are the vocabulary and cannot be held out.
     """
     rng = random.Random(seed)
     held_out: dict[str, Sentence] = {}

@@ -1,7 +1,7 @@
 """Labelled speech: sentences spoken by espeak-ng and flite, and human digit recordings.
 
-Writes corpora of trimmed utterances (`<name>.npy` int16 samples end to end, `<name>.json` places
-and labels). Nothing here knows about windows, features or the model.
+Writes corpora of trimmed utterances: `<name>.npy` has all int16 samples one after the other,
+`<name>.json` the positions and labels. Independent of windows, features and the model.
 """
 
 import io
@@ -38,11 +38,11 @@ ESPEAK_VOICES = tuple(
     for variant in variants
 )
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
-# Never in training: the first look at voices that the model has not heard.
+# Never used in training, to evaluate on unseen voices.
 UNSEEN_VOICES = ("en-us+m4", "en-gb+f5", "en-us+Alicia", "en-gb-x-gbclan", "en-gb+benjamin")
 
 SPEEDS_WPM = (110, 230)
-# Words a minute, and flite's stretch, that only the evaluation speaks with.
+# Words per minute, and stretch of flite, that only the evaluation uses.
 HELD_OUT_SPEEDS_WPM = (*range(148, 157), *range(190, 199))
 STRETCHES = tuple(percent / 100 for percent in range(75, 126))
 HELD_OUT_STRETCHES = (0.87, 0.88, 0.89, 1.05, 1.06, 1.07)
@@ -66,7 +66,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """Where one utterance lies in its corpus, and what is known about it."""
+    """The position of one utterance in its corpus, and its labels."""
 
     text: str
     category: str
@@ -77,7 +77,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances and their audio: `samples` is int16, mono, 16 kHz, all end to end."""
+    """Utterances and their audio: `samples` has all of them in order, int16, mono, 16 kHz."""
 
     samples: Samples
     utterances: list[Utterance]
@@ -109,7 +109,7 @@ def draw_voice(rng: random.Random, held_out_speed: bool) -> Voice:
 
 
 def speak(sentence: Sentence, voice: Voice) -> Samples:
-    """Return the sentence as speech: int16, 16 kHz mono, its outer silence cut away."""
+    """Return the sentence as speech: int16, 16 kHz mono, without silence at its ends."""
     engine, _, flite_voice = voice.name.partition(":")
     if engine == "flite":
         command = ["flite", "-voice", flite_voice, "--setf", f"duration_stretch={voice.stretch}"]
@@ -124,7 +124,7 @@ def speak(sentence: Sentence, voice: Voice) -> Samples:
 def _read_wave(content: bytes) -> npt.NDArray[np.float32]:
     with wave.open(io.BytesIO(content)) as reader:
         rate = reader.getframerate()
-    # A stream's header cannot know its length: take all that follows it.
+    # The header of a stream has no valid length: take all bytes after it.
     even_length = (len(content) - 44) // 2 * 2
     samples = np.frombuffer(content[44 : 44 + even_length], dtype="<i2").astype(
         np.float32
@@ -139,7 +139,7 @@ def _read_wave(content: bytes) -> npt.NDArray[np.float32]:
 
 
 def trim_silence(samples: npt.NDArray[np.float32]) -> Samples:
-    """Return int16 audio without what lies 40 dB under its loudest 10 ms at either end."""
+    """Return int16 audio without the ends that are 40 dB below its loudest 10 ms."""
     frame = SAMPLE_RATE // 100
     num_frames = len(samples) // frame
     frames = samples[: num_frames * frame].reshape(num_frames, frame)
@@ -202,11 +202,11 @@ def make_corpora(
     """Write the corpora train, heldout, unseen, human_train and human_test into `folder`.
 
     Args:
-        folder: Where they go; a corpus that is there already is kept.
+        folder: The target; a synthetic corpus that exists is kept.
         digits_folder: The human digit recordings.
         num_train: Training utterances to speak.
         num_per_category: Held-out sentences of each category.
-        seed: Decides every sentence and voice.
+        seed: Determines every sentence and voice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)

@@ -1,6 +1,6 @@
-"""The demo model's tokenizer: byte-level BPE in front of Whisper's special tokens.
+"""The demo model's tokenizer: byte-level BPE tokens, then Whisper's special tokens.
 
-The special tokens stand in Whisper's order. A second language is one more row in `LANGUAGES`.
+The special tokens are in Whisper's order. Add languages in `LANGUAGES`.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _AFTER_LANGUAGES = (
 
 
 class SpeechTokenizer:
-    """Text and times to token ids and back. Immutable, so safe in threads."""
+    """Converts text and times to token ids and back. Immutable, so thread-safe."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Take a tokenizer that has Whisper's special tokens."""
@@ -73,10 +73,10 @@ class SpeechTokenizer:
 
 
 def train_tokenizer(texts: Iterable[str]) -> SpeechTokenizer:
-    """Return a tokenizer with `NUM_TEXT_TOKENS` merges and bytes learned from the texts."""
+    """Return a tokenizer with `NUM_TEXT_TOKENS` byte-level BPE tokens learned from the texts."""
     texts = [f" {text}" for text in texts]
-    # faster-whisper suppresses the first token of each of these two: were it the bare space,
-    # every word spelled in pieces would be lost.
+    # faster-whisper suppresses the first token of " -" and " '". Train both as single tokens: else
+    # that token is the bare space, and every word spelled in pieces is lost.
     marks = [" -", " '"] * len(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

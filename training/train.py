@@ -1,7 +1,7 @@
 """The training loop: cross entropy on the decoder, CTC on the encoder.
 
-The schedule follows the wall clock, so a run ends when it was asked to end, on any machine.
-Checkpoints hold all that is needed to go on.
+The schedule follows wall time, so a run ends after the given minutes on any machine. A checkpoint
+holds everything needed to resume.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from training.windows import IGNORED, Batch, WindowComposer
 WINDOWS_S = (5.0, 10.0, 20.0, 30.0)
 EARLY_SHARES = (0.72, 0.20, 0.03, 0.05)
 LATE_SHARES = (0.70, 0.18, 0.02, 0.10)
-EARLY_PART = 0.3  # of the run, with mostly short windows: a step costs less and teaches the same
+EARLY_PART = 0.3  # of the run: mostly short windows, whose steps cost less and teach as much
 LOG_STEPS = 100
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how hard to train."""
+    """The duration and the hyperparameters of a training run."""
 
     minutes: float = 77.0
     learning_rate: float = 1.2e-3
@@ -52,10 +52,10 @@ class TrainingPlan:
 
 
 class Trainer:
-    """One run, new or gone on with. Not thread-safe."""
+    """One training run, new or resumed. Not thread-safe."""
 
     def __init__(self, folder: Path, plan: TrainingPlan) -> None:
-        """Set up a run in a folder as `train` describes it, resumed if it has a checkpoint."""
+        """Set up a run in `folder` (see `train`); resume it if there is a checkpoint."""
         self.plan = plan
         self.checkpoint_path = folder / "checkpoint.pt"
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
@@ -74,11 +74,11 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """The part of the run that is over: 0 to 1."""
+        """The completed part of the run, 0 to 1."""
         return min(1.0, self.elapsed_s / (self.plan.minutes * 60))
 
     def run(self) -> None:
-        """Train until the plan's minutes are over."""
+        """Train for the minutes of the plan."""
         last_s = time.monotonic()
         saved_s = evaluated_s = self.elapsed_s
         while self.progress < 1:
@@ -105,7 +105,7 @@ class Trainer:
         return held_out_wer(model.eval(), self.tokenizer, self.held_out, stride)
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         state = {
             "model": self.model.state_dict(),
             "average": self.average,
@@ -160,7 +160,7 @@ class Trainer:
         return self.plan.learning_rate * warmup * (cosine + 0.005)
 
     def _update_average(self) -> None:
-        # A short memory at first, so that the average does not drag the start along.
+        # A smaller decay at first, so that the initial weights do not dominate the average.
         decay = min(self.plan.average_decay, (1 + self.step) / (10 + self.step))
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - decay)
@@ -208,7 +208,7 @@ def losses(model: Whisper, batch: Batch) -> tuple[Tensor, Tensor]:
         reduction="sum",
         zero_infinity=True,
     )
-    # Per character of the whole batch: a mean over rows would let the empty ones rule.
+    # Mean per character of the whole batch: in a mean over rows, empty rows would dominate.
     return token_loss, ctc_loss / lengths.sum().clamp(min=1)
 
 
@@ -236,11 +236,11 @@ def held_out_wer(model: Whisper, tokenizer: SpeechTokenizer, corpus: Corpus, str
 
 
 def train(folder: Path, plan: TrainingPlan) -> Path:
-    """Train in `folder`, going on from its checkpoint if it has one; returns the checkpoint.
+    """Train in `folder`, resuming from its checkpoint if there is one; return the checkpoint.
 
     Args:
-        folder: Holds `corpora/` and `tokenizer.json`; a `start.pt` in it is the warm start.
-        plan: How long and how hard.
+        folder: Has `corpora/` and `tokenizer.json`; `start.pt` is used for a warm start if present.
+        plan: Duration and hyperparameters.
     """
     trainer = Trainer(folder, plan)
     trainer.run()

@@ -1,4 +1,4 @@
-"""Weights of an earlier model as the start of a new one, whatever its tokenizer."""
+"""Starts a new model from the weights of an earlier one with another tokenizer."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _EMBEDDING = "decoder.embed_tokens.weight"
 def warm_start(model: Whisper, tokenizer: SpeechTokenizer, path: Path) -> int:
     """Copy another checkpoint's weights, the token embeddings by name.
 
-    A text token that the other tokenizer lacks starts as the mean of its longest known pieces
+    A text token that the checkpoint lacks starts as the mean of the longest tokens that spell it
     there; a special token that it lacks keeps its random row.
 
     Args:

@@ -1,7 +1,7 @@
 """Training windows: utterances, pauses, noise and padding composed into model inputs and targets.
 
-Every window is drawn anew, so no window is seen twice. The times are true because the utterances
-were trimmed and their places are known.
+Every window is drawn at random, so none is repeated. The times are exact, because utterances are
+trimmed and their positions are known.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class _Spoken:
     text: str
     audio: Audio
     word_ends: list[int] = field(default_factory=list)
-    """Samples after which each word is over, where that is known."""
+    """The end of each word in samples; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class WindowComposer:
     def __init__(
         self, corpus: Corpus, human: Corpus, tokenizer: SpeechTokenizer, rng: Generator
     ) -> None:
-        """Take the synthetic corpus, the human digits and the source of all chance."""
+        """Take the synthetic corpus, the human digits, their tokenizer and the random generator."""
         self._corpus = corpus
         self._human = human
         self._tokenizer = tokenizer
@@ -154,7 +154,7 @@ class WindowComposer:
         return int(self._rng.uniform(0, 0.5 * length_s if late else 1.0) * SAMPLE_RATE)
 
     def _draw_fitting(self, room_samples: int) -> _Spoken | None:
-        """Return speech that fits: at random, or the longest of a few to leave less silence."""
+        """Return speech that fits: random, or the longest of a few to leave less silence."""
         rng = self._rng
         if rng.random() < HUMAN_SHARE:
             spoken = self._human_string()
@@ -189,7 +189,7 @@ class WindowComposer:
         return _Spoken(" ".join(words), audio * (0.5 / max(0.05, np.abs(audio).max())), ends)
 
     def _place_cut(self, samples: Audio, free_from: int, level: float) -> list[_Placed]:
-        """Let digits run up to the window's very end: their segment gets no closing time."""
+        """Place digits up to the window's end; their segment has no end timestamp."""
         spoken = self._human_string()
         room = len(samples) - free_from - SAMPLE_RATE // 5
         fitting = [end for end in spoken.word_ends if end <= room]
@@ -227,7 +227,7 @@ class WindowComposer:
             start.append(tokenizer.notimestamps)
             start_targets.append(IGNORED)
         answer = self._answer(placed, with_timestamps)
-        # inputs[t] predicts targets[t], so the targets run one ahead.
+        # inputs[t] predicts targets[t], so the targets are shifted by one.
         inputs = prompt + start + answer
         targets = [IGNORED] * len(prompt) + start_targets + answer + [tokenizer.eot]
         return inputs, targets

@@ -1,6 +1,6 @@
 """The vocabulary of the training sentences, by category.
 
-Owns word lists only. How they become sentences is in `sentences`.
+Word lists only; `sentences` makes sentences of them.
 """
 
 _LISTS: dict[str, str] = {

@@ -1,4 +1,4 @@
 """The engines that are compared, each in a process and an environment of its own.
 
-A folder each: `requirements.txt` pins the environment, `run.py` speaks the protocol in `protocol`.
+Each has a folder: `requirements.txt` pins the environment, `run.py` implements `protocol`.
 """

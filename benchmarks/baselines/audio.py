@@ -1,6 +1,6 @@
-"""Files to samples, for peers that take no files.
+"""Decodes audio files for peers that take samples.
 
-PyAV and NumPy only: this runs in the peers' environments.
+Imports PyAV and NumPy only: it runs in the peers' environments.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SAMPLE_RATE = 16_000
 
 
 def decode(path: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Return a file as float32 mono samples at 16 kHz, (num_samples,)."""
+    """Return a file as float32 mono samples at 16 kHz, shape (num_samples,)."""
     resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
     with av.open(path) as file:
         frames = [new for frame in file.decode(audio=0) for new in resampler.resample(frame)]

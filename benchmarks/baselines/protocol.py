@@ -1,8 +1,8 @@
-"""How a peer's process is talked to: JSON lines on standard input and output.
+"""The protocol of a peer's process: JSON lines on standard input and output.
 
-The first line is the setup; the answer `{"versions": ...}` says that the model is loaded. Each
-further line is a job; its answer holds the seconds it took and every request's latency and text.
-The standard library only: this runs in the peers' environments.
+The first line is the setup; it is answered with `{"versions": ...}` once the model is loaded. Each
+further line is a job; its answer has the wall seconds and the latency and text of every request.
+Imports the standard library only: it runs in the peers' environments.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from benchmarks.load import Load, run_load
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is opened with.
+    """The setup of an engine.
 
     Attributes:
-        model: A folder of CTranslate2, or what the peer's converter made of it.
-        threads: Of the CPU, in all.
-        compute_type: As CTranslate2 calls it.
+        model: A CTranslate2 folder, or the model converted for the peer.
+        threads: CPU threads in total.
+        compute_type: CTranslate2's name of the number type.
         device: "cpu" or "cuda".
-        options: The peer's own.
+        options: Options of this peer; see its `run.py`.
     """
 
     model: str
@@ -40,14 +40,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Options:
-    """What each request asks for: greedy, English, no fallback, each chunk on its own.
+    """The options of a request; besides: greedy, English, no fallback, no previous text.
 
     Attributes:
-        timestamps: Whether the model writes times.
-        max_new_tokens: Of each chunk; None where the weights say it.
-        vad: Whether silence is cut out; None for the engine's own default.
-        batch_size: Chunks of one file that go together; 0 for one after the other. Only for
-            engines that are asked about it.
+        timestamps: Whether the model writes timestamps.
+        max_new_tokens: Most tokens of a chunk; None if the weights limit it.
+        vad: Whether silence is cut out; None for the engine's default.
+        batch_size: Chunks of one file in a batch; 0 for one chunk at a time. Only engines with such
+            an option use it.
     """
 
     timestamps: bool = False
@@ -57,10 +57,10 @@ class Options:
 
 
 class Engine(Protocol):
-    """A peer, loaded."""
+    """A peer with its model loaded."""
 
     def transcribe(self, path: str, options: Options) -> str:
-        """Return the text of a file. Called from many threads; it limits itself."""
+        """Return the text of a file. Called from many threads; the peer limits its own threads."""
 
 
 def serve(open_engine: Callable[[Setup], Engine], packages: Sequence[str]) -> None:
@@ -68,9 +68,9 @@ def serve(open_engine: Callable[[Setup], Engine], packages: Sequence[str]) -> No
 
     Args:
         open_engine: Loads the peer.
-        packages: Whose versions are reported.
+        packages: Packages whose versions are reported.
     """
-    # Libraries print; what they print must not get among the answers.
+    # Libraries print to standard output: send that to standard error, not among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -1,6 +1,6 @@
 """The exact lane: the searches of many chunks over one step decoder.
 
-Every live chunk's rows share each step; a finished chunk's rows leave, and others may join.
+The rows of all live chunks share each step; finished chunks leave between steps, and others join.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class ExactTask:
     """One chunk to decode.
 
     Attributes:
-        prompt: The tokens before its answer.
+        prompt: The tokens before the answer.
         plan: How to search.
-        seed: Of its draws.
-        chunk: Its place in the utterance.
-        is_wanted: Asked before each step; once false the chunk is dropped.
+        seed: Seed of the random draws.
+        chunk: Index of the chunk in its utterance.
+        is_wanted: Called before each step; once it returns False the chunk is dropped.
     """
 
     prompt: list[int]
@@ -100,8 +100,8 @@ class ExactLane:
 
         Args:
             decoder: The step decoder; its weights may be shared.
-            vocabulary: What the rules must know.
-            to_array: Makes what `add` is given an array of the decoder's library.
+            vocabulary: The token ids that the rules need.
+            to_array: Converts the encoder's output to an array of the decoder's library.
         """
         self._to_array = to_array
         self._decoder = decoder
@@ -111,11 +111,11 @@ class ExactLane:
 
     @property
     def num_rows(self) -> int:
-        """Rows of the decoder's batch that its chunks take; 0 when there are none."""
+        """Rows of the decoder's batch that the live chunks use; 0 without live chunks."""
         return sum(one.task.plan.num_rows for one in self._live)
 
     def add(self, encoded: Any, tasks: Sequence[ExactTask]) -> None:
-        """Read the prompts of more chunks, which share the steps from here on.
+        """Read the prompts of more chunks, which share the steps from now on.
 
         Args:
             encoded: The encoder's output, (num_chunks, num_frames, d_model).
@@ -168,7 +168,7 @@ class ExactLane:
 
     @staticmethod
     def _advance(one: _Live) -> Step | None:
-        """Return a chunk's next step, or None when it is finished or not wanted any more."""
+        """Return a chunk's next step, or None if it is finished or not wanted any more."""
         if not one.task.is_wanted():
             one.search.close()
             return None
@@ -179,7 +179,7 @@ class ExactLane:
             return None
 
     def _read(self, steps: Sequence[Step | None]) -> None:
-        """Take each chunk's step, and drop those without one."""
+        """Decode each chunk's step, and drop the chunks without one."""
         rows: list[int] = []
         chunks: list[tuple[int, int]] = []
         tokens: list[int] = []

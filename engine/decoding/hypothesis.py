@@ -14,7 +14,8 @@ class Hypothesis:
         avg_logprob: Sum of the log-probabilities of the generated tokens, end of text included,
             divided by their number plus one, as openai/whisper's `DecodingResult` has it.
             Probabilities are those after suppression and before temperature. HF's beam searches
-            do not normalise again after suppression, and neither does their sum here.
+            do not normalise again after suppression, and neither does their sum here. Minus
+            infinity for an empty answer of CTranslate2's beam search, which gives no sum.
         no_speech_prob: Probability of <|nospeech|> at the start of the transcript, 0 to 1; 0 where
             the vocabulary has no such token.
         temperature: Temperature of sampling; 0 where nothing is sampled.

@@ -1,4 +1,4 @@
-"""What a search is: a generator for one chunk that steers the decoder.
+"""The interface of a search: a generator that steers the decoder for one chunk.
 
 It yields `Step`s, is sent an `Observation` after each, and returns an `Answer`. It knows nothing
 of batches, requests or where arrays come from.
@@ -17,15 +17,15 @@ from .rules import Scores
 Logits = NDArray[np.float32]
 """Unnormalised scores of the next token, float32 (num_rows, vocabulary)."""
 
-_BLOCK = 256  # values that `best` looks at together
+_BLOCK = 256  # values of which `best` takes the maximum first
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the decoder is to read next.
+    """The tokens that the decoder reads next.
 
     Attributes:
-        parents: For each new row the old row that it goes on from.
+        parents: For each new row the index of the old row that it continues.
         tokens: For each new row its next token.
     """
 
@@ -35,12 +35,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the decoder saw.
+    """What the decoder computed for the rows of a chunk.
 
     Attributes:
-        logits: Of each row's next token, float32 (num_rows, vocabulary).
-        hidden: Each row's hidden state, float32 (num_rows, d_model); the first time those of all
-            the prompt's positions, for the one row that there is.
+        logits: Logits of each row's next token, float32 (num_rows, vocabulary).
+        hidden: Hidden state of each row, float32 (num_rows, d_model). In the first observation,
+            of one row: hidden states of all positions of the prompt, (prompt_length, d_model).
     """
 
     logits: Logits
@@ -66,8 +66,8 @@ Search = Generator[Step | None, Observation, Answer]
 
 
 def best(values: Scores, k: int) -> NDArray[np.intp]:
-    """Return the indexes of the k greatest, best first; of equals the first."""
-    # As many blocks as are wanted reach this, so the best do: only few need a closer look.
+    """Return the indexes of the k greatest values, greatest first; of equal ones the first."""
+    # k blocks have a value of at least `floor`, so the k best have too: few values remain.
     peaks = values[: len(values) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(1)
     floor = np.partition(peaks, -k)[-k] if k <= len(peaks) else -np.inf
     top = np.flatnonzero(values >= floor)

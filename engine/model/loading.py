@@ -1,4 +1,4 @@
-"""From settings to a model in memory, with its vocabulary and what it says of itself."""
+"""Loads a model: replicas, tokenizer, declared properties, and how it runs here."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class LoadedModel:
     """A model ready for use.
 
     Attributes:
-        name: What requests call it.
+        name: The name by which requests select it.
         replicas: One for each device.
-        tokenizer: Its vocabulary.
-        vocabulary: What its tokens mean to the rules of decoding.
-        properties: What it declares.
+        tokenizer: Its tokenizer.
+        vocabulary: The token ids that the decoding rules need.
+        properties: What it declares in `talkmill.json`.
         runtime: How it runs on this machine.
-        fingerprint: Tells apart weights and ways to compute that may give other words.
+        fingerprint: Identifies the weights and the way to compute: the words depend on it.
     """
 
     name: str
@@ -48,10 +48,10 @@ class LoadedModel:
     fingerprint: str = ""
 
     def check_language(self, language: str | None) -> str | None:
-        """Return the language to decode in, or None where it must be detected.
+        """Return the language to decode in, or None if it must be detected.
 
         Raises:
-            InvalidOption: The model does not know it.
+            InvalidOption: The model has no token for the language.
         """
         known = self.tokenizer.languages
         if language is None:
@@ -59,28 +59,28 @@ class LoadedModel:
         if language not in known:
             names = ", ".join(sorted(known))
             raise InvalidOption(
-                f"language {language!r} is not one that {self.name} knows: {names}", "language"
+                f"language {language!r} is not a language of {self.name}: {names}", "language"
             )
         return language
 
     def check_task(self, task: Task) -> None:
-        """Refuse a task that the model was not trained for.
+        """Check that the model can do a task.
 
         Raises:
-            InvalidOption: It was not.
+            InvalidOption: The model was not trained for the task.
         """
         tasks = self.properties.tasks & self.tokenizer.tasks
         if task not in tasks:
             names = ", ".join(sorted(known.value for known in tasks))
             raise InvalidOption(
-                f"task {task.value!r} is not one that {self.name} does: {names}", "task"
+                f"task {task.value!r} is not a task of {self.name}: {names}", "task"
             )
 
     def check_tokens(self, tokens: Sequence[int]) -> None:
-        """Refuse tokens to suppress that the vocabulary does not have.
+        """Check that tokens to suppress are in the vocabulary.
 
         Raises:
-            InvalidOption: There is one.
+            InvalidOption: One of them is not.
         """
         for token in tokens:
             if not 0 <= token < self.tokenizer.num_tokens:
@@ -90,7 +90,7 @@ class LoadedModel:
                 )
 
     def warm_up(self) -> None:
-        """Run silence through every replica, so that the first request meets no cold start."""
+        """Run silence of each window through every replica: the first request is not slower."""
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
         for replica in self.replicas:
@@ -100,10 +100,10 @@ class LoadedModel:
 
 
 def keep_numpy_to_one_thread() -> None:
-    """Stop NumPy's BLAS from starting threads, unless the environment says how many.
+    """Limit NumPy's BLAS to one thread, unless the environment sets a number.
 
-    The workers and the preparation of audio call it from many threads of ours at once: two exact
-    lanes on two cores took 2 to 4 times as long with it, features twice the CPU time.
+    Workers and feeders call BLAS from many threads at once. With threads of its own, two exact
+    lanes on two cores took 2 to 4 times as long, and features twice the CPU time.
     """
     if _BLAS_VARIABLES.isdisjoint(os.environ):
         threadpoolctl.threadpool_limits(1, user_api="blas")

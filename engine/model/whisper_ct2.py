@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import re
 import threading
 from pathlib import Path
@@ -49,7 +50,7 @@ class CTranslate2Model:
     """Whisper on one device, through CTranslate2. Its calls release the GIL.
 
     Attributes:
-        encoder: Runs the encoder in CTranslate2's place, on a CPU; set before the first call.
+        encoder: Replaces CTranslate2's encoder on a CPU; set before the first call.
     """
 
     def __init__(self, folder: Path, runtime: Runtime, index: int) -> None:
@@ -109,7 +110,7 @@ class CTranslate2Model:
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
     ) -> list[Hypothesis]:
         """See `SpeechModel.generate`."""
-        # Without beams it changes the scores only; 0 leaves them the sums that they are made of.
+        # Without beams it changes only the scores; with 0 a score is the sum of log-probabilities.
         length_penalty = plan.length_penalty if plan.num_beams > 1 else 0.0
         results = self._call(
             self._whisper.generate,
@@ -121,7 +122,7 @@ class CTranslate2Model:
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
             suppress_tokens=[_SUPPRESS_CONFIGURED, *plan.suppress_tokens],
-            # CTranslate2 takes the best of one candidate, whatever the temperature.
+            # With one candidate CTranslate2 takes the most likely token at any temperature.
             sampling_topk=plan.top_k if plan.strategy is Strategy.SAMPLE else 1,
             sampling_temperature=plan.temperature,
             max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
@@ -137,7 +138,7 @@ class CTranslate2Model:
         return ExactLane(decoder, vocabulary, lambda it: self._to_array(it, decoder.xp))
 
     def _step_decoder(self) -> StepDecoder:
-        # Made at the first request that needs it, and once: a large model's takes gigabytes.
+        # Built once, for the first request that needs it: a large model's takes gigabytes.
         with self._lock:
             if self._decoder is None:
                 weights = read_weights(self._folder / "model.bin")
@@ -161,12 +162,15 @@ class CTranslate2Model:
 
 
 def _hypothesis(result: Any, length_penalty: float, temperature: float) -> Hypothesis:
-    # A score is the sum of the log-probabilities, end of text included, divided by the number of
+    # The score is the sum of the log-probabilities, end of text included, divided by the number of
     # tokens, end of text not included, to the power of the length penalty.
-    tokens, score = result.sequences_ids[0], result.scores[0]
+    tokens, sum_logprob = result.sequences_ids[0], result.scores[0]
+    if length_penalty:
+        # Of an empty answer among beams the division by a power of 0 leaves nothing to recover.
+        sum_logprob = sum_logprob * len(tokens) ** length_penalty if tokens else -math.inf
     return Hypothesis(
         tokens=tuple(tokens),
-        avg_logprob=average_logprob(score * len(tokens) ** length_penalty, len(tokens)),
+        avg_logprob=average_logprob(sum_logprob, len(tokens)),
         no_speech_prob=result.no_speech_prob,
         temperature=temperature,
     )
@@ -183,7 +187,7 @@ def _max_length(num_tokens: int, prompt_length: int) -> int:
 
 
 def _array_library(device: str) -> Any:
-    """Return what the step decoder computes with: CuPy on a GPU, if it is there."""
+    """Return the array library of the step decoder: CuPy on a GPU if installed, else NumPy."""
     if device == "cpu":
         return np
     try:

@@ -1,7 +1,7 @@
 """Tokens of one chunk to segments with their times in the utterance.
 
-The reading of timestamp tokens is HF's (`_decode_asr`): text between two of them is a segment;
-where the closing one is missing the end is unknown.
+Timestamp tokens are read as HF does (`_decode_asr`): the text between two of them is a segment; a
+segment without a closing one has no end.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from ..types import Segment, Span
 def to_segments(
     tokens: Sequence[int], spans: tuple[Span, ...], tokenizer: WhisperTokenizer, *, timestamps: bool
 ) -> list[Segment]:
-    """Return the segments of one chunk, in order and inside it; none where nothing was said.
+    """Return the segments of one chunk, in order and inside its bounds; none without text.
 
     Args:
-        tokens: What the model answered.
+        tokens: The tokens that the model generated.
         spans: Where the chunk's audio comes from.
-        tokenizer: Turns tokens into text.
-        timestamps: Whether times are among the tokens; else the one segment has the chunk's bounds.
+        tokenizer: The model's tokenizer.
+        timestamps: Whether there are timestamps among the tokens; without them the chunk is one
+            segment.
     """
     if not timestamps:
         text = tokenizer.decode(tokens)
@@ -36,7 +37,7 @@ def to_segments(
         text = tokenizer.decode(phrase)
         if not text.strip():
             continue
-        # Never before what came before, whatever the model says.
+        # Timestamps of the model may go back; a segment never starts before the one before it.
         begin_s = max(latest_s, clock.start_s(start_s))
         stop_s = None if end_s is None else max(begin_s, clock.end_s(end_s))
         latest_s = begin_s if stop_s is None else stop_s

@@ -1,1 +1,1 @@
-"""The HTTP door: the Hugging Face schema, the OpenAI schema, health and metrics."""
+"""The HTTP interface: the Hugging Face schema, the OpenAI schema, health and metrics."""

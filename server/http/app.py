@@ -1,8 +1,10 @@
-"""The routes of the HTTP door, as one ASGI application."""
+"""The HTTP interface as one ASGI application: handlers, routes, request ids."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -17,25 +19,17 @@ from ...engine import State
 from ..config import ServerConfig
 from ..gateway import Gateway
 from . import huggingface, openai
-from .description import describe, to_page
+from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
 from .errors import huggingface_error, openai_error
 
 _REQUEST_ID = "x-request-id"
-_MAX_REQUEST_ID = 200  # characters of the caller's own
+_MAX_REQUEST_ID = 200  # characters; a longer id of the client is cut
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_HUGGINGFACE_PATHS = (
-    "/",
-    "/models/{model:path}/pipeline/automatic-speech-recognition",
-    "/models/{model:path}",
-    "/pipeline/automatic-speech-recognition",
-    "/pipeline/automatic-speech-recognition/{model:path}",
-)
 
-
-def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
-    """Return the application that answers for what is behind `gateway`."""
+def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
+    """Return the application that serves `gateway`: a route for each of `operations`."""
     description = describe()
     page = to_page(description)
 
@@ -51,50 +45,55 @@ def make_app(gateway: Gateway, config: ServerConfig) -> ASGIApp:
     async def show_page(request: Request) -> Response:
         return HTMLResponse(page)
 
-    async def live(request: Request) -> Response:
-        return JSONResponse({"status": "live"})
-
     async def health(request: Request) -> Response:
         state = gateway.state
         code = 200 if state is State.READY else 503
         return JSONResponse({"status": state.value}, code)
 
-    def show_metrics() -> Response:
-        return Response(gateway.metrics.render(), media_type=_METRICS_TYPE)
-
-    def models() -> Response:
-        status = gateway.state.value
-        return JSONResponse([{"id": name, "status": status} for name in gateway.models])
-
-    def openai_models() -> Response:
-        constant = {"object": "model", "created": 0, "owned_by": "talkmill"}
-        models = [{"id": name, **constant} for name in gateway.models]
-        return JSONResponse({"object": "list", "data": models})
-
-    transcribe = endpoint(huggingface.transcribe, huggingface_error)
-    routes = [
-        Route("/live", live),
-        Route("/health", health),
-        Route("/openapi.json", show_description),
-        Route("/docs", show_page),
-        Route("/metrics", view(show_metrics, huggingface_error), methods=["GET"]),
-        Route("/models", view(models, huggingface_error), methods=["GET"]),
-        Route("/v1/models", view(openai_models, openai_error), methods=["GET"]),
-        Route(
-            "/v1/audio/transcriptions",
-            endpoint(openai.transcriptions, openai_error),
-            methods=["POST"],
-        ),
-        Route(
-            "/v1/audio/translations", endpoint(openai.translations, openai_error), methods=["POST"]
-        ),
-        *(Route(path, transcribe, methods=["POST"]) for path in _HUGGINGFACE_PATHS),
-    ]
+    handlers: dict[str, Callable[..., Any]] = {
+        "transcribe": endpoint(huggingface.transcribe, huggingface_error),
+        "openai_transcriptions": endpoint(openai.transcriptions, openai_error),
+        "openai_translations": endpoint(openai.translations, openai_error),
+        "openai_models": view(_openai_models, openai_error),
+        "models": view(_models, huggingface_error),
+        "metrics": view(_metrics, huggingface_error),
+        "health": health,
+        "live": _live,
+        "description": show_description,
+        "page": show_page,
+    }
     return Starlette(
-        routes=routes,
+        routes=[
+            # The name of a model may contain slashes, which only `:path` matches.
+            Route(
+                operation.path.replace("{model}", "{model:path}"),
+                handlers[operation.handler],
+                methods=[operation.method],
+            )
+            for operation in operations()
+        ],
         middleware=[Middleware(_RequestIds)],
         exception_handlers={HTTPException: _no_such_route},
     )
+
+
+async def _live(request: Request) -> Response:
+    return JSONResponse({"status": "live"})
+
+
+def _metrics(gateway: Gateway) -> Response:
+    return Response(gateway.metrics.render(), media_type=_METRICS_TYPE)
+
+
+def _models(gateway: Gateway) -> Response:
+    status = gateway.state.value
+    return JSONResponse([{"id": name, "status": status} for name in gateway.models])
+
+
+def _openai_models(gateway: Gateway) -> Response:
+    constant = {"object": "model", "created": 0, "owned_by": "talkmill"}
+    models = [{"id": name, **constant} for name in gateway.models]
+    return JSONResponse({"object": "list", "data": models})
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
@@ -104,7 +103,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 class _RequestIds:
-    """Gives every response an id: the caller's own, or a new one."""
+    """Adds `x-request-id` to every response: the client's own id, or a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Bodies of requests, read within limits: bytes to a file, JSON, and multipart forms."""
+"""Reads request bodies within limits on size and time: raw bytes, JSON and multipart forms."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from starlette.requests import ClientDisconnect, Request
 from ...engine import AudioTooLong, Cancelled
 from ..status import MalformedBody, UnsupportedMediaType
 
-# What clients call a file whose type they do not know; curl's --data-binary says the last.
-_UNSPOKEN = {"", "application/octet-stream", "application/x-www-form-urlencoded"}
-_NEVER_AUDIO = ("text/", "image/", "multipart/", "font/", "model/")
-_FORM_SLACK_BYTES = 2**20  # for the other fields of a form, and for JSON around base64
+# Types that clients send when they do not know a file's type; the last is that of curl's
+# --data-binary.
+_UNSPECIFIC_TYPES = {"", "application/octet-stream", "application/x-www-form-urlencoded"}
+_NOT_AUDIO = ("text/", "image/", "multipart/", "font/", "model/")
+_OTHER_FIELDS_BYTES = 2**20  # allowance for what surrounds the audio in a form or in JSON
 
 
 def media_type(request: Request) -> str:
-    """Return the type of the body, without its parameters."""
+    """Return the media type of the body in lower case, without parameters; empty if absent."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def check_audio_type(request: Request) -> None:
-    """Refuse a body that cannot be audio; what else it says is not believed, but looked at.
+    """Check that the content-type can be audio. Otherwise it is ignored: FFmpeg detects the format.
 
     Raises:
-        UnsupportedMediaType: It says so itself.
+        UnsupportedMediaType: The content-type is one of text, image, multipart, font or model.
     """
     kind = media_type(request)
-    if kind not in _UNSPOKEN and kind.startswith(_NEVER_AUDIO):
-        raise UnsupportedMediaType(f"content-type {kind!r} is never audio", "content-type")
+    if kind not in _UNSPECIFIC_TYPES and kind.startswith(_NOT_AUDIO):
+        raise UnsupportedMediaType(f"content-type {kind!r} is not audio", "content-type")
 
 
 class BodyReader:
-    """Reads bodies; gives up on one that is too large, or that stalls."""
+    """Reads bodies; raises if one is over a size limit or stops arriving."""
 
     def __init__(self, max_bytes: int, max_inline_bytes: int, timeout_s: float) -> None:
         """Set the limits.
 
         Args:
-            max_bytes: Of a body of audio or a form.
-            max_inline_bytes: Of audio in base64.
-            timeout_s: How long to wait for the next bytes.
+            max_bytes: Largest body that is audio, and largest file in a form.
+            max_inline_bytes: Largest audio in base64, after decoding.
+            timeout_s: Longest wait for the next bytes.
         """
         self._max_bytes = max_bytes
         self._max_inline_bytes = max_inline_bytes
@@ -58,10 +59,14 @@ class BodyReader:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
 
+        Args:
+            request: The request; its body must not have been read.
+            max_bytes: Largest body; None for the limit on audio.
+
         Raises:
-            AudioTooLong: It is over the limit.
-            MalformedBody: It does not go on.
-            Cancelled: The caller went away.
+            AudioTooLong: The body is over the limit.
+            MalformedBody: No byte arrives within the timeout.
+            Cancelled: The client disconnects.
         """
         limit = self._max_bytes if max_bytes is None else max_bytes
         stream = request.stream().__aiter__()
@@ -70,9 +75,9 @@ class BodyReader:
             try:
                 piece = await asyncio.wait_for(anext(stream, b""), self._timeout_s)
             except TimeoutError:
-                raise MalformedBody(f"no byte came in {self._timeout_s:g} s", "body") from None
+                raise MalformedBody(f"no byte arrived in {self._timeout_s:g} s", "body") from None
             except ClientDisconnect:
-                raise Cancelled("the caller went away") from None
+                raise Cancelled("the client disconnected") from None
             if not piece:
                 return
             num_bytes += len(piece)
@@ -81,32 +86,36 @@ class BodyReader:
             yield piece
 
     async def json(self, request: Request) -> Any:
-        """Return the body's JSON.
+        """Return the body parsed as JSON.
 
         Raises:
-            AudioTooLong: It is larger than the largest audio makes it.
-            MalformedBody: It is no JSON.
+            AudioTooLong: The body is larger than JSON with the largest inline audio.
+            MalformedBody: The body is not valid JSON, or an object in it has a name twice.
         """
-        limit = self._max_inline_bytes * 4 // 3 + _FORM_SLACK_BYTES
+        limit = self._max_inline_bytes * 4 // 3 + _OTHER_FIELDS_BYTES
         body = bytearray()
         async for piece in self.pieces(request, limit):
             body += piece
         try:
-            return json.loads(body, object_pairs_hook=_without_doubles)
+            return json.loads(body, object_pairs_hook=_refuse_duplicates)
         except (ValueError, RecursionError) as error:
-            raise MalformedBody(f"the body is no JSON: {error}", "body") from None
+            raise MalformedBody(f"the body is not valid JSON: {error}", "body") from None
 
     def base64(self, text: object, field: str) -> bytes:
-        """Return what a field holds as base64.
+        """Return the audio in `text`, decoded from base64.
+
+        Args:
+            text: The value of the field.
+            field: Its name, for errors.
 
         Raises:
-            MalformedBody: It is none.
-            AudioTooLong: It is over the limit.
+            MalformedBody: `text` is not a string or not valid base64.
+            AudioTooLong: The decoded audio is over the inline limit.
         """
         if not isinstance(text, str):
-            raise MalformedBody(f"{field} is not the audio file in base64", field)
+            raise MalformedBody(f"{field} must be the audio file as a string of base64", field)
         try:
-            if len(text) % 4:  # Python lets too much padding pass
+            if len(text) % 4:  # Python accepts excess padding
                 raise ValueError
             audio = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
@@ -119,35 +128,41 @@ class BodyReader:
         return audio
 
     async def form(self, request: Request) -> FormData:
-        """Return a multipart form; its files are spooled, and closed by who takes them.
+        """Return a multipart form. Its files are spooled; the caller must close them.
 
         Raises:
-            UnsupportedMediaType: The body is no multipart form.
-            MalformedBody: It is a broken one.
-            AudioTooLong: It is over the limit.
+            UnsupportedMediaType: The content-type is not multipart/form-data.
+            MalformedBody: The form is malformed or incomplete.
+            AudioTooLong: The form is over the limit.
         """
-        if media_type(request) != "multipart/form-data":
-            raise UnsupportedMediaType("send multipart/form-data", "content-type")
+        if (kind := media_type(request)) != "multipart/form-data":
+            raise UnsupportedMediaType(
+                f"content-type {kind!r} is not multipart/form-data", "content-type"
+            )
 
-        async def whole() -> AsyncGenerator[bytes, None]:
-            async for piece in self.pieces(request, self._max_bytes + _FORM_SLACK_BYTES):
+        async def complete_body() -> AsyncGenerator[bytes, None]:
+            async for piece in self.pieces(request, self._max_bytes + _OTHER_FIELDS_BYTES):
                 yield piece
             if not parser.has_ended:
-                raise MultiPartException("it ends before its last boundary")
+                raise MultiPartException("it ends before its closing boundary")
 
         parser = _FormParser(
-            request.headers, whole(), max_files=1, max_fields=100, max_part_size=_FORM_SLACK_BYTES
+            request.headers,
+            complete_body(),
+            max_files=1,
+            max_fields=100,
+            max_part_size=_OTHER_FIELDS_BYTES,
         )
         try:
             return await parser.parse()
         except MultiPartException as error:
-            raise MalformedBody(f"the form is broken: {error.message}", "body") from None
+            raise MalformedBody(f"the form is malformed: {error.message}", "body") from None
         except (KeyError, UnicodeError, AssertionError) as error:
-            raise MalformedBody(f"the form is broken: {error!r}", "body") from None
+            raise MalformedBody(f"the form is malformed: {error!r}", "body") from None
 
 
 class _FormParser(MultiPartParser):
-    """Tells a whole form from one that was cut short, of which Starlette passes over the rest."""
+    """Records whether the closing boundary was read: Starlette accepts a form that is cut off."""
 
     has_ended = False
 
@@ -155,10 +170,10 @@ class _FormParser(MultiPartParser):
         self.has_ended = True
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for name, value in pairs:
         if name in content:
-            raise MalformedBody(f"{name} stands twice in one object", name)
+            raise MalformedBody(f"{name} is given twice in one JSON object", name)
         content[name] = value
     return content

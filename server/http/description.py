@@ -1,41 +1,99 @@
-"""The OpenAPI description of the HTTP door, and a page that people can read.
+"""The HTTP operations, their OpenAPI description, and the same as an HTML page.
 
-The generation parameters come from their one definition, `PARAMETERS`.
+`operations` is the one list of paths and methods: the description and the routes in `app` are both
+made from it. The generation parameters come from `PARAMETERS`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from ...engine import PARAMETERS, Task, VadMode
-from ...engine.decoding.parameters import Parameter
-from .fields import IDLE
+from ...engine import PARAMETERS, Parameter, Task, VadMode
+from .fields import WITHOUT_EFFECT
 from .openai import FORMATS_OF_ANSWERS
 
 Json = dict[str, Any]
 
-_REFUSALS = {
-    400: "The body is not what its type says, or no audio.",
-    401: "No known bearer token.",
-    404: "Another model than the one served.",
-    413: "The audio is over a limit on bytes or seconds.",
-    415: "The body is of a type that is never audio.",
-    422: "An option is not known, out of range, or contradicts another.",
-    429: "Too many requests at once; see retry-after.",
+_ERRORS = {
+    400: "The body is malformed, or holds no audio that can be decoded.",
+    401: "The bearer token is missing or unknown.",
+    404: "The model named is not the one served.",
+    413: "The audio is over the limit on bytes or seconds.",
+    415: "The body's media type cannot be audio.",
+    422: "An option is unknown, out of range, or contradicts another.",
+    429: "The server is at its limit of concurrent requests; see retry-after.",
     500: "The model failed on this audio.",
     503: "The model is loading, or the server is draining; see retry-after.",
-    504: "The time was up before the answer.",
+    504: "The deadline passed before the answer.",
 }
 _TEXT: Json = {"type": "string"}
 _SECONDS: Json = {"type": "number", "description": "Seconds from the start of the audio."}
+_MODEL_IN_PATH: Json = {"name": "model", "in": "path", "required": True, "schema": _TEXT}
+_CALL_HEADERS: list[Json] = [
+    {"name": name, "in": "header", "schema": {"enum": ["true", "false"], "default": default}}
+    for name, default in (("x-use-cache", "true"), ("x-wait-for-model", "false"))
+]
+_HUGGINGFACE_PATHS = (
+    "/",
+    "/models/{model}/pipeline/automatic-speech-recognition",
+    "/models/{model}",
+    "/pipeline/automatic-speech-recognition",
+    "/pipeline/automatic-speech-recognition/{model}",
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    Attributes:
+        method: "GET" or "POST".
+        path: As OpenAPI writes it. `{model}` is the name of a model, which may contain slashes.
+        handler: The key of its handler in `app`.
+        document: Its OpenAPI operation object.
+    """
+
+    method: str
+    path: str
+    handler: str
+    document: Json
+
+
+def operations() -> list[Operation]:
+    """Return every operation; the first path that matches a request gets it."""
+    huggingface = _huggingface_operation()
+    transcriptions = _openai_operation(Task.TRANSCRIBE)
+    translations = _openai_operation(Task.TRANSLATE)
+    model = "The model that is served."
+    metrics = _read("Metrics in Prometheus's text format.", _TEXT, "text/plain")
+    description = _public("This description, as OpenAPI.", {"type": "object"})
+    page = _public("This description, as a page.", _TEXT, "text/html")
+    live = _public("Whether the process responds.", _object(status=_TEXT))
+    return [
+        *(Operation("POST", path, "transcribe", huggingface) for path in _HUGGINGFACE_PATHS),
+        Operation("POST", "/v1/audio/transcriptions", "openai_transcriptions", transcriptions),
+        Operation("POST", "/v1/audio/translations", "openai_translations", translations),
+        Operation("GET", "/v1/models", "openai_models", _read(model, _object(data=_list({})))),
+        Operation("GET", "/models", "models", _read(model, _list({}))),
+        Operation("GET", "/health", "health", _health("Whether the server accepts requests.")),
+        Operation("GET", "/live", "live", live),
+        Operation("GET", "/metrics", "metrics", metrics),
+        Operation("GET", "/openapi.json", "description", description),
+        Operation("GET", "/docs", "page", page),
+    ]
 
 
 def describe() -> Json:
-    """Return the description, as OpenAPI 3.1 has it."""
-    huggingface = _huggingface_operation()
-    named = {"name": "model", "in": "path", "required": True, "schema": _TEXT}
+    """Return the OpenAPI 3.1 description of `operations`."""
+    paths: Json = {}
+    for operation in operations():
+        item = paths.setdefault(operation.path, {})
+        item[operation.method.lower()] = operation.document
+        if "{model}" in operation.path:
+            item["parameters"] = [_MODEL_IN_PATH]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -43,18 +101,7 @@ def describe() -> Json:
             "version": version("talkmill"),
             "description": "Speech to text: the Hugging Face and the OpenAI schema.",
         },
-        "paths": {
-            "/": {"post": huggingface},
-            "/models/{model}": {"post": huggingface, "parameters": [named]},
-            "/pipeline/automatic-speech-recognition": {"post": huggingface},
-            "/v1/audio/transcriptions": {"post": _openai_operation(Task.TRANSCRIBE)},
-            "/v1/audio/translations": {"post": _openai_operation(Task.TRANSLATE)},
-            "/v1/models": {"get": _read("The model that is served.", _object(data=_list({})))},
-            "/models": {"get": _read("The model that is served.", _list({}))},
-            "/health": {"get": _health("Whether requests are taken.")},
-            "/live": {"get": _health("Whether the process answers.")},
-            "/metrics": {"get": _read("What is counted, for Prometheus.", _TEXT, "text/plain")},
-        },
+        "paths": paths,
         "components": {
             "schemas": {"GenerationParameters": generation_schema()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -98,12 +145,12 @@ def _range(parameter: Parameter) -> Json:
 def _huggingface_operation() -> Json:
     generation = {"$ref": "#/components/schemas/GenerationParameters"}
     options = {
-        "return_timestamps": {"type": "boolean", "description": "Give chunks with their times."},
+        "return_timestamps": {"type": "boolean", "description": "Return chunks with their times."},
         "language": {**_TEXT, "description": "Language spoken, e.g. en. Default: detected."},
         "task": {"enum": [task.value for task in Task]},
-        "prompt": {**_TEXT, "description": "Text that came before."},
+        "prompt": {**_TEXT, "description": "Text that precedes the audio."},
         "vad": {"enum": [mode.value for mode in VadMode]},
-        **{name: {"description": f"Has no effect: {why}."} for name, why in IDLE.items()},
+        **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
     parameters = {
@@ -134,7 +181,7 @@ def _huggingface_operation() -> Json:
     answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
-        "parameters": [_switch("x-use-cache", True), _switch("x-wait-for-model", False)],
+        "parameters": _CALL_HEADERS,
         "requestBody": {
             "required": True,
             "content": {
@@ -144,7 +191,7 @@ def _huggingface_operation() -> Json:
         },
         "responses": {
             "200": _content({**answer, "required": ["text"]}),
-            **_refusals(_object(error=_TEXT, field=_TEXT, estimated_time={"type": "number"})),
+            **_errors(_object(error=_TEXT, field=_TEXT, estimated_time={"type": "number"})),
         },
     }
 
@@ -158,6 +205,7 @@ def _openai_operation(task: Task) -> Json:
             "model": {**_TEXT, "description": "The model served, or whisper-1 for any."},
             "language": _TEXT,
             "prompt": _TEXT,
+            "vad": {"enum": [mode.value for mode in VadMode]},
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
             "timestamp_granularities[]": _list({"enum": ["segment"]}),
@@ -171,35 +219,37 @@ def _openai_operation(task: Task) -> Json:
     details = _object(message=_TEXT, type=_TEXT, param={}, code={})
     return {
         "summary": f"{task.value.capitalize()}, as OpenAI's API does",
+        "parameters": _CALL_HEADERS,
         "requestBody": {
             "required": True,
             "content": {"multipart/form-data": {"schema": form}},
         },
-        "responses": {"200": ok, **_refusals(_object(error=details))},
+        "responses": {"200": ok, **_errors(_object(error=details))},
     }
 
 
-def _refusals(schema: Json) -> Json:
+def _errors(schema: Json) -> Json:
     return {
-        str(code): {**_content(schema), "description": meaning}
-        for code, meaning in _REFUSALS.items()
+        str(code): {**_content(schema), "description": meaning} for code, meaning in _ERRORS.items()
     }
+
+
+def _public(meaning: str, schema: Json, media_type: str = "application/json") -> Json:
+    """Return an operation that needs no token and has one answer."""
+    ok = {"description": meaning, "content": {media_type: {"schema": schema}}}
+    return {"summary": meaning, "security": [], "responses": {"200": ok}}
 
 
 def _read(meaning: str, schema: Json, media_type: str = "application/json") -> Json:
+    """Return an operation that needs a token and has one answer."""
     ok = {"description": meaning, "content": {media_type: {"schema": schema}}}
-    refused = {**_content(_object(error={})), "description": _REFUSALS[401]}
-    return {"summary": meaning, "responses": {"200": ok, "401": refused}}
+    unauthenticated = {**_content(_object(error={})), "description": _ERRORS[401]}
+    return {"summary": meaning, "responses": {"200": ok, "401": unauthenticated}}
 
 
 def _health(meaning: str) -> Json:
     answer = _content(_object(status=_TEXT))
     return {"summary": meaning, "security": [], "responses": {"200": answer, "503": answer}}
-
-
-def _switch(name: str, default: bool) -> Json:
-    schema = {"enum": ["true", "false"], "default": str(default).lower()}
-    return {"name": name, "in": "header", "schema": schema}
 
 
 def _content(schema: Json) -> Json:
@@ -215,13 +265,13 @@ def _list(items: Json) -> Json:
 
 
 def to_page(description: Json) -> str:
-    """Return the description as a page of HTML that needs nothing else."""
+    """Return the description as one HTML page without external resources."""
     info = description["info"]
     parts = [f"<h1>{escape(info['title'])} {info['version']}</h1><p>{escape(info['description'])}"]
     parts.append('<p>For programs: <a href="openapi.json">openapi.json</a>.')
-    for path, operations in description["paths"].items():
-        for method in operations.keys() & {"get", "post"}:
-            operation = operations[method]
+    for path, item in description["paths"].items():
+        for method in item.keys() & {"get", "post"}:
+            operation = item[method]
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
             parts.append(f"<p>{escape(operation['summary'])}")
             content = operation.get("requestBody", {}).get("content", {})

@@ -54,7 +54,7 @@ class Call:
 
         Raises:
             TalkmillError: The request was refused or failed.
-            Cancelled: The caller closed the connection.
+            Cancelled: The client disconnected.
         """
         answer = self.gateway.transcribe(audio, checked, self.options)
         transcript = await self.unless_disconnected(answer)
@@ -64,14 +64,14 @@ class Call:
         """Return an awaited answer; the body of the request must have been read.
 
         Raises:
-            Cancelled: The caller closed the connection before the answer.
+            Cancelled: The client disconnected before the answer.
         """
         task = asyncio.ensure_future(answer)
         gone = asyncio.create_task(_disconnected(self.request))
         try:
             await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise Cancelled("the caller closed the connection")
+                raise Cancelled("the client disconnected")
             return task.result()
         finally:
             task.cancel()
@@ -79,7 +79,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
-View = Callable[[], Response]
+View = Callable[[Gateway], Response]
 ToResponse = Callable[[BaseException], Response]
 
 
@@ -150,7 +150,7 @@ class ViewEndpoint:
         """Answer one request."""
         try:
             self._gateway.authenticate(Request(scope).headers)
-            response = self._view()
+            response = self._view(self._gateway)
         except TalkmillError as error:
             response = self._to_response(error)
         await response(scope, receive, send)

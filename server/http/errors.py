@@ -1,4 +1,4 @@
-"""Errors to responses, in the shape of each schema; the statuses are those of `STATUSES`."""
+"""Error responses in the format of each schema, with the statuses of `STATUSES`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..auth import Unauthenticated
 from ..gateway import Loading
 from ..status import field_of, status_of
 
-_RETRY_AFTER_S = 1  # a queue moves on within a batch or two
-_MAX_TEXT = 1_000  # letters of a message: it may repeat what was sent
+_RETRY_AFTER_S = 1  # a full queue has room again after a batch or two
+_MAX_TEXT = 1_000  # characters of a message, which may quote what the client sent
 _OPENAI_TYPES = {
     RequestError: "invalid_request_error",
     Unauthenticated: "invalid_request_error",
@@ -22,7 +22,10 @@ _OPENAI_TYPES = {
 
 
 def huggingface_error(error: BaseException) -> JSONResponse:
-    """Return `{"error": ...}`, with the field at fault, and how long loading may take."""
+    """Return `{"error": ..., "field": ..., "estimated_time": ...}`.
+
+    `field` is the field at fault, if any; `estimated_time`, in seconds, is given while loading.
+    """
     body: dict[str, Any] = {"error": _message(error)}
     if (field := _field(error)) is not None:
         body["field"] = field
@@ -37,7 +40,7 @@ def openai_error(error: BaseException) -> JSONResponse:
 
 
 def openai_details(error: BaseException) -> dict[str, Any]:
-    """Return what OpenAI's clients read of an error."""
+    """Return the content of OpenAI's `error` object."""
     kinds = (kind for base, kind in _OPENAI_TYPES.items() if isinstance(error, base))
     return {
         "message": _message(error),
@@ -59,7 +62,8 @@ def _field(error: BaseException) -> str | None:
 def _printable(text: str) -> str:
     if len(text) > _MAX_TEXT:
         text = f"{text[: _MAX_TEXT // 2]} ... {text[-_MAX_TEXT // 2 :]}"
-    return text.encode(errors="backslashreplace").decode()  # JSON can write half a character
+    # JSON allows lone surrogates, UTF-8 does not.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _respond(error: BaseException, body: dict[str, Any]) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Named values, as JSON or a form has them, to `TranscribeOptions`. Pure functions."""
+"""Converts the named values of JSON or a form to `TranscribeOptions`. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Choice = TypeVar("Choice", bound=Enum)
 
 _GENERATION = {parameter.name for parameter in PARAMETERS}
 
-# What HF's pipeline takes and talkmill has no use for, each with the reason.
-IDLE = {
+# Options of HF's pipeline that are accepted without effect, each with the reason.
+WITHOUT_EFFECT = {
     "chunk_length_s": "audio of any length is cut at silences",
     "stride_length_s": "chunks do not overlap",
     "batch_size": "the server batches across requests",
@@ -29,19 +29,20 @@ IDLE = {
 
 
 def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str, ...]]:
-    """Return what the fields ask for, and a warning for each that has no effect.
+    """Return the options in `fields`, and a warning for each field without effect.
 
     Args:
-        fields: Names of options and of generation parameters; None is: not given.
+        fields: Options and generation parameters by name; the value None means "not given".
 
     Raises:
-        InvalidOption: A name or a value is not known; ranges are the engine's to check.
-        UnsupportedOption: A value is known, but not honoured yet.
+        InvalidOption: A name is unknown, or an option has a value that it does not allow. The
+            engine checks the values of generation parameters.
+        UnsupportedOption: Word timestamps are asked for.
     """
-    unknown = fields.keys() - _OPTIONS.keys() - _GENERATION - IDLE.keys()
+    unknown = fields.keys() - _OPTIONS.keys() - _GENERATION - WITHOUT_EFFECT.keys()
     if unknown:
         name = min(unknown)
-        raise InvalidOption(f"{name} is not known here", name)
+        raise InvalidOption(f"{name} is an unknown option", name)
     given = {name: value for name, value in fields.items() if value is not None}
     options = {
         field: read(name, given[name]) for name, (field, read) in _OPTIONS.items() if name in given
@@ -51,7 +52,9 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
         for name, value in given.items()
         if name in _GENERATION
     }
-    warnings = [f"{name} has no effect: {why}" for name, why in IDLE.items() if name in given]
+    warnings = [
+        f"{name} has no effect: {why}" for name, why in WITHOUT_EFFECT.items() if name in given
+    ]
     return (
         TranscribeOptions(**options, parameters=GenerationParameters(**generation)),
         tuple(warnings),
@@ -59,10 +62,10 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
 
 
 def read_bool(name: str, value: object) -> bool:
-    """Return a truth value.
+    """Return `value`, which must be a boolean.
 
     Raises:
-        InvalidOption: It is none.
+        InvalidOption: `value` is not true or false; the message names the field `name`.
     """
     if not isinstance(value, bool):
         raise InvalidOption(f"{name} {value!r} is neither true nor false", name)
@@ -79,11 +82,11 @@ def _read_timestamps(name: str, value: object) -> bool:
 
 def _read_text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidOption(f"{name} {value!r} is no text", name)
+        raise InvalidOption(f"{name} {value!r} is not a string", name)
     try:
         value.encode()
-    except UnicodeEncodeError:  # JSON can write half a character
-        raise InvalidOption(f"{name} {value!r} is no Unicode", name) from None
+    except UnicodeEncodeError:  # JSON allows lone surrogates
+        raise InvalidOption(f"{name} {value!r} is not valid Unicode", name) from None
     return value
 
 
@@ -93,7 +96,7 @@ def _read_choice(choices: type[Choice]) -> Callable[[str, object], Choice]:
             if value == choice.value:
                 return choice
         names = ", ".join(str(choice.value) for choice in choices)
-        raise InvalidOption(f"{name} {value!r} is none of {names}", name)
+        raise InvalidOption(f"{name} {value!r} is not one of {names}", name)
 
     return read
 

@@ -15,8 +15,8 @@ from .body import check_audio_type, media_type
 from .endpoint import Call
 from .fields import read_bool, to_options
 
-# Where the generation parameters may stand: HF's document says the first, its clients and its own
-# pipeline the second.
+# Names of the object with the generation parameters: the first is in HF's specification, HF's
+# clients and its pipeline use the second.
 _GROUPS = ("generation_parameters", "generate_kwargs")
 
 
@@ -42,9 +42,10 @@ async def transcribe(call: Call) -> Response:
 
 
 def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
-    """Return a transcript as HF gives it.
+    """Return a transcript in HF's schema.
 
-    The chunks' times have two names: the document says `timestamps`, the clients read `timestamp`.
+    Each chunk has its times twice: as `timestamps` (HF's specification) and as `timestamp` (what
+    HF's clients read).
     """
     answer: dict[str, Any] = {"text": transcript.text}
     if timestamps:
@@ -97,7 +98,7 @@ def _object(name: str, value: object) -> Mapping[str, Any]:
     if value is None and name != "body":
         return {}
     if not isinstance(value, dict):
-        raise MalformedBody(f"{name} is no JSON object", name)
+        raise MalformedBody(f"{name} is not a JSON object", name)
     return value
 
 

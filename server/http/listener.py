@@ -1,4 +1,4 @@
-"""Uvicorn inside our own event loop: we open the port, and we say when to stop."""
+"""Runs uvicorn inside the server's event loop; the server opens the port and stops uvicorn."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ _BACKLOG = 1024
 class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # signals are the process's, and we are not the only door
+        yield  # uvicorn must not handle signals: `lifecycle` stops gRPC and HTTP together
 
 
-class HttpDoor:
-    """One port that an ASGI application answers on. Belongs to the event loop that starts it."""
+class HttpListener:
+    """Serves an ASGI application on one port. Belongs to the event loop that starts it."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """Open the port; `start` answers.
+        """Open the port; requests are answered after `start`.
+
+        Args:
+            app: The application.
+            host: The address to listen on; an IPv6 address may be in brackets.
+            port: The port; 0 picks a free one.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The address is not available or the port is taken.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             bound = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error}") from error
-        # Made anew, it knows that it speaks TCP: asyncio sends without delay only then, and answers
-        # would wait 40 ms for the caller's acknowledgement.
+        # A socket made from the descriptor has its protocol set to TCP. Only then does asyncio set
+        # TCP_NODELAY; without it, responses wait 40 ms for the client's acknowledgement.
         self._socket = socket.socket(fileno=bound.detach())
         self.port: int = self._socket.getsockname()[1]
         self._server = _Uvicorn(
@@ -51,16 +56,16 @@ class HttpDoor:
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Start answering requests."""
         self._running = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new connection, finish the answers under way for at most `grace_s`, close."""
+        """Accept no new connection, wait up to `grace_s` for requests in progress, then close."""
         self._server.should_exit = True
         if self._running is None:
             self._socket.close()
             return
         _, unfinished = await asyncio.wait({self._running}, timeout=grace_s)
         if unfinished:
-            self._server.force_exit = True  # cancelled, it would leave its sockets open
+            self._server.force_exit = True  # cancelling the task would leave sockets open
             await asyncio.wait({self._running})

@@ -25,22 +25,22 @@ from .errors import openai_details
 from .fields import to_options
 
 ANY_MODEL = "whisper-1"
-"""What many tools send whatever is served; here it means the model that is."""
+"""The model that many tools name whatever is served; it selects the model that is served."""
 
 FORMATS_OF_ANSWERS = ("json", "text", "srt", "verbose_json", "vtt")
 _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
 _TIMED = ("verbose_json", "srt", "vtt")
 _GRANULARITIES = "timestamp_granularities[]"
-_TEXTS = ("language", "prompt", "vad")  # the other fields are read as JSON: numbers, lists
+_TEXTS = ("language", "prompt", "vad")  # other fields are parsed as JSON: numbers, lists
 
 
 async def transcriptions(call: Call) -> Response:
-    """Write what was said, in its language."""
+    """Transcribe an uploaded file in its language."""
     return await _answer(call, Task.TRANSCRIBE)
 
 
 async def translations(call: Call) -> Response:
-    """Write what was said, in English."""
+    """Translate an uploaded file into English."""
     return await _answer(call, Task.TRANSLATE)
 
 
@@ -79,11 +79,11 @@ def _refuse_doubles(form: FormData) -> None:
 
 
 def _read_shape(form: FormData) -> tuple[str, bool]:
-    """Return the format of the answer, and whether it comes in events."""
+    """Return the format of the answer, and whether it is streamed as events."""
     shape = form.get("response_format", "json")
     if shape not in FORMATS_OF_ANSWERS:
         names = ", ".join(FORMATS_OF_ANSWERS)
-        raise InvalidOption(f"response_format {shape!r} is none of {names}", "response_format")
+        raise InvalidOption(f"response_format {shape!r} is not one of {names}", "response_format")
     for value in form.getlist(_GRANULARITIES):
         if value == "word":
             raise UnsupportedOption(f'{_GRANULARITIES} "word" is not supported yet', _GRANULARITIES)
@@ -102,14 +102,16 @@ def _read_shape(form: FormData) -> tuple[str, bool]:
 
 
 def _read_fields(form: FormData) -> dict[str, Any]:
-    """Return the fields that shape the words."""
+    """Return the fields that are options of the request."""
     own = {"file", "model", "response_format", "stream", _GRANULARITIES}
     fields: dict[str, Any] = {}
     for name, text in form.multi_items():
         if name in own:
             continue
         if name in ("task", "return_timestamps"):
-            raise InvalidOption(f"{name} is not known here: the address and the format say", name)
+            raise InvalidOption(
+                f"{name} is not accepted here: the path or response_format sets it", name
+            )
         if not isinstance(text, str):
             raise MalformedBody(f"{name} is a file", name)
         fields[name] = (text or None) if name in _TEXTS else _read_json(text)
@@ -120,7 +122,7 @@ def _read_json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return text  # whose range it is not in says so
+        return text  # the check of the parameter's range refuses it
 
 
 def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Response:
@@ -158,12 +160,12 @@ async def _events(
     warnings: tuple[str, ...],
 ) -> AsyncIterator[str]:
     """Yield server-sent events: each segment's text as it is done, then all of it."""
-    async with aclosing(others):  # a caller who goes away gives the request up
+    async with aclosing(others):  # a closed connection cancels the request
         yield _event_of(first, warnings)
         try:
             async for item in others:
                 yield _event_of(item, warnings)
-        except TalkmillError as error:  # the response has begun: only an event can tell
+        except TalkmillError as error:  # the status is sent already: report it as an event
             yield _event({"error": openai_details(error)})
             raise
         yield "data: [DONE]\n\n"

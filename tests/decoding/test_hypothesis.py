@@ -114,3 +114,10 @@ def test_vocabulary_without_no_speech_gives_zero(demo: LoadedModel) -> None:
     other = replace(demo, vocabulary=Vocabulary(known.end_of_text, known.timestamp_begin))
     _, exact = hypotheses(other, np.zeros(16_000, np.float32), DecodePlan())
     assert exact.no_speech_prob == 0.0
+
+
+@pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 1.0])
+def test_native_beams_over_silence_need_no_sum(demo: LoadedModel, length_penalty: float) -> None:
+    plan = DecodePlan(strategy=Strategy.BEAM, num_beams=4, length_penalty=length_penalty)
+    native, _ = hypotheses(demo, np.zeros(16_000, np.float32), plan)
+    assert native.avg_logprob <= 0

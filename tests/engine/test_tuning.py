@@ -12,10 +12,10 @@ from benchmarks.random_weights import Shape
 from random_models import build
 from talkmill.engine import ConfigError, Engine, EngineConfig
 from talkmill.engine.model.files import ModelFiles, find_model
-from talkmill.engine.tuning import Measured, Setup, search, tune, with_tuning
+from talkmill.engine.tuning import MeasuredSetup, TuningSetup, search, tune, with_tuning
 from talkmill.server.cli import main
 
-START = Setup(
+START = TuningSetup(
     workers_per_device=2,
     threads_per_worker=1,
     max_batch_size=8,
@@ -33,19 +33,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def with_batch(setup: Setup, size: int) -> Setup:
+def with_batch(setup: TuningSetup, size: int) -> TuningSetup:
     return setup.model_copy(update={"max_batch_size": size})
 
 
-def with_workers(setup: Setup, workers: int) -> Setup:
+def with_workers(setup: TuningSetup, workers: int) -> TuningSetup:
     return setup.model_copy(update={"workers_per_device": workers})
 
 
-def batch_sizes(best: Setup) -> Iterable[Setup]:
+def batch_sizes(best: TuningSetup) -> Iterable[TuningSetup]:
     return [with_batch(best, size) for size in (4, 8, 16)]
 
 
-def workers(best: Setup) -> Iterable[Setup]:
+def workers(best: TuningSetup) -> Iterable[TuningSetup]:
     return [with_workers(best, count) for count in (1, 2)]
 
 
@@ -54,7 +54,7 @@ def test_each_stage_goes_on_from_the_best_so_far() -> None:
     best = search(
         START, [workers, batch_sizes], lambda it: speeds[it.workers_per_device, it.max_batch_size]
     )
-    assert best == Measured(with_batch(with_workers(START, 1), 16), 4.0)
+    assert best == MeasuredSetup(with_batch(with_workers(START, 1), 16), 4.0)
 
 
 @pytest.mark.parametrize(("speed", "size"), [(1.05, 8), (0.5, 8), (1.5, 4)])
@@ -64,9 +64,9 @@ def test_only_what_is_clearly_faster_replaces_what_there_is(speed: float, size: 
 
 
 def test_no_setup_is_measured_twice() -> None:
-    measured: list[Setup] = []
+    measured: list[TuningSetup] = []
 
-    def measure(setup: Setup) -> float:
+    def measure(setup: TuningSetup) -> float:
         measured.append(setup)
         return 1.0
 
@@ -109,7 +109,7 @@ def test_threads_are_not_taken_without_the_workers_that_they_were_measured_with(
 
 
 def test_what_is_set_is_not_tried_otherwise() -> None:
-    tried: list[Measured] = []
+    tried: list[MeasuredSetup] = []
     given = OPEN.model_copy(update={"max_batch_size": 3, "encoder": "ctranslate2"})
     best, _ = tune(given, tried.append, speed_of)
     assert {(one.setup.max_batch_size, one.setup.encoder) for one in tried} == {(3, "ctranslate2")}
@@ -117,7 +117,7 @@ def test_what_is_set_is_not_tried_otherwise() -> None:
 
 
 def test_batch_that_does_not_fit_the_memory_is_not_taken() -> None:
-    tried: list[Measured] = []
+    tried: list[MeasuredSetup] = []
 
     def measure(config: EngineConfig, files: ModelFiles) -> float:
         if config.max_batch_size > 8:
@@ -191,8 +191,8 @@ def test_command_measures_the_demo_model_and_keeps_the_best(cache: Path) -> None
     assert kept["chunks_per_s"] > 0
     assert f"{kept['chunks_per_s']:.2f}" in result.output
     config = EngineConfig(device="cpu")
-    assert Setup(**kept["setup"]) == Setup(
-        **{name: getattr(read(config), name) for name in Setup.model_fields}
+    assert TuningSetup(**kept["setup"]) == TuningSetup(
+        **{name: getattr(read(config), name) for name in TuningSetup.model_fields}
     )
 
 

@@ -195,7 +195,7 @@ def test_a_token_file_that_cannot_be_read_is_named(
 
 def test_no_name_holds_a_line_of_its_own() -> None:
     for name in ("", "a b", "a:b", "a\n"):
-        with pytest.raises(ValueError, match="no name"):
+        with pytest.raises(ValueError, match="not a valid name"):
             new_token(name)
 
 

@@ -247,7 +247,7 @@ def test_an_upload_that_stalls_is_refused(
         status, answer = caller.read()
 
     assert status == 400
-    assert "no byte came in 0.1 s" in str(answer["error"])
+    assert "no byte arrived in 0.1 s" in str(answer["error"])
     assert "body" in (answer.get("field"), answer["error"]["param"] if "v1" in head else None)
 
 

@@ -1,1 +1,1 @@
-"""talkmill without gRPC."""
+"""talkmill's engine without gRPC."""

@@ -1,4 +1,4 @@
-"""talkmill's engine in this process, without gRPC. Options: `config`, fields of EngineConfig."""
+"""talkmill's engine in this process, without gRPC. Options: `config` (fields of EngineConfig)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TalkmillEngine:
             "model": setup.model,
             "device": setup.device,
             "compute_type": setup.compute_type,
-            "cache_bytes": 0,  # clips come again: what is measured is computing
+            "cache_bytes": 0,  # clips are sent repeatedly; each must be computed
         }
         self._engine = Engine(EngineConfig.model_validate({**config, **given}))
         self._engine.start()

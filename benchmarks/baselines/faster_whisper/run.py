@@ -1,6 +1,7 @@
 """faster-whisper: `WhisperModel.transcribe` in a thread pool, or `BatchedInferencePipeline`.
 
-Options: `num_workers` (replicas, and threads of the pool). A job with a batch size is batched.
+Options: `num_workers` (replicas, and threads of the pool). A job with a batch size uses the batched
+pipeline.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from benchmarks.baselines.protocol import Options, Setup, serve
 
 
 class FasterWhisper:
-    """As it is deployed: a pool of as many threads as the model has workers."""
+    """A model and a pool of as many threads as it has workers, as it is deployed."""
 
     def __init__(self, setup: Setup) -> None:
         """Load the model."""
@@ -41,7 +42,7 @@ class FasterWhisper:
             "condition_on_previous_text": False,
             "without_timestamps": not options.timestamps,
             "max_new_tokens": options.max_new_tokens,
-            # Nothing is thrown away or asked again: every chunk costs one answer.
+            # No fallback: every chunk is decoded exactly once, and every answer is kept.
             "compression_ratio_threshold": None,
             "log_prob_threshold": None,
             "no_speech_threshold": None,
@@ -50,7 +51,7 @@ class FasterWhisper:
         if options.vad is not None:
             given["vad_filter"] = options.vad
         if options.batch_size:
-            # A pipeline holds the state of its file, so each call has its own.
+            # A pipeline holds the state of its file, so each call needs its own.
             pipeline = BatchedInferencePipeline(self._model)
             segments, _ = pipeline.transcribe(path, batch_size=options.batch_size, **given)
         else:

@@ -1,1 +1,1 @@
-"""talkmill, as its peers are run."""
+"""talkmill, run like its peers."""

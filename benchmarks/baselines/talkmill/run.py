@@ -1,6 +1,6 @@
-"""talkmill, through gRPC: a `talkmill serve` process, and this one for its clients.
+"""talkmill through gRPC: a `talkmill serve` process, with the clients in this process.
 
-Options: `arguments` (of `talkmill serve`), or `address` (of a server that runs already).
+Options: `arguments` (of `talkmill serve`), or `address` (of a server that is already running).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _VAD = {None: VadMode.AUTO, True: VadMode.ON, False: VadMode.OFF}
 
 
 def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
-    """Return a `talkmill serve` process that serves, and its addresses for gRPC and HTTP.
+    """Start `talkmill serve`; return the process and its gRPC and HTTP addresses once it serves.
 
     Raises:
-        RuntimeError: It ended.
+        RuntimeError: The process ended before it served.
     """
     command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0", "--http-port", "0"]
     command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
-    command += ["--cache-bytes", "0"]  # clips come again: what is measured is computing
+    command += ["--cache-bytes", "0"]  # clips are sent repeatedly; each must be computed
     command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -40,7 +40,7 @@ def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
 
 @contextmanager
 def running_server(setup: Setup) -> Iterator[tuple[int, str, str]]:
-    """Give the process id of a `talkmill serve`, and its addresses for gRPC and HTTP; end it."""
+    """Start `talkmill serve`, yield its process id, gRPC and HTTP address, and stop it."""
     server, address, http_address = start_server(setup)
     try:
         yield server.pid, address, http_address
@@ -50,10 +50,10 @@ def running_server(setup: Setup) -> Iterator[tuple[int, str, str]]:
 
 
 class Talkmill:
-    """A server's clients; the server too, unless an address is given."""
+    """A client of a server, which it starts unless an address is given."""
 
     def __init__(self, setup: Setup) -> None:
-        """Start the server, and wait until it serves."""
+        """Start the server if there is no address, wait until it serves, and connect."""
         address = setup.options.get("address")
         if not address:
             server, address, _ = start_server(setup)
@@ -67,7 +67,7 @@ class Talkmill:
 
 
 def to_talkmill(options: Options) -> TranscribeOptions:
-    """Return the options as talkmill takes them."""
+    """Return the options as talkmill's `TranscribeOptions`."""
     return TranscribeOptions(
         language="en",
         vad=_VAD[options.vad],
@@ -77,5 +77,5 @@ def to_talkmill(options: Options) -> TranscribeOptions:
 
 
 if __name__ == "__main__":
-    threading.stack_size(512 * 1024)  # of many clients
+    threading.stack_size(512 * 1024)  # small, as there is a thread for each client
     serve(Talkmill, ("talkmill", "ctranslate2", "onnxruntime", "grpcio"))

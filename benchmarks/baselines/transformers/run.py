@@ -1,6 +1,6 @@
 """transformers' pipeline on PyTorch, in float32: it has no int8 of its own on a CPU.
 
-A job with a batch size cuts a file into windows of 30 s and takes so many at once; one at a time.
+Files are cut into windows of 30 s and run one file at a time, with `batch_size` windows in a batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WINDOW_SAMPLES = 30 * SAMPLE_RATE
 
 
 class Transformers:
-    """One pipeline, with all threads."""
+    """One pipeline that uses all threads."""
 
     def __init__(self, setup: Setup) -> None:
         """Load the model."""
@@ -43,12 +43,12 @@ class Transformers:
     def transcribe(self, path: str, options: Options) -> str:
         """Return the text of a file."""
         if options.timestamps or options.vad:
-            raise ValueError("timestamps and vad are not wired for transformers")
+            raise ValueError("timestamps and vad are not supported for transformers")
         given = {"language": "en", "task": "transcribe", "do_sample": False, "num_beams": 1}
         if options.max_new_tokens:
             given["max_new_tokens"] = options.max_new_tokens
         samples = decode(path)
-        # Cut here: the pipeline would drop words that two windows have in common.
+        # Cut here, because the pipeline drops words that two adjacent windows have in common.
         windows = [
             samples[i : i + _WINDOW_SAMPLES] for i in range(0, len(samples), _WINDOW_SAMPLES)
         ]

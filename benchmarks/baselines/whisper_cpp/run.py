@@ -1,6 +1,6 @@
-"""whisper.cpp through pywhispercpp: a context for each worker, in a pool of as many threads.
+"""whisper.cpp through pywhispercpp: a context for each worker.
 
-Options: `num_workers`. The model is a file of ggml.
+Options: `num_workers`. The model is a ggml file.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import queue
 
-# Its threads wait for each other at every operation. Spinning costs it several times its own time
-# where anything else wants a core, a load generator for one; set before its library is loaded.
+# Its threads wait for each other at every operation. Busy waiting makes it several times slower if
+# anything else needs a core, such as a load generator. Must be set before its library is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
@@ -20,7 +20,7 @@ from benchmarks.baselines.protocol import Options, Setup, serve
 
 
 class WhisperCpp:
-    """As many models as workers; each takes the next file."""
+    """A model for each worker; each takes the next file."""
 
     def __init__(self, setup: Setup) -> None:
         """Load the models."""
@@ -36,7 +36,7 @@ class WhisperCpp:
             n_threads=threads,
             language="en",
             no_context=True,
-            n_max_text_ctx=0,  # else the text of one window is the prompt of the next
+            n_max_text_ctx=0,  # otherwise the text of one window is the prompt of the next
             temperature=0.0,
             temperature_inc=0.0,  # no fallback
             entropy_thold=-1.0,
@@ -50,14 +50,14 @@ class WhisperCpp:
     def transcribe(self, path: str, options: Options) -> str:
         """Return the text of a file."""
         if options.vad:
-            raise ValueError("vad: whisper.cpp has its own model for it, which is not here")
+            raise ValueError("vad: whisper.cpp needs a separate model, which is not installed")
         samples = decode(path)
         model = self._idle.get()
         try:
             segments = model.transcribe(
                 samples,
                 no_timestamps=not options.timestamps,
-                # It stops after the token that is over the limit, which it keeps.
+                # whisper.cpp stops after the first token over its limit, and keeps that token.
                 max_tokens=max(0, (options.max_new_tokens or 0) - 1),
             )
             return " ".join(segment.text.strip() for segment in segments)

@@ -1,0 +1,36 @@
+"""The OpenAPI description lists what the server serves, and nothing else."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from fakes import FakeModel, loaded, small_config
+from talkmill.engine import Engine
+from talkmill.server import ServerConfig
+from talkmill.server.auth import Access
+from talkmill.server.gateway import Gateway
+from talkmill.server.http.app import make_app
+from talkmill.server.http.description import describe
+from talkmill.server.metrics import Metrics
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+def test_the_description_has_exactly_the_routes_of_the_app(model: FakeModel) -> None:
+    engine = Engine(small_config(), model=loaded(model))
+    app = make_app(Gateway(engine, Access({}), Metrics(engine)), ServerConfig())
+
+    served = set()
+    for route in app.routes:
+        assert isinstance(route, Route)
+        assert route.methods
+        # `path_format` is the path without converters: `{model}` for `{model:path}`.
+        served |= {(route.path_format, method) for method in route.methods - {"HEAD"}}
+    described = {
+        (path, method.upper())
+        for path, item in describe()["paths"].items()
+        for method in item.keys() & METHODS
+    }
+
+    assert described == served
+    assert ("/models/{model}/pipeline/automatic-speech-recognition", "POST") in served
