@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 RUN = "out of date; run: python docs/generate.py"
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, ROOT / "benchmarks" / "README.md"]
 MAX_README_BYTES = 9_000
 MODULE_PATH = re.compile(r"`((?:engine|server)/[\w/]+\.py)`")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
@@ -74,6 +74,12 @@ def test_architecture_page_names_each_module_and_no_other() -> None:
 
     assert len(named) == len(set(named)), RUN
     assert set(named) == modules(), RUN
+
+
+def test_benchmarks_page_names_each_module() -> None:
+    names = {path.stem for path in ROOT.glob("benchmarks/*.py")} - {"__init__"}
+
+    assert names <= set(re.findall(r"`(\w+)`", text_of("benchmarks/README.md")))
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "configuration.md", "parameters.md"])
