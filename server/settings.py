@@ -81,7 +81,7 @@ def show_default(field: FieldInfo) -> str:
 
 
 def settings_table(config: type[BaseModel]) -> str:
-    """Return the README's Markdown table: one row for each field."""
+    """Return the Markdown table of docs/configuration.md: one row for each field."""
     rows = ["| Setting | Variable | Default | Meaning |", "|---|---|---|---|"]
     for name, field in ordered_fields(config):
         default = show_default(field)

@@ -1,24 +1,17 @@
-"""What holds for the whole repository."""
+"""Rules for the source as a whole: imports, exports, and the length of functions."""
 
 from __future__ import annotations
 
 import ast
 import importlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from talkmill.engine.decoding.parameters import parameter_table
-from talkmill.server import BackgroundServer, ServerConfig
-from talkmill.server.settings import settings_table
-
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("server/**/*.py")])
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 MAX_FUNCTION_LINES = 60
 
 
@@ -31,11 +24,11 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the top-level packages that a module imports."""
+    """Yield the top-level packages that a module imports by name, not relatively."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.split(".")[0]
 
 
@@ -68,6 +61,12 @@ def test_only_the_server_and_the_stubs_import_grpc(package: str) -> None:
     assert folders <= {"server", "proto"}
 
 
+def test_imports_inside_the_package_are_relative() -> None:
+    own = {"talkmill", "engine", "server", "proto"}  # the folders' names work from the root only
+
+    assert {name_of(path) for path in MODULES if own & set(imports(path))} == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_function_is_long(path: Path) -> None:
     functions = (
@@ -82,41 +81,3 @@ def test_no_function_is_long(path: Path) -> None:
     }
 
     assert long == {}
-
-
-def test_readme_shows_each_setting() -> None:
-    section = README.partition("\n## Configuration\n")[2].partition("\n## ")[0]
-    table = "".join(re.findall(r"^\|.*\n", section, re.MULTILINE))
-
-    assert table == settings_table(ServerConfig)
-
-
-def test_readme_lists_each_module() -> None:
-    unnamed = {
-        name_of(path)
-        for path in MODULES
-        if path.stem not in {"__init__", "__main__"} and path.name not in README
-    }
-
-    assert unnamed == set()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BackgroundServer]:
-    with BackgroundServer(ServerConfig(port=0, http_port=0)) as server:
-        yield server
-
-
-@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
-def test_python_in_the_readme_runs(
-    number: int, server: BackgroundServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    source = PYTHON_BLOCKS[number].replace("127.0.0.1:50051", server.address)
-    source = source.replace("http://127.0.0.1:8000", server.http_address)
-
-    exec(compile(source, f"README.md, python block {number + 1}", "exec"), {})
-
-
-def test_readme_shows_each_generation_parameter() -> None:
-    assert parameter_table() in README
