@@ -36,6 +36,18 @@ class VadMode(enum.Enum):
     OFF = "off"
 
 
+class EncoderWindow(enum.Enum):
+    """What decides the length of the encoder's window.
+
+    FITTED: the length of the chunk. FULL: Whisper's 30 s. DECLARED: the lengths that the model
+    declares or the settings list.
+    """
+
+    FITTED = "fitted"
+    FULL = "full"
+    DECLARED = "declared"
+
+
 @dataclass(frozen=True)
 class TranscribeOptions:
     """The options of one request.
@@ -74,11 +86,14 @@ class Chunk:
         samples: The audio.
         spans: The parts of the utterance that it consists of, in order; their lengths add up to
             `len(samples)`.
+        speech: The speech that was detected in it, without the silence around it; empty if
+            nothing was detected because detection is off.
     """
 
     index: int
     samples: Samples
     spans: tuple[Span, ...]
+    speech: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
