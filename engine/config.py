@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 DEMO_MODEL = "demo"
+MIN_WINDOW_S, MAX_WINDOW_S = 1, 30
 
 ComputeType = Literal[
     "auto",
@@ -32,9 +33,35 @@ def split_commas(value: object) -> object:
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
 
-WindowsS = Annotated[
-    tuple[Annotated[float, Field(ge=1, le=30)], ...], BeforeValidator(split_commas)
+def read_windows(value: object) -> object:
+    """Return the setting of the encoder's windows: "auto", "full", or lengths in seconds.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if value in ("auto", "full"):
+        return value
+    parts = split_commas(value)
+    if isinstance(parts, list | tuple) and parts:
+        try:
+            lengths = tuple(float(part) for part in parts)
+        except (TypeError, ValueError):
+            lengths = (0.0,)
+        if all(MIN_WINDOW_S <= length <= MAX_WINDOW_S for length in lengths):
+            return lengths
+    raise ValueError(
+        f"expected auto, full, or lengths from {MIN_WINDOW_S} to {MAX_WINDOW_S} s, separated by "
+        "commas"
+    )
+
+
+EncoderWindows = Annotated[
+    Literal["auto", "full"] | tuple[float, ...], BeforeValidator(read_windows)
 ]
+"""How long the encoder's window is; see `audio.windows`."""
+
+WindowS = Annotated[float, Field(ge=MIN_WINDOW_S, le=MAX_WINDOW_S)]
+WindowsS = Annotated[tuple[WindowS, ...], BeforeValidator(split_commas)]
 """Allowed lengths of the encoder's window, in seconds."""
 
 
@@ -88,11 +115,12 @@ class EngineConfig(BaseModel):
         le=256,
         description="CPU threads of each worker. 0: the cores divided by the number of workers.",
     )
-    encoder_windows_s: WindowsS = Field(
-        (),
-        description="Allowed lengths of the encoder's window, in seconds (1 to 30), separated by "
-        "commas. A chunk is padded to the shortest window that holds it; the longest window is "
-        "the longest chunk. Default: what the model declares; 30 for stock Whisper.",
+    encoder_windows: EncoderWindows = Field(
+        "auto",
+        description="Length of the encoder's window. auto: the lengths that the model declares, "
+        "else fitted: the length of the chunk. full: Whisper's 30 s. Or lengths in seconds (1 to "
+        "30), separated by commas: a chunk is padded to the shortest one that holds it, and the "
+        "longest is the longest chunk.",
     )
     max_batch_size: int = Field(
         0,
@@ -142,8 +170,3 @@ class EngineConfig(BaseModel):
     max_requests: int = Field(
         1024, gt=0, description="Most concurrent requests; further ones are refused as overload."
     )
-
-    @property
-    def window_frames(self) -> tuple[int, ...]:
-        """The windows in frames of 10 ms, ascending; empty: the model's own."""
-        return to_frames(self.encoder_windows_s)

@@ -107,6 +107,11 @@ class Engine:
         return self._pipeline.num_waiting_chunks if self._pipeline else 0
 
     @property
+    def num_window_fallbacks(self) -> int:
+        """Chunks that were decoded again in the full window because a fitted one failed."""
+        return self._pipeline.num_window_fallbacks if self._pipeline else 0
+
+    @property
     def device(self) -> str:
         """The device that the model runs on, "cpu" or "cuda"; empty before it is loaded."""
         return self._pipeline.model.runtime.device if self._pipeline else ""

@@ -8,7 +8,7 @@ from .decoding.plan import DecodePlan, make_plan
 from .errors import UnknownModel
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import TranscribeOptions
+from .types import EncoderWindow, TranscribeOptions
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class CheckedOptions:
         previous: Tokens of the prompt.
         prompt_length: Tokens before each chunk's answer, `previous` among them.
         plan: How each chunk is decoded.
+        encoder_window: What decides the length of the encoder's window.
         warnings: One sentence for each option that has no effect.
     """
 
@@ -29,6 +30,7 @@ class CheckedOptions:
     previous: tuple[int, ...]
     prompt_length: int
     plan: DecodePlan
+    encoder_window: EncoderWindow = EncoderWindow.FULL
     warnings: tuple[str, ...] = ()
 
 
@@ -64,6 +66,7 @@ def check_options(
         previous=previous,
         prompt_length=len(prompt),
         plan=plan,
+        encoder_window=model.check_encoder_window(options.encoder_window),
         warnings=(*prompt_warnings, *plan_warnings),
     )
 

@@ -216,7 +216,7 @@ def _measure(config: EngineConfig, files: ModelFiles) -> float:
     def work(replica: int) -> int:
         num_batches = 0
         while True:
-            for frames in runtime.window_frames:
+            for frames in runtime.windows.typical_frames:
                 _run_batch(model, replica, runtime.batch_size, frames)
                 num_batches += 1
             if time.perf_counter() - start_s > _MEASURE_S:
@@ -239,7 +239,8 @@ def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: in
     worker = model.replicas[replica]
     shape = (num_chunks, worker.n_mels, num_frames)
     noise = np.random.default_rng(0).standard_normal(shape, np.float32)
-    worker.generate(worker.encode(noise), [prompt] * num_chunks, plan)
+    positions = model.runtime.windows.of_frames(num_frames).num_positions
+    worker.generate(worker.encode(list(noise), positions), [prompt] * num_chunks, plan)
 
 
 def _path(conditions: dict[str, object]) -> Path:
@@ -254,7 +255,7 @@ def _conditions(config: EngineConfig, files: ModelFiles) -> dict[str, object]:
     runtime = resolve_runtime(config, files.properties)
     return {
         "weights": files.revision,
-        "windows": list(runtime.window_frames),
+        "windows": str(runtime.windows),
         "device": [runtime.device, list(runtime.indexes), runtime.compute_type],
         "machine": _machine(),
         "versions": {name: _version(name) for name in ("talkmill", "ctranslate2", "openvino")},

@@ -58,6 +58,8 @@ class TranscribeOptions:
         prompt: Text that precedes the audio, as context for the model.
         vad: When silence is removed.
         timestamps: Whether Whisper generates timestamps.
+        encoder_window: What decides the length of the encoder's window; None for the server's
+            choice.
         parameters: The generation parameters of the decoder.
     """
 
@@ -66,6 +68,7 @@ class TranscribeOptions:
     prompt: str = ""
     vad: VadMode = VadMode.AUTO
     timestamps: bool = False
+    encoder_window: EncoderWindow | None = None
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
 
 
@@ -148,6 +151,9 @@ class Transcript:
         duration_s: Length of the decoded audio.
         speech_s: Length of the speech detected in it; the whole length with `VadMode.OFF`.
         timings: How the time was spent.
+        coverage: Share of the detected speech that the segments cover, 0 to 1; None if speech was
+            not detected because detection is off.
+        encoder_window: What decided the length of the encoder's window.
         warnings: Problems that did not fail the request, e.g. audio that is cut off.
         is_cached: Whether it was computed for another request.
     """
@@ -159,5 +165,7 @@ class Transcript:
     duration_s: float
     speech_s: float
     timings: Timings
+    coverage: float | None = None
+    encoder_window: EncoderWindow = EncoderWindow.FULL
     warnings: tuple[str, ...] = field(default=())
     is_cached: bool = False

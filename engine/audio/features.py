@@ -62,6 +62,20 @@ def log_mel(samples: Samples, n_mels: int, window_frames: int = CHUNK_FRAMES) ->
     return features
 
 
+def in_window(features: Features, num_frames: int) -> Features:
+    """Return features cut to a window, or padded as `log_mel` pads them with silence.
+
+    Args:
+        features: float32 (n_mels, any number of frames), with silence in the last frame if they
+            are padded.
+        num_frames: Frames of the window.
+    """
+    missing = num_frames - features.shape[1]
+    if missing <= 0:
+        return features[:, :num_frames]
+    return np.concatenate([features, np.repeat(features[:, -1:], missing, axis=1)], axis=1)
+
+
 def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:
     # Frames are centred, so the audio is mirrored at its start. It is mirrored at the window's end
     # too, if it reaches there; shorter audio is followed by silence.

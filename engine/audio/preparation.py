@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ..types import Chunk, Features, Samples, VadMode
 from .chunking import split_chunks
 from .decode import SAMPLE_RATE, decode_audio
-from .features import CHUNK_FRAMES, HOP_SAMPLES, log_mel
+from .features import CHUNK_SAMPLES, log_mel
+from .windows import FULL_WINDOW, Window
 
-Prepared = tuple[Chunk, Features]
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A chunk that is ready for the model.
+
+    Attributes:
+        chunk: The chunk.
+        features: float32 (n_mels, window.num_frames).
+        window: The encoder's window.
+    """
+
+    chunk: Chunk
+    features: Features
+    window: Window
+
 
 # Audio shorter than this is identified by its samples, whatever the file format. Longer audio is
 # identified by its file, so that its first chunk does not wait until all of it is decoded.
@@ -70,7 +85,8 @@ class Preparation(Iterator[Prepared | None]):
         vad: VadMode,
         n_mels: int,
         max_audio_s: float,
-        window_frames: tuple[int, ...] = (CHUNK_FRAMES,),
+        max_samples: int = CHUNK_SAMPLES,
+        choose_window: Callable[[int], Window] = lambda num_samples: FULL_WINDOW,
     ) -> None:
         """Store the source; nothing is read yet.
 
@@ -79,19 +95,20 @@ class Preparation(Iterator[Prepared | None]):
             vad: When silence is removed.
             n_mels: Mel bands of the model.
             max_audio_s: Limit on the decoded audio, in seconds.
-            window_frames: Allowed lengths of the encoder's window in frames, ascending.
+            max_samples: Length of the longest chunk, in samples.
+            choose_window: Returns the encoder's window of a chunk with this number of samples.
         """
         self.report = AudioReport()
         self._source = source
         self._n_mels = n_mels
-        self._window_frames = window_frames
+        self._choose_window = choose_window
         self._blocks = self._decoded(decode_audio(source, max_audio_s, self.report.warnings.append))
         self._head: list[Samples] = []  # decoded by `identify`, not split yet
         self._chunks = split_chunks(
             self._all_blocks(),
             vad,
             self._count_speech,
-            max_samples=window_frames[-1] * HOP_SAMPLES,
+            max_samples=max_samples,
         )
 
     def identify(self) -> str:
@@ -130,10 +147,10 @@ class Preparation(Iterator[Prepared | None]):
             self.report.vad_s += cut_s - start_s - (self.report.decode_s - decoded_before_s)
         if chunk is None:
             return None
-        num_frames = next(n for n in self._window_frames if n * HOP_SAMPLES >= len(chunk.samples))
-        features = log_mel(chunk.samples, self._n_mels, num_frames)
+        window = self._choose_window(len(chunk.samples))
+        features = log_mel(chunk.samples, self._n_mels, window.num_frames)
         self.report.features_s += time.thread_time() - cut_s
-        return chunk, features
+        return Prepared(chunk, features, window)
 
     def close(self) -> None:
         """Close the source."""

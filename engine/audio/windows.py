@@ -60,6 +60,11 @@ class Windows:
             return self.declared_frames
         return (500, CHUNK_FRAMES) if self.kind is EncoderWindow.FITTED else (CHUNK_FRAMES,)
 
+    def of_frames(self, num_frames: int) -> Window:
+        """Return the window with one of `typical_frames`."""
+        is_declared = self.kind is EncoderWindow.DECLARED
+        return Window(self.kind, num_frames, (num_frames if is_declared else CHUNK_FRAMES) // 2)
+
     def max_samples(self, kind: EncoderWindow) -> int:
         """Return the length of the longest chunk, in samples."""
         is_declared = kind is EncoderWindow.DECLARED

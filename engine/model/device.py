@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from ..config import EngineConfig
+from ..audio.windows import Windows
+from ..config import EncoderWindows, EngineConfig, to_frames
 from ..errors import ConfigError
+from ..types import EncoderWindow
 from .files import ModelProperties
 from .runtime import Runtime
 from .whisper_ct2 import num_cuda_devices, supported_compute_types
@@ -13,8 +15,8 @@ from .whisper_ct2 import num_cuda_devices, supported_compute_types
 DEFAULT_BATCH_SIZE = {"cpu": 8, "cuda": 16}
 DEFAULT_CUDA_WORKERS = 2
 MAX_DEFAULT_CPU_WORKERS = 4
-# 4 windows of 30 s. Beyond a core's cache, each further row of a decoder step costs more.
-DEFAULT_CPU_BATCH_FRAMES = 12_000
+# 4 chunks of 30 s. Beyond a core's cache, each further row of a decoder step costs more.
+DEFAULT_CPU_BATCH_POSITIONS = 6_000
 
 _BEST_COMPUTE_TYPES = {
     "cpu": ("int8", "int8_float32", "float32"),
@@ -53,13 +55,23 @@ def resolve_runtime(config: EngineConfig, properties: ModelProperties) -> Runtim
         device=device,
         indexes=indexes,
         compute_type=_resolve_compute_type(config.compute_type, device, indexes[0]),
-        window_frames=config.window_frames or properties.window_frames,
+        windows=_resolve_windows(config.encoder_windows, properties),
         workers=workers,
         threads=config.threads_per_worker or max(1, cores // (workers * len(indexes))),
         batch_size=config.max_batch_size or DEFAULT_BATCH_SIZE[device],
-        batch_frames=0 if is_cuda or config.max_batch_size else DEFAULT_CPU_BATCH_FRAMES,
+        batch_positions=0 if is_cuda or config.max_batch_size else DEFAULT_CPU_BATCH_POSITIONS,
         encoder_batch_size=0 if is_cuda else config.encoder_batch_size or 1,
     )
+
+
+def _resolve_windows(wanted: EncoderWindows, properties: ModelProperties) -> Windows:
+    if wanted == "full":
+        return Windows(EncoderWindow.FULL)
+    windows_s = properties.windows_s if wanted == "auto" else wanted
+    if windows_s:
+        assert not isinstance(windows_s, str)
+        return Windows(EncoderWindow.DECLARED, to_frames(windows_s))
+    return Windows(EncoderWindow.FITTED)
 
 
 def _resolve_compute_type(wanted: str, device: str, index: int) -> str:

@@ -59,9 +59,9 @@ def choose_encoder(
     if wanted == "auto":
         batches = [
             np.random.default_rng(0).standard_normal((1, model.n_mels, frames), np.float32)
-            for frames in runtime.window_frames
+            for frames in runtime.windows.typical_frames
         ]
-        openvino_s, ctranslate2_s = time_side_by_side([encoder, model.encode], batches)
+        openvino_s, ctranslate2_s = time_side_by_side([encoder, model.states], batches)
         is_faster = ctranslate2_s >= MIN_SPEEDUP * openvino_s
         _log.info(
             "encoder: %s; one chunk of each window takes %.0f ms with openvino, %.0f ms with "

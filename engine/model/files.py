@@ -10,8 +10,7 @@ from pathlib import Path
 from faster_whisper.utils import download_model
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..audio.features import CHUNK_S
-from ..config import DEMO_MODEL, WindowsS, to_frames
+from ..config import DEMO_MODEL, WindowsS
 from ..errors import ConfigError
 from ..types import Task
 
@@ -24,18 +23,14 @@ class ModelProperties(BaseModel):
 
     Attributes:
         tasks: Tasks that it was trained for. Its vocabulary may have tokens for other tasks.
-        windows_s: Lengths of the encoder's window that it was trained for, in seconds.
+        windows_s: Lengths of the encoder's window that it was trained for, in seconds; empty for
+            Whisper's 30 s.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: frozenset[Task] = frozenset(Task)
-    windows_s: WindowsS = (float(CHUNK_S),)
-
-    @property
-    def window_frames(self) -> tuple[int, ...]:
-        """The windows in frames of 10 ms, ascending."""
-        return to_frames(self.windows_s)
+    windows_s: WindowsS = ()
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import threadpoolctl
 
+from ..audio.windows import Windows
 from ..config import EngineConfig
 from ..decoding.plan import DecodePlan
 from ..decoding.rules import Vocabulary
 from ..errors import InvalidOption
-from ..types import Task
+from ..types import EncoderWindow, Task
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
 from .protocol import SpeechModel
 from .runtime import Runtime
+from .silence import Silence, load_or_measure, measure_states
 from .tokenizer import WhisperTokenizer
-from .whisper_ct2 import CTranslate2Model
+from .versions import library_versions
+from .whisper_ct2 import CTranslate2Model, array_library
 
 _BLAS_VARIABLES = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"}
 
@@ -89,14 +92,34 @@ class LoadedModel:
                     "suppress_tokens",
                 )
 
+    def check_encoder_window(self, kind: EncoderWindow | None) -> EncoderWindow:
+        """Return what decides the length of the encoder's window; the runtime's own for None.
+
+        Raises:
+            InvalidOption: The model does not run with such windows here.
+        """
+        windows = self.runtime.windows
+        if kind is None:
+            return windows.kind
+        if kind not in windows.available:
+            names = ", ".join(sorted(known.value for known in windows.available))
+            raise InvalidOption(
+                f"encoder_window {kind.value!r} is not available for {self.name}: {names}",
+                "encoder_window",
+            )
+        return kind
+
     def warm_up(self) -> None:
         """Run silence of each window through every replica: the first request is not slower."""
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
+        windows = self.runtime.windows
         for replica in self.replicas:
-            for frames in self.runtime.window_frames:
-                features = np.zeros((1, replica.n_mels, frames), np.float32)
-                replica.generate(replica.encode(features), [prompt], DecodePlan(max_new_tokens=2))
+            for frames in windows.typical_frames:
+                positions = windows.of_frames(frames).num_positions
+                silence = np.zeros((replica.n_mels, frames), np.float32)
+                encoded = replica.encode([silence], positions)
+                replica.generate(encoded, [prompt], DecodePlan(max_new_tokens=2))
 
 
 def keep_numpy_to_one_thread() -> None:
@@ -107,6 +130,21 @@ def keep_numpy_to_one_thread() -> None:
     """
     if _BLAS_VARIABLES.isdisjoint(os.environ):
         threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def _with_silence(replicas: Sequence[CTranslate2Model], runtime: Runtime, revision: str) -> Windows:
+    """Give the replicas what fitted windows need; return the windows that they can run with."""
+    windows = runtime.windows
+    if windows.kind is not EncoderWindow.FITTED:
+        return windows
+    if array_library(runtime.device) is None:
+        return Windows(EncoderWindow.FULL)
+    first = replicas[0]
+    key = f"{revision} {runtime.compute_type} {runtime.encoder} {library_versions()}"
+    silence = load_or_measure(key, lambda: Silence(measure_states(first.states, first.n_mels)))
+    for replica in replicas:
+        replica.silence = silence.states
+    return windows
 
 
 def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedModel:
@@ -127,9 +165,10 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
         weights = files.folder / "model.bin"
         encoder = choose_encoder(config.encoder, replicas[0], weights, runtime)
         runtime = replace(runtime, encoder=encoder)
+    runtime = replace(runtime, windows=_with_silence(replicas, runtime, files.revision))
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
     suppress, suppress_first = suppressed_tokens(files.folder)
-    parts = (files.revision, runtime.compute_type, runtime.encoder, runtime.window_frames)
+    parts = (files.revision, runtime.compute_type, runtime.encoder, runtime.windows)
     return LoadedModel(
         name=files.name,
         replicas=replicas,

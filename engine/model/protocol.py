@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,8 +33,14 @@ class SpeechModel(Protocol):
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
 
-    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
-        """Return the encoder's output for float32 features (batch, n_mels, num_frames)."""
+    def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
+        """Return the encoder's output of a batch, a row for each chunk.
+
+        Args:
+            features: float32 (n_mels, num_frames) of each chunk; the numbers of frames may differ.
+            num_positions: Positions of each row. Where a chunk's frames give fewer, the encoder's
+                output for silence follows.
+        """
 
     def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
         """Return the most likely language of each row and its probability."""

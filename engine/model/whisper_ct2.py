@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class CTranslate2Model:
 
     Attributes:
         encoder: Replaces CTranslate2's encoder on a CPU; set before the first call.
+        silence: The encoder's output for silence, float32 (1500, d_model), which follows that of
+            a fitted window; None if there are no fitted windows. Set before the first call.
     """
 
     def __init__(self, folder: Path, runtime: Runtime, index: int) -> None:
@@ -62,8 +65,11 @@ class CTranslate2Model:
         self._folder = folder
         self._runtime = runtime
         self.encoder: ArrayEncoder | None = None
+        self.silence: NDArray[np.float32] | None = None
         self._lock = threading.Lock()
         self._decoder: StepDecoder | None = None
+        self._device_silence: Any = None
+        self._array_library = array_library(runtime.device) or np
         try:
             self._whisper = ctranslate2.models.Whisper(
                 str(folder),
@@ -86,14 +92,43 @@ class CTranslate2Model:
         """Whether prompts carry a language and a task."""
         return bool(self._whisper.is_multilingual)
 
-    def encode(self, features: NDArray[np.float32]) -> EncoderOutput:
+    def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """See `SpeechModel.encode`; the output stays on the device."""
-        num_rows = self._runtime.encoder_batch_size or len(features)
-        if num_rows >= len(features):
-            return self._encode(features)
-        parts = [features[row : row + num_rows] for row in range(0, len(features), num_rows)]
-        encoded = [self._to_array(self._encode(part), np) for part in parts]
-        return ctranslate2.StorageView.from_array(np.concatenate(encoded))
+        groups = _groups_of_equal_length(features, self._runtime.encoder_batch_size)
+        if len(groups) == 1 and features[0].shape[1] == 2 * num_positions:
+            return self._encode(np.stack(features))
+        xp = self._array_library
+        rows: list[Any] = [None] * len(features)
+        for group in groups:
+            output = self._to_array(self._encode(np.stack([features[i] for i in group])), xp)
+            for i, row in zip(group, output, strict=True):
+                rows[i] = row
+        encoded = xp.empty((len(rows), num_positions, rows[0].shape[1]), np.float32)
+        for i, row in enumerate(rows):
+            encoded[i, : len(row)] = row
+            if len(row) < num_positions:
+                encoded[i, len(row) :] = self._silence_on_device()[len(row) : num_positions]
+        return ctranslate2.StorageView.from_array(encoded)
+
+    def states(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the encoder's output as an array of the host.
+
+        Args:
+            features: float32 (batch, n_mels, num_frames).
+
+        Returns:
+            float32 (batch, num_frames / 2, d_model).
+        """
+        output: NDArray[np.float32] = self._to_array(self._encode(features), np)
+        return output
+
+    def _silence_on_device(self) -> Any:
+        if self.silence is None:
+            raise RuntimeError("a fitted window needs the output for silence. This is a bug.")
+        with self._lock:
+            if self._device_silence is None:
+                self._device_silence = self._array_library.asarray(self.silence)
+            return self._device_silence
 
     def _encode(self, features: NDArray[np.float32]) -> EncoderOutput:
         if self.encoder is not None:
@@ -142,7 +177,7 @@ class CTranslate2Model:
         with self._lock:
             if self._decoder is None:
                 weights = read_weights(self._folder / "model.bin")
-                self._decoder = StepDecoder(weights, _array_library(self._runtime.device))
+                self._decoder = StepDecoder(weights, self._array_library)
             return self._decoder
 
     @staticmethod
@@ -186,12 +221,31 @@ def _max_length(num_tokens: int, prompt_length: int) -> int:
     return max(2 * num_tokens, num_tokens + prompt_length - 1)
 
 
-def _array_library(device: str) -> Any:
-    """Return the array library of the step decoder: CuPy on a GPU if installed, else NumPy."""
+def array_library(device: str) -> Any | None:
+    """Return the array library of a device: NumPy on a CPU, CuPy on a GPU, None without CuPy."""
     if device == "cpu":
         return np
     try:
         return importlib.import_module("cupy")
     except ImportError:
-        _log.warning("CuPy is not installed: the exact lane runs on the CPU; see talkmill[cuda]")
-        return np
+        _log.warning(
+            "CuPy is not installed: the exact lane decodes on the CPU, and there are no fitted "
+            "windows; install talkmill[cuda]"
+        )
+        return None
+
+
+def _groups_of_equal_length(
+    features: Sequence[NDArray[np.float32]], max_size: int
+) -> list[list[int]]:
+    """Return the indexes of features in groups for one call of the encoder each.
+
+    Args:
+        features: (n_mels, num_frames) each.
+        max_size: Most features in a group; 0 for no limit.
+    """
+    by_length: dict[int, list[int]] = {}
+    for i, one in enumerate(features):
+        by_length.setdefault(one.shape[1], []).append(i)
+    size = max_size or len(features)
+    return [group[i : i + size] for group in by_length.values() for i in range(0, len(group), size)]

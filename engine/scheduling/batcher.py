@@ -2,8 +2,8 @@
 
 The rules:
 1. A batch holds one key: what CTranslate2 takes once for a whole batch.
-2. The oldest chunks come first, up to `max_batch_size` and `max_batch_frames`, and in the exact
-   lane up to `max_exact_rows` decoder rows; a chunk that needs more rows runs alone. When few
+2. The oldest chunks come first, up to `max_batch_size` and `max_batch_positions`, in the
+   exact lane up to `max_exact_rows` decoder rows; a chunk that needs more rows runs alone. When few
    chunks wait, the workers share them: two halves on two workers finish earlier than one batch.
 3. Each batch is a turn, and a request's chunks count as arriving `max_per_request` a turn, however
    many are put at once. So a three-hour file gives way to a two-second command, whatever their
@@ -19,11 +19,14 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..audio.features import CHUNK_FRAMES
+from ..audio.decode import SAMPLE_RATE
+from ..audio.features import CHUNK_FRAMES, HOP_SAMPLES, in_window
+from ..audio.preparation import Prepared
+from ..audio.windows import FULL_WINDOW, Window, Windows
 from ..decoding.plan import DecodePlan
-from ..types import Chunk, Features, Span
+from ..types import EncoderWindow, Features, Segment, Span
 from .request import Request
 
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
@@ -36,19 +39,21 @@ class BatchKey:
     Attributes:
         plan: How they are decoded; None in the exact lane, where each has its own.
         prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
-        num_frames: Frames of the features: the encoder has no mask.
+        num_positions: Positions of encoder output that the decoder sees: it has no mask.
     """
 
     plan: DecodePlan | None
     prompt_length: int
-    num_frames: int = CHUNK_FRAMES
+    num_positions: int = CHUNK_FRAMES // 2
 
     @classmethod
-    def of(cls, plan: DecodePlan, prompt_length: int, num_frames: int = CHUNK_FRAMES) -> BatchKey:
+    def of(
+        cls, plan: DecodePlan, prompt_length: int, num_positions: int = CHUNK_FRAMES // 2
+    ) -> BatchKey:
         """Return the key of chunks with this plan."""
         if plan.is_exact:
-            return cls(None, 0, num_frames)
-        return cls(plan, prompt_length, num_frames)
+            return cls(None, 0, num_positions)
+        return cls(plan, prompt_length, num_positions)
 
     @property
     def is_exact(self) -> bool:
@@ -64,23 +69,76 @@ class PendingChunk:
         request: The request that it belongs to.
         index: Its index among the request's chunks.
         spans: Where its audio comes from.
-        features: float32 (n_mels, num_frames).
+        speech: The speech that was detected in it; empty if detection is off.
+        features: float32 (n_mels, window.num_frames).
+        window: The encoder's window.
         key: What it shares with its batch.
         put_s: Instant of its arrival in the queue, of `time.monotonic`.
+        accepted: Segments that earlier attempts gave, of the audio before `spans`.
+        num_attempts: How often it was decoded before.
     """
 
     request: Request
     index: int
     spans: tuple[Span, ...]
+    speech: tuple[Span, ...]
     features: Features
+    window: Window
     key: BatchKey
     put_s: float
+    accepted: tuple[Segment, ...] = ()
+    num_attempts: int = 0
 
     @classmethod
-    def of(cls, request: Request, chunk: Chunk, features: Features, now_s: float) -> PendingChunk:
+    def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
         """Return a chunk that was prepared for a request, as it enters the queue."""
-        key = BatchKey.of(request.plan, request.prompt_length, features.shape[1])
-        return cls(request, chunk.index, chunk.spans, features, key, now_s)
+        chunk, window = prepared.chunk, prepared.window
+        return cls(
+            request=request,
+            index=chunk.index,
+            spans=chunk.spans,
+            speech=chunk.speech,
+            features=prepared.features,
+            window=window,
+            key=BatchKey.of(request.plan, request.prompt_length, window.num_positions),
+            put_s=now_s,
+        )
+
+    @property
+    def audio_s(self) -> float:
+        """Length of the audio to decode, in seconds."""
+        return sum(span.end - span.start for span in self.spans) / SAMPLE_RATE
+
+    def in_full_window(self) -> PendingChunk:
+        """Return the same audio for another attempt in Whisper's full window."""
+        return replace(
+            self,
+            features=in_window(self.features, FULL_WINDOW.num_frames),
+            window=FULL_WINDOW,
+            key=replace(self.key, num_positions=FULL_WINDOW.num_positions),
+            num_attempts=self.num_attempts + 1,
+        )
+
+    def rest(self, start: int, accepted: tuple[Segment, ...]) -> PendingChunk:
+        """Return the audio from a sample on for another attempt, in a window of the same kind.
+
+        Args:
+            start: First sample to decode again, inside the chunk's one span.
+            accepted: The segments before it.
+        """
+        (span,) = self.spans
+        first = (start - span.start) // HOP_SAMPLES
+        window = self.window
+        if window.kind is EncoderWindow.FITTED:
+            window = Windows(EncoderWindow.FITTED).of(window.kind, span.end - start)
+        return replace(
+            self,
+            spans=(Span(span.start + first * HOP_SAMPLES, span.end),),
+            features=in_window(self.features[:, first:], window.num_frames),
+            window=window,
+            accepted=accepted,
+            num_attempts=self.num_attempts + 1,
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +169,7 @@ class Batcher:
         max_per_request: int,
         max_wait_s: float = 0.0,
         max_exact_rows: int = MAX_EXACT_ROWS,
-        max_batch_frames: int = 0,
+        max_batch_positions: int = 0,
         num_sharing: int = 1,
     ) -> None:
         """Set the rules.
@@ -121,10 +179,10 @@ class Batcher:
             max_per_request: Most chunks of one request in a batch while others wait.
             max_wait_s: How long the oldest chunk may wait for a fuller batch.
             max_exact_rows: Most decoder rows of the exact lane in a batch.
-            max_batch_frames: Most frames of all windows in a batch; 0 for no limit.
+            max_batch_positions: Most positions of encoder output in a batch; 0 for no limit.
             num_sharing: Workers that share the chunks that wait.
         """
-        self._max_batch_frames = max_batch_frames
+        self._max_batch_positions = max_batch_positions
         self._num_sharing = num_sharing
         self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
@@ -173,7 +231,8 @@ class Batcher:
         """Halve the limit for batches of this kind after one ran out of device memory.
 
         Args:
-            key: The key of the batch. Batches with as many rows a chunk and as many frames are of
+            key: The key of the batch. Batches with as many rows a chunk and as many positions are
+                of
                 one kind; all of the exact lane are.
             size: Its chunks; in the exact lane, the rows that were live.
 
@@ -225,8 +284,8 @@ class Batcher:
         if key.plan is None:
             return self._max_batch_size
         limit = self._fits.get(_memory_class(key), self._max_batch_size)
-        if self._max_batch_frames:
-            limit = min(limit, max(1, self._max_batch_frames // key.num_frames))
+        if self._max_batch_positions:
+            limit = min(limit, max(1, self._max_batch_positions // key.num_positions))
         return limit
 
     def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
@@ -247,6 +306,6 @@ class Batcher:
 
 
 def _memory_class(key: BatchKey) -> tuple[int, int]:
-    """Return what the memory of a native batch depends on: rows a chunk, and frames."""
+    """Return what the memory of a native batch depends on: rows a chunk, and positions."""
     assert key.plan is not None
-    return key.plan.num_rows, key.num_frames
+    return key.plan.num_rows, key.num_positions

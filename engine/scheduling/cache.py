@@ -10,7 +10,6 @@ import hashlib
 import sys
 import threading
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Protocol
 
 from cachetools import LRUCache
@@ -18,22 +17,6 @@ from cachetools import LRUCache
 from ..options import CheckedOptions
 from ..types import Transcript
 from .request import Request
-
-# A new version of any of these may give other words for the same question.
-_LIBRARIES = (
-    "talkmill",
-    "av",
-    "ctranslate2",
-    "faster-whisper",
-    "numpy",
-    "onnxruntime",
-    "tokenizers",
-)
-
-
-def library_versions() -> str:
-    """Return the versions of the libraries that the words depend on."""
-    return " ".join(f"{name}={version(name)}" for name in _LIBRARIES)
 
 
 def is_cacheable(request: Request) -> bool:
@@ -50,7 +33,14 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         checked: The request's options.
     """
     given = checked.given
-    question = (checked.language, given.task, checked.previous, given.vad, checked.plan)
+    question = (
+        checked.language,
+        given.task,
+        checked.previous,
+        given.vad,
+        checked.plan,
+        checked.encoder_window,
+    )
     parts = (fingerprint, audio_digest, repr(question))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

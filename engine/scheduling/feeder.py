@@ -162,9 +162,8 @@ class Feeder:
             request.fail(failure)
             return False
         if prepared is not None:
-            chunk, features = prepared
-            request.chunk_sent()
-            self._queue.put(PendingChunk.of(request, chunk, features, time.monotonic()))
+            request.chunk_sent(prepared.window.kind)
+            self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
         return True
 
     @staticmethod

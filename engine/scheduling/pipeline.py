@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import BinaryIO
@@ -10,11 +11,13 @@ from ..audio.preparation import Preparation
 from ..config import EngineConfig
 from ..errors import DeviceLost
 from ..model.loading import LoadedModel
+from ..model.versions import library_versions
 from .batcher import Batcher
-from .cache import AnswerCache, CacheStats, MemoryStore, library_versions
+from .cache import AnswerCache, CacheStats, MemoryStore
 from .feeder import Feeder
 from .queue import ChunkQueue
 from .request import Request
+from .window_guard import WindowGuard
 from .worker import WorkerPool, WorkerStats
 
 # About 1 MB a chunk: this bounds the memory of the queue, whatever the number of requests.
@@ -50,11 +53,12 @@ class Pipeline:
             runtime.batch_size,
             max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
-            max_batch_frames=runtime.batch_frames,
+            max_batch_positions=runtime.batch_positions,
             num_sharing=num_workers if runtime.device == "cpu" else 1,
         )
         most_queued = _QUEUED_BATCHES_PER_WORKER * runtime.batch_size * num_workers
         self._queue = ChunkQueue(batcher, max_waiting=max(_MIN_QUEUED_CHUNKS, most_queued))
+        self._guard = WindowGuard(runtime.windows)
         self._cache = _make_cache(model, config.cache_bytes)
         self._feeder = Feeder(
             self._queue,
@@ -62,7 +66,7 @@ class Pipeline:
             max_ahead=runtime.batch_size * (num_workers + 1),
             cache=self._cache,
         )
-        self._workers = WorkerPool(self._queue, model, on_device_lost)
+        self._workers = WorkerPool(self._queue, model, self._guard, on_device_lost)
 
     @property
     def stats(self) -> WorkerStats:
@@ -79,6 +83,11 @@ class Pipeline:
         """Chunks that wait for the model."""
         return self._queue.num_waiting
 
+    @property
+    def num_window_fallbacks(self) -> int:
+        """Chunks that were decoded again in the full window."""
+        return self._guard.num_fallbacks
+
     def start(self) -> None:
         """Start the threads."""
         self._workers.start()
@@ -86,12 +95,14 @@ class Pipeline:
 
     def add(self, request: Request, source: BinaryIO) -> None:
         """Take a request and its audio file, which is closed however the request ends."""
+        kind = request.checked.encoder_window
         preparation = Preparation(
             source,
             request.options.vad,
             self.model.replicas[0].n_mels,
             self._max_audio_s,
-            self.model.runtime.window_frames,
+            max_samples=self.model.runtime.windows.max_samples(kind),
+            choose_window=functools.partial(self._guard.choose, kind),
         )
         self._feeder.add(request, preparation)
 

@@ -14,9 +14,11 @@ from ..audio.preparation import AudioReport
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
 from ..options import CheckedOptions
-from ..types import Segment, Timings, TranscribeOptions, Transcript
+from ..types import EncoderWindow, Segment, Timings, TranscribeOptions, Transcript, VadMode
 
 OnSegment = Callable[[Segment], None]
+
+MIN_COVERAGE = 0.98  # less of the speech in the segments gives a warning
 
 _ids = itertools.count()
 
@@ -87,6 +89,8 @@ class Request:
         self._segments: list[Segment] = []
         self._num_emitted = 0  # chunks whose segments have been given out
         self._costs: list[ChunkCost] = []
+        self._num_written = 0  # samples of speech that the segments cover
+        self._encoder_window = EncoderWindow.FULL
 
     @property
     def options(self) -> TranscribeOptions:
@@ -141,17 +145,27 @@ class Request:
         num_ahead = self.num_ahead
         return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
 
-    def chunk_sent(self) -> None:
-        """Count a chunk on its way to the model."""
+    def chunk_sent(self, kind: EncoderWindow = EncoderWindow.FULL) -> None:
+        """Count a chunk on its way to the model, in a window of this kind."""
         with self._lock:
             self._num_sent += 1
+            if kind is not EncoderWindow.FULL:
+                self._encoder_window = kind
 
-    def chunk_done(self, index: int, segments: list[Segment], cost: ChunkCost) -> None:
+    def chunk_repeated(self, cost: ChunkCost) -> None:
+        """Count what an attempt took whose answer was not accepted."""
+        with self._lock:
+            self._costs.append(cost)
+
+    def chunk_done(
+        self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
+    ) -> None:
         """Take the segments of one chunk; give out those whose predecessors are all done."""
         try:
             with self._lock:
                 self._num_done += 1
                 self._costs.append(cost)
+                self._num_written += num_written
                 self._early[index] = segments
                 while (ready := self._early.pop(self._num_emitted, None)) is not None:
                     self._num_emitted += 1
@@ -218,6 +232,7 @@ class Request:
 
     def _transcript(self, report: AudioReport) -> Transcript:
         costs = self._costs
+        coverage = self._coverage(report)
         return Transcript(
             text="".join(segment.text for segment in self._segments).strip(),
             segments=tuple(self._segments),
@@ -235,5 +250,21 @@ class Request:
                 total_s=time.monotonic() - self._submitted_s,
                 mean_batch_size=sum(cost.batch_size for cost in costs) / max(1, len(costs)),
             ),
-            warnings=tuple(report.warnings),
+            coverage=coverage,
+            encoder_window=self._encoder_window,
+            warnings=(*report.warnings, *_coverage_warnings(coverage, report.speech_s)),
         )
+
+    def _coverage(self, report: AudioReport) -> float | None:
+        if self.options.vad is VadMode.OFF:
+            return None
+        if not report.num_speech_samples:
+            return 1.0
+        return min(1.0, self._num_written / report.num_speech_samples)
+
+
+def _coverage_warnings(coverage: float | None, speech_s: float) -> list[str]:
+    if coverage is None or coverage >= MIN_COVERAGE or not speech_s:
+        return []
+    missing_s = (1 - coverage) * speech_s
+    return [f"coverage {coverage:.2f}: {missing_s:.1f} of {speech_s:.1f} s of speech has no text"]

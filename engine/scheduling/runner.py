@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
+from ..audio.decode import SAMPLE_RATE
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
 from ..model.loading import LoadedModel
 from ..model.protocol import EncoderOutput, SpeechModel
+from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
 from ..transcript.segments import to_segments
-from ..types import Segment
+from ..types import EncoderWindow, Segment
 from .batcher import PendingChunk
 from .request import Request
+
+MAX_ATTEMPTS = 2  # after the first
+_MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,10 @@ class DecodedChunk:
     Attributes:
         item: The chunk.
         hypothesis: The answer as tokens, with how sure the model is.
-        segments: The answer as text with times, in order.
+        segments: The segments of the whole chunk, in order, those of earlier attempts included.
+        num_written: Samples of its speech that the segments cover.
+        again: The chunk as it must be decoded again; None if the answer is accepted.
+        reason: Why it must.
         encoded: The batch that holds the encoder's output of the chunk.
         row: The chunk's row in it.
     """
@@ -55,6 +61,9 @@ class DecodedChunk:
     item: PendingChunk
     hypothesis: Hypothesis
     segments: list[Segment]
+    num_written: int
+    again: PendingChunk | None
+    reason: str
     encoded: EncodedBatch
     row: int
 
@@ -87,7 +96,8 @@ class Runner:
 
     def encode(self, batch: Sequence[PendingChunk]) -> EncodedBatch:
         """Encode a batch, detect the languages that are not known, and make the prompts."""
-        output = self._replica.encode(np.stack([item.features for item in batch]))
+        positions = batch[0].window.num_positions
+        output = self._replica.encode([item.features for item in batch], positions)
         self._detect_languages(output, batch)
         return EncodedBatch(batch, output, [self._prompt(item.request) for item in batch])
 
@@ -98,7 +108,10 @@ class Runner:
             RuntimeError: The model did not give one hypothesis for each chunk.
         """
         if (plan := encoded.items[0].key.plan) is not None:
-            hypotheses = self._replica.generate(encoded.output, encoded.prompts, plan)
+            most = max(map(_max_tokens, encoded.items))
+            hypotheses = self._replica.generate(
+                encoded.output, encoded.prompts, replace(plan, max_new_tokens=most)
+            )
         else:
             hypotheses = self.new_lane().run(encoded.output, self.tasks(encoded))
         if len(hypotheses) != len(encoded):
@@ -116,7 +129,7 @@ class Runner:
         return [
             ExactTask(
                 prompt=prompt,
-                plan=item.request.plan,
+                plan=replace(item.request.plan, max_new_tokens=_max_tokens(item)),
                 seed=item.request.seed,
                 chunk=item.index,
                 is_wanted=functools.partial(self._is_wanted, item.request),
@@ -125,15 +138,35 @@ class Runner:
         ]
 
     def finish(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
-        """Return one chunk of an encoded batch with its hypothesis and segments."""
+        """Return one chunk of an encoded batch with its segments, or with the next attempt."""
         item = encoded.items[row]
-        segments = to_segments(
-            hypothesis.tokens,
-            item.spans,
-            self._tokenizer,
-            timestamps=item.request.options.timestamps,
-        )
-        return DecodedChunk(item, hypothesis, segments, encoded, row)
+        timestamps = item.request.options.timestamps
+        found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        segments = [*item.accepted, *found]
+        until = written_until(segments, item.spans[0], timestamps=timestamps)
+        again, reason = self._next_attempt(item, hypothesis, segments, until)
+        written = num_written(until, item.speech)
+        return DecodedChunk(item, hypothesis, segments, written, again, reason, encoded, row)
+
+    def _next_attempt(
+        self, item: PendingChunk, hypothesis: Hypothesis, segments: list[Segment], until: int
+    ) -> tuple[PendingChunk | None, str]:
+        """Return the chunk as it must be decoded again, and why; None if the answer is accepted."""
+        if item.num_attempts >= MAX_ATTEMPTS or not self._is_wanted(item.request):
+            return None, ""
+        if item.window.kind is EncoderWindow.FITTED:
+            text = "".join(segment.text for segment in segments[len(item.accepted) :])
+            begin = self._tokenizer.timestamp_begin
+            speech_s = (
+                (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
+            )
+            reason = suspicion(hypothesis, text, item.audio_s, speech_s, begin)
+            if reason:
+                return item.in_full_window(), reason
+        has_advanced = until - item.spans[0].start >= _MIN_ADVANCE_S * SAMPLE_RATE
+        if item.request.options.timestamps and has_advanced and is_unwritten(until, item.speech):
+            return item.rest(until, tuple(segments)), "speech after the last segment"
+        return None, ""
 
     def _detect_languages(self, output: EncoderOutput, batch: Sequence[PendingChunk]) -> None:
         # Only a request's first chunk comes here without a language: the others wait for it.
@@ -149,3 +182,14 @@ class Runner:
         return self._tokenizer.prompt(
             request.language, options.task, options.timestamps, request.previous
         )
+
+
+def _max_tokens(item: PendingChunk) -> int:
+    """Return the most tokens to generate for a chunk: in a fitted window no more than a loop has.
+
+    A loop's answer is not accepted, so that where it is cut makes no difference.
+    """
+    plan = item.request.plan
+    if item.window.kind is not EncoderWindow.FITTED:
+        return plan.max_new_tokens
+    return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))

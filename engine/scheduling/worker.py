@@ -9,17 +9,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..audio.windows import FULL_WINDOW
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
 from ..errors import DeviceLost, ModelError, NotReady
 from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
+from ..types import EncoderWindow
 from .batcher import BatchKey, PendingChunk
 from .queue import ChunkQueue
 from .request import ChunkCost, Request
 from .runner import DecodedChunk, EncodedBatch, Runner
+from .window_guard import WindowGuard
 
 _EXACT_LANE = BatchKey(None, 0)
 
@@ -79,18 +82,24 @@ class WorkerPool:
     """Runs what the queue gives on every replica. Thread-safe."""
 
     def __init__(
-        self, queue: ChunkQueue, model: LoadedModel, on_device_lost: Callable[[DeviceLost], None]
+        self,
+        queue: ChunkQueue,
+        model: LoadedModel,
+        guard: WindowGuard,
+        on_device_lost: Callable[[DeviceLost], None],
     ) -> None:
         """Take the parts; `start` starts the threads.
 
         Args:
             queue: Where the batches come from.
             model: Its replicas do the work, each on as many threads as its runtime has workers.
+            guard: Counts the chunks in fitted windows that are decoded again.
             on_device_lost: Called when a device cannot be used any more.
         """
         self.stats = WorkerStats()
         self._stats_lock = threading.Lock()
         self._queue = queue
+        self._guard = guard
         self._on_device_lost = on_device_lost
         self._threads = [
             threading.Thread(
@@ -128,8 +137,18 @@ class WorkerPool:
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
+        if item.window.kind is EncoderWindow.FITTED and not item.num_attempts:
+            is_full = decoded.again is not None and decoded.again.window is FULL_WINDOW
+            self._guard.count(is_fallback=is_full)
         try:
-            item.request.chunk_done(item.index, decoded.segments, cost)
+            if decoded.again is not None:
+                _log.debug("request %d: decoded again: %s", item.request.id, decoded.reason)
+                item.request.chunk_repeated(cost)
+                self._queue.put(replace(decoded.again, put_s=time.monotonic()))
+            else:
+                item.request.chunk_done(
+                    item.index, decoded.segments, cost, num_written=decoded.num_written
+                )
         except Exception as error:  # a fault of one request's listener must not cost the others
             _log.exception("request %d: its answer could not be delivered", item.request.id)
             self._fail([item], "the answer could not be delivered", error)

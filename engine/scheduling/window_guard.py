@@ -1,0 +1,58 @@
+"""Watches how often fitted windows fail, and gives them up for a model with which they often do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ..audio.windows import Window, Windows
+from ..types import EncoderWindow
+
+MIN_CHUNKS = 100  # before that, the share says little
+MAX_FALLBACK_SHARE = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class WindowGuard:
+    """Chooses the encoder's window of each chunk of one model. Thread-safe."""
+
+    def __init__(self, windows: Windows) -> None:
+        """Take the windows of the model."""
+        self._windows = windows
+        self._lock = threading.Lock()
+        self._num_fitted = 0
+        self._num_fallbacks = 0
+        self._is_given_up = False
+
+    @property
+    def num_fallbacks(self) -> int:
+        """Chunks that were decoded again in the full window."""
+        return self._num_fallbacks
+
+    def choose(self, kind: EncoderWindow, num_samples: int) -> Window:
+        """Return the window of a chunk; see `Windows.of`."""
+        if kind is EncoderWindow.FITTED and self._is_given_up:
+            kind = EncoderWindow.FULL
+        return self._windows.of(kind, num_samples)
+
+    def count(self, *, is_fallback: bool) -> None:
+        """Count a chunk that was decoded in a fitted window.
+
+        Args:
+            is_fallback: Whether its answer was suspect, and it is decoded in the full window.
+        """
+        with self._lock:
+            self._num_fitted += 1
+            self._num_fallbacks += is_fallback
+            share = self._num_fallbacks / self._num_fitted
+            gives_up = self._num_fitted >= MIN_CHUNKS and share > MAX_FALLBACK_SHARE
+            is_first = gives_up and not self._is_given_up
+            self._is_given_up = self._is_given_up or gives_up
+        if is_first:
+            _log.warning(
+                "%.0f %% of %d chunks in fitted windows were decoded again in the full window: "
+                "full windows from now on",
+                100 * share,
+                self._num_fitted,
+            )
