@@ -28,7 +28,7 @@ from .decoding.plan import DecodePlan
 from .errors import ConfigError
 from .model.device import resolve_runtime
 from .model.encoder_choice import MIN_SPEEDUP
-from .model.files import ModelFiles, find_model
+from .model.files import ModelFiles, cache_folder, find_model
 from .model.loading import LoadedModel, load_model
 from .model.runtime import Runtime
 from .model.whisper_ct2 import is_out_of_memory
@@ -245,9 +245,8 @@ def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: in
 
 def _path(conditions: dict[str, object]) -> Path:
     text = json.dumps(conditions, sort_keys=True)
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Path(folder) / "talkmill" / f"tuning-{key}.json"
+    return cache_folder() / f"tuning-{key}.json"
 
 
 def _conditions(config: EngineConfig, files: ModelFiles) -> dict[str, object]:

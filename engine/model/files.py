@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class ModelFiles:
     folder: Path
     properties: ModelProperties
     revision: str
+
+
+def cache_folder() -> Path:
+    """Return the folder for what is measured once on this machine; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "talkmill"
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
