@@ -145,7 +145,7 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     "--talkmill",
     "variants",
     multiple=True,
-    default=("", "--encoder-windows-s 30"),
+    default=("", "--encoder-windows 30"),
     show_default=True,
     help="Arguments of talkmill serve. Can be repeated; each gives a row.",
 )

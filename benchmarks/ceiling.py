@@ -167,7 +167,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
         root = Path(folder)
         model = get_model(given["model"], root, workloads.MEETING_TOKENS)
         clip = workloads.meeting(root, find_manifest(corpus, SPEECH), given["meeting_s"])[0]
-        arguments = ["--encoder-windows-s", f"{window_s:g}", *given["serve_arguments"].split()]
+        arguments = ["--encoder-windows", f"{window_s:g}", *given["serve_arguments"].split()]
         machine = Machine(given["threads"], given["compute_type"])
         setup = machine.setup(model, arguments=arguments)
         with running_server(setup) as (_, address, _):

@@ -84,7 +84,7 @@ def talkmill(machine: Machine, model: Path, window_s: str = "", arguments: str =
         window_s: Encoder windows, separated by commas; empty for those that the model declares.
         arguments: More arguments of `talkmill serve`.
     """
-    given = [*(("--encoder-windows-s", window_s) if window_s else ()), *arguments.split()]
+    given = [*(("--encoder-windows", window_s) if window_s else ()), *arguments.split()]
     name = "talkmill" + (f", {window_s} s window" if window_s else "")
     return Peer(name, "talkmill", machine.setup(model, arguments=given))
 

@@ -68,7 +68,7 @@ def main(record: bool, corpus: Path | None, **given: Any) -> None:
 
 
 def _engine(machine: Machine, model: Path, window_s: str) -> Peer:
-    config = {"encoder_windows_s": window_s} if window_s else {}
+    config = {"encoder_windows": window_s} if window_s else {}
     return Peer("engine", "engine", machine.setup(model, config=config))
 
 

@@ -44,7 +44,7 @@ def build_model(
     quantization: str = "int8",
     seed: int = 0,
     num_tokens: int = 100,
-    windows_s: tuple[float, ...] = (),
+    windows_s: tuple[float, ...] = (30.0,),
 ) -> Path:
     """Write a CTranslate2 model of `shape` into `folder`, and return the folder.
 
@@ -54,7 +54,8 @@ def build_model(
         quantization: How weights are stored, as CTranslate2 calls it; "" for float32.
         seed: Of its weights.
         num_tokens: Tokens of every answer, after a prompt of four tokens.
-        windows_s: What the model declares in `talkmill.json`; nothing if empty.
+        windows_s: What the model declares in `talkmill.json`; nothing if empty. By default 30 s:
+            random weights never stop, so fitted windows would decode everything twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = fixed_length(

@@ -35,6 +35,7 @@ from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
 from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
+    EncoderWindow,
     Segment,
     Task,
     Timings,
@@ -52,6 +53,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceeded",
     "DeviceLost",
+    "EncoderWindow",
     "Engine",
     "EngineConfig",
     "GenerationParameters",

@@ -27,6 +27,13 @@ class VadMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VAD_MODE_ON: _ClassVar[VadMode]
     VAD_MODE_OFF: _ClassVar[VadMode]
 
+class EncoderWindow(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENCODER_WINDOW_UNSPECIFIED: _ClassVar[EncoderWindow]
+    ENCODER_WINDOW_FITTED: _ClassVar[EncoderWindow]
+    ENCODER_WINDOW_FULL: _ClassVar[EncoderWindow]
+    ENCODER_WINDOW_DECLARED: _ClassVar[EncoderWindow]
+
 class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EARLY_STOPPING_UNSPECIFIED: _ClassVar[EarlyStopping]
@@ -44,6 +51,10 @@ VAD_MODE_UNSPECIFIED: VadMode
 VAD_MODE_AUTO: VadMode
 VAD_MODE_ON: VadMode
 VAD_MODE_OFF: VadMode
+ENCODER_WINDOW_UNSPECIFIED: EncoderWindow
+ENCODER_WINDOW_FITTED: EncoderWindow
+ENCODER_WINDOW_FULL: EncoderWindow
+ENCODER_WINDOW_DECLARED: EncoderWindow
 EARLY_STOPPING_UNSPECIFIED: EarlyStopping
 EARLY_STOPPING_TRUE: EarlyStopping
 EARLY_STOPPING_FALSE: EarlyStopping
@@ -84,20 +95,22 @@ class TranscribeStreamResponse(_message.Message):
     def __init__(self, segment: _Optional[_Union[Chunk, _Mapping]] = ..., result: _Optional[_Union[TranscribeResponse, _Mapping]] = ...) -> None: ...
 
 class TranscribeOptions(_message.Message):
-    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters")
+    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window")
     RETURN_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     VAD_FIELD_NUMBER: _ClassVar[int]
     GENERATION_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_WINDOW_FIELD_NUMBER: _ClassVar[int]
     return_timestamps: ReturnTimestamps
     language: str
     task: Task
     prompt: str
     vad: VadMode
     generation_parameters: GenerationParameters
-    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ...) -> None: ...
+    encoder_window: EncoderWindow
+    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ...) -> None: ...
 
 class GenerationParameters(_message.Message):
     __slots__ = ("temperature", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "penalty_alpha", "use_cache", "seed", "length_penalty", "diversity_penalty", "patience", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens")
@@ -150,7 +163,7 @@ class GenerationParameters(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., max_length: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., min_length: _Optional[int] = ..., min_new_tokens: _Optional[int] = ..., do_sample: bool = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., num_beams: _Optional[int] = ..., num_beam_groups: _Optional[int] = ..., penalty_alpha: _Optional[float] = ..., use_cache: bool = ..., seed: _Optional[int] = ..., length_penalty: _Optional[float] = ..., diversity_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppress_tokens: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TranscribeResponse(_message.Message):
-    __slots__ = ("text", "chunks", "language", "language_probability", "duration_s", "speech_s", "timings", "warnings")
+    __slots__ = ("text", "chunks", "language", "language_probability", "duration_s", "speech_s", "timings", "warnings", "coverage", "encoder_window")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +172,8 @@ class TranscribeResponse(_message.Message):
     SPEECH_S_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_WINDOW_FIELD_NUMBER: _ClassVar[int]
     text: str
     chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
     language: str
@@ -167,7 +182,9 @@ class TranscribeResponse(_message.Message):
     speech_s: float
     timings: Timings
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., speech_s: _Optional[float] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    coverage: float
+    encoder_window: EncoderWindow
+    def __init__(self, text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., speech_s: _Optional[float] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., coverage: _Optional[float] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("text", "start_s", "end_s")

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ..engine import (
+    EncoderWindow,
     GenerationParameters,
     InvalidOption,
     Segment,
@@ -33,6 +34,12 @@ _VAD_MODES: dict[int, VadMode] = {
     pb.VAD_MODE_AUTO: VadMode.AUTO,
     pb.VAD_MODE_ON: VadMode.ON,
     pb.VAD_MODE_OFF: VadMode.OFF,
+}
+_ENCODER_WINDOWS: dict[int, EncoderWindow | None] = {
+    pb.ENCODER_WINDOW_UNSPECIFIED: None,
+    pb.ENCODER_WINDOW_FITTED: EncoderWindow.FITTED,
+    pb.ENCODER_WINDOW_FULL: EncoderWindow.FULL,
+    pb.ENCODER_WINDOW_DECLARED: EncoderWindow.DECLARED,
 }
 _EARLY_STOPPING: dict[int, bool | str] = {
     pb.EARLY_STOPPING_TRUE: True,
@@ -61,6 +68,7 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
         language=message.language if message.HasField("language") else None,
         task=_lookup(_TASKS, message.task, "task"),
         prompt=message.prompt,
+        encoder_window=_lookup(_ENCODER_WINDOWS, message.encoder_window, "encoder_window"),
         vad=_lookup(_VAD_MODES, message.vad, "vad"),
         timestamps=_lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps"),
         parameters=_to_parameters(message.generation_parameters),
@@ -118,8 +126,14 @@ def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
         task=f"TASK_{options.task.name}",
         prompt=options.prompt,
         vad=f"VAD_MODE_{options.vad.name}",
+        encoder_window=_wire_window(options.encoder_window),
         generation_parameters=_from_parameters(options.parameters),
     )
+
+
+def _wire_window(kind: EncoderWindow | None) -> pb.EncoderWindow:
+    names = {known: number for number, known in _ENCODER_WINDOWS.items()}
+    return pb.EncoderWindow.Name(names[kind])  # type: ignore[return-value]
 
 
 def from_segment(segment: Segment) -> pb.Chunk:
@@ -145,6 +159,8 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         speech_s=transcript.speech_s,
         timings=pb.Timings(**vars(transcript.timings)),
         warnings=transcript.warnings,
+        coverage=transcript.coverage,
+        encoder_window=_wire_window(transcript.encoder_window),
     )
 
 
@@ -160,4 +176,6 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         speech_s=message.speech_s,
         timings=Timings(**timings),
         warnings=tuple(message.warnings),
+        coverage=message.coverage if message.HasField("coverage") else None,
+        encoder_window=_ENCODER_WINDOWS.get(message.encoder_window) or EncoderWindow.FULL,
     )

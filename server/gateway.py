@@ -214,12 +214,16 @@ class Gateway:
         yield self._counted(request.future.result())
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
-        """Return HF's headers of an answer: what it was computed on, and what it took."""
-        return {
+        """Return the headers of an answer: HF's on what it took, and ours on what it covers."""
+        headers = {
             "x-compute-type": "cache" if transcript.is_cached else self._engine.device,
             "x-compute-time": f"{transcript.timings.total_s:.3f}",
             "x-compute-audio-length": f"{transcript.duration_s:.3f}",
+            "x-encoder-window": transcript.encoder_window.value,
         }
+        if transcript.coverage is not None:
+            headers["x-coverage"] = f"{transcript.coverage:.3f}"
+        return headers
 
     def _submit(
         self,

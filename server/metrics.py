@@ -100,6 +100,10 @@ class _EngineMetrics(Collector):
         counts = {
             "chunks": ("Chunks decoded.", work.num_chunks),
             "batches": ("Batches of chunks decoded.", work.num_batches),
+            "window_fallbacks": (
+                "Chunks decoded again in the full window because a fitted one failed.",
+                engine.num_window_fallbacks,
+            ),
             "failed_chunks": ("Chunks that the model failed on.", work.num_failed_chunks),
         }
         for name, (meaning, number) in counts.items():

@@ -15,7 +15,7 @@ import talkmill.engine
 from audio_files import encode_audio, tone
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
+from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES, in_window
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
@@ -139,11 +139,12 @@ class FakeModel:
         with self._arrived:
             self.encoded, self.generated, self._num_calls = [], [], 0
 
-    def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode(self, features: Sequence[Features], num_positions: int) -> NDArray[np.float32]:
         bands = tuple(heard(row) for row in features)
+        shape = (len(features), self.n_mels, max(row.shape[1] for row in features))
         with self._arrived:
             self._num_calls += 1
-            self.encoded.append(Batch(features.shape, bands))
+            self.encoded.append(Batch(shape, bands))
             self._arrived.notify_all()
         assert self._gate.wait(PATIENCE_S), "the test never released the model"
         if self.is_lost:
@@ -152,7 +153,7 @@ class FakeModel:
             raise RuntimeError("CUDA failed with error out of memory")
         if not self.poisoned.isdisjoint(bands):
             raise RuntimeError("poisoned")
-        return features
+        return np.stack([in_window(row, 2 * num_positions) for row in features])
 
     def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
         self.num_detections += 1
@@ -222,11 +223,14 @@ class FakeLane(ExactLane):
 
 
 def loaded(
-    *replicas: FakeModel, name: str = "fake", tasks: Iterable[Task] = tuple(Task)
+    *replicas: FakeModel,
+    name: str = "fake",
+    tasks: Iterable[Task] = tuple(Task),
+    windows_s: tuple[float, ...] = (30.0,),
 ) -> LoadedModel:
     """Return a model ready for use, made of `replicas` (one by default)."""
     replicas = replicas or (FakeModel(),)
-    properties = ModelProperties(tasks=frozenset(tasks))
+    properties = ModelProperties(tasks=frozenset(tasks), windows_s=windows_s)
     tokenizer = replicas[0].tokenizer
     vocabulary = Vocabulary(tokenizer.end_of_text, tokenizer.timestamp_begin)
     runtime = resolve_runtime(small_config(), properties)

@@ -11,7 +11,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from ...engine import PARAMETERS, Parameter, Task, VadMode
+from ...engine import PARAMETERS, EncoderWindow, Parameter, Task, VadMode
 from .fields import WITHOUT_EFFECT
 from .openai import FORMATS_OF_ANSWERS
 
@@ -150,6 +150,7 @@ def _huggingface_operation() -> Json:
         "task": {"enum": [task.value for task in Task]},
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
         "vad": {"enum": [mode.value for mode in VadMode]},
+        "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
         **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
@@ -206,6 +207,7 @@ def _openai_operation(task: Task) -> Json:
             "language": _TEXT,
             "prompt": _TEXT,
             "vad": {"enum": [mode.value for mode in VadMode]},
+            "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
             "timestamp_granularities[]": _list({"enum": ["segment"]}),

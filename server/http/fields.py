@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ...engine import (
     PARAMETERS,
+    EncoderWindow,
     GenerationParameters,
     InvalidOption,
     Task,
@@ -107,4 +108,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "task": ("task", _read_choice(Task)),
     "prompt": ("prompt", _read_text),
     "vad": ("vad", _read_choice(VadMode)),
+    "encoder_window": ("encoder_window", _read_choice(EncoderWindow)),
 }

@@ -31,7 +31,8 @@ FORMATS_OF_ANSWERS = ("json", "text", "srt", "verbose_json", "vtt")
 _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
 _TIMED = ("verbose_json", "srt", "vtt")
 _GRANULARITIES = "timestamp_granularities[]"
-_TEXTS = ("language", "prompt", "vad")  # other fields are parsed as JSON: numbers, lists
+# Other fields are parsed as JSON: numbers, lists.
+_TEXTS = ("language", "prompt", "vad", "encoder_window")
 
 
 async def transcriptions(call: Call) -> Response:

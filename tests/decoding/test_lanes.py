@@ -40,7 +40,7 @@ def clips() -> list[bytes]:
 
 
 def lane_config(**more: Any) -> Any:
-    return small_config(max_batch_size=BATCH_SIZE, encoder_windows_s=(WINDOW_S,), **more)
+    return small_config(max_batch_size=BATCH_SIZE, encoder_windows=(WINDOW_S,), **more)
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def encoded(model: LoadedModel) -> dict[str, EncoderOutput]:
 @pytest.fixture(scope="module")
 def engine(model: LoadedModel) -> Iterator[Engine]:
     # HF hears windows of 30 s, whatever shorter ones the model would take.
-    with Engine(small_config(max_batch_size=8, encoder_windows_s=(30,)), model=model) as engine:
+    with Engine(small_config(max_batch_size=8, encoder_windows=(30,)), model=model) as engine:
         yield engine
 
 

@@ -22,7 +22,7 @@ START = TuningSetup(
     encoder="ctranslate2",
     encoder_batch_size=1,
 )
-OPEN = EngineConfig(device="cpu", compute_type="float32", encoder_windows_s=(5,))
+OPEN = EngineConfig(device="cpu", compute_type="float32", encoder_windows=(5,))
 FOUND = {"max_batch_size": 4, "encoder_batch_size": 1, "encoder": "ctranslate2"}
 
 
@@ -148,7 +148,7 @@ def test_model_that_fails_ends_the_tuning() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"encoder_windows_s": (10.0,)}, {"compute_type": "int8_float32"}],
+    [{"encoder_windows": (10.0,)}, {"compute_type": "int8_float32"}],
     ids=["window", "compute type"],
 )
 def test_what_was_found_under_other_circumstances_is_not_taken(other: dict[str, object]) -> None:

@@ -43,7 +43,7 @@ def server(shared_server: Http) -> Http:
 @pytest.fixture(scope="package")
 def demo() -> Iterator[BackgroundServer]:
     """A server with the demo model in it, both doors open."""
-    settings = small_config(encoder_windows_s=(5,), cache_bytes=2**20).model_dump()
+    settings = small_config(encoder_windows=(5,), cache_bytes=2**20).model_dump()
     config = ServerConfig.model_validate({**settings, "port": 0, "http_port": 0})
     with BackgroundServer(config) as server:
         yield server

@@ -25,7 +25,7 @@ CLIPS = [
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     # The model declares short windows; faster-whisper has the one of 30 s.
-    with Engine(small_config(compute_type="float32", encoder_windows_s=(30,))) as engine:
+    with Engine(small_config(compute_type="float32", encoder_windows=(30,))) as engine:
         yield engine
 
 

@@ -131,14 +131,14 @@ def test_task_that_the_model_was_not_trained_for_is_refused(tasks: list[Task]) -
 def test_windows_of_the_settings_come_before_those_that_the_model_declares(
     windows_s: tuple[float, ...],
 ) -> None:
-    config = EngineConfig(device="cpu", encoder_windows_s=windows_s)
+    config = EngineConfig(device="cpu", encoder_windows=windows_s)
     runtime = resolve_runtime(config, ModelProperties(windows_s=(7.0,)))
     assert runtime.window_frames == tuple(round(100 * s) for s in windows_s or (7.0,))
 
 
 def test_warm_up_runs_the_windows_of_the_settings() -> None:
     model = FakeModel()
-    with Engine(small_config(encoder_windows_s=(2.0, 4.0)), model=loaded(model)):
+    with Engine(small_config(encoder_windows=(2.0, 4.0)), model=loaded(model)):
         shapes = [batch.shape[2] for batch in model.encoded]
     assert shapes == [200, 400]
 

@@ -130,7 +130,7 @@ def test_a_refusal_names_value_and_range(serve: Callable[..., Served], name: str
 @pytest.fixture(scope="module")
 def stub() -> Iterator[pb_grpc.TranscriptionStub]:
     """A server with the demo model in it."""
-    settings = small_config(encoder_windows_s=(4,)).model_dump()
+    settings = small_config(encoder_windows=(4,)).model_dump()
     config = ServerConfig.model_validate({**settings, "port": 0})
     with BackgroundServer(config) as server, grpc.insecure_channel(server.address) as channel:
         yield pb_grpc.TranscriptionStub(channel)

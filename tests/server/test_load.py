@@ -43,7 +43,7 @@ def test_64_clients_get_their_own_words_and_share_batches(speech: Samples) -> No
     config = ServerConfig(
         port=0,
         compute_type="float32",
-        encoder_windows_s=(30,),
+        encoder_windows=(30,),
         max_batch_size=8,
         cache_bytes=0,  # the same clips come one by one and together
     )

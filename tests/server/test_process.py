@@ -82,7 +82,7 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(
         "1",
         "--max-batch-size",
         "1",
-        "--encoder-windows-s",
+        "--encoder-windows",
         "30",
     )
     with (
