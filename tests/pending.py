@@ -5,7 +5,8 @@ from __future__ import annotations
 from fakes import features_of
 from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOptions
 from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.scheduling.batcher import BatchKey, PendingChunk
+from talkmill.engine.scheduling.batch_key import BatchKey
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.types import Features, Span
 
 

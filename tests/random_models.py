@@ -22,6 +22,9 @@ def build(
 ) -> Path:
     """Write a model whose vocabulary is the demo's, with two more languages, or English only.
 
+    It declares windows of 30 s: random weights never stop, so none of their answers in a fitted
+    window would be accepted.
+
     Args:
         folder: Where to.
         shape: Of the model; the size of its vocabulary is not taken from here.
@@ -43,6 +46,7 @@ def build(
         suppress_ids=[vocabulary.index("<|endoftext|>")],
         quantization=quantization,
     )
+    (folder / "talkmill.json").write_text('{"windows_s": [30]}', encoding="utf-8")
     return folder
 
 

@@ -19,126 +19,12 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ..audio.decode import SAMPLE_RATE
-from ..audio.features import CHUNK_FRAMES, HOP_SAMPLES, in_window
-from ..audio.preparation import Prepared
-from ..audio.windows import FULL_WINDOW, Window, Windows
-from ..decoding.plan import DecodePlan
-from ..types import EncoderWindow, Features, Segment, Span
-from .request import Request
+from .batch_key import BatchKey
+from .pending_chunk import PendingChunk
 
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
-
-
-@dataclass(frozen=True)
-class BatchKey:
-    """What the chunks of a batch share. Language and task may differ.
-
-    Attributes:
-        plan: How they are decoded; None in the exact lane, where each has its own.
-        prompt_length: Tokens before each answer; 0 in the exact lane, where they may differ.
-        num_positions: Positions of encoder output that the decoder sees: it has no mask.
-    """
-
-    plan: DecodePlan | None
-    prompt_length: int
-    num_positions: int = CHUNK_FRAMES // 2
-
-    @classmethod
-    def of(
-        cls, plan: DecodePlan, prompt_length: int, num_positions: int = CHUNK_FRAMES // 2
-    ) -> BatchKey:
-        """Return the key of chunks with this plan."""
-        if plan.is_exact:
-            return cls(None, 0, num_positions)
-        return cls(plan, prompt_length, num_positions)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the exact lane decodes the batch."""
-        return self.plan is None
-
-
-@dataclass(frozen=True, eq=False)
-class PendingChunk:
-    """A chunk that waits for the model.
-
-    Attributes:
-        request: The request that it belongs to.
-        index: Its index among the request's chunks.
-        spans: Where its audio comes from.
-        speech: The speech that was detected in it; empty if detection is off.
-        features: float32 (n_mels, window.num_frames).
-        window: The encoder's window.
-        key: What it shares with its batch.
-        put_s: Instant of its arrival in the queue, of `time.monotonic`.
-        accepted: Segments that earlier attempts gave, of the audio before `spans`.
-        num_attempts: How often it was decoded before.
-    """
-
-    request: Request
-    index: int
-    spans: tuple[Span, ...]
-    speech: tuple[Span, ...]
-    features: Features
-    window: Window
-    key: BatchKey
-    put_s: float
-    accepted: tuple[Segment, ...] = ()
-    num_attempts: int = 0
-
-    @classmethod
-    def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
-        """Return a chunk that was prepared for a request, as it enters the queue."""
-        chunk, window = prepared.chunk, prepared.window
-        return cls(
-            request=request,
-            index=chunk.index,
-            spans=chunk.spans,
-            speech=chunk.speech,
-            features=prepared.features,
-            window=window,
-            key=BatchKey.of(request.plan, request.prompt_length, window.num_positions),
-            put_s=now_s,
-        )
-
-    @property
-    def audio_s(self) -> float:
-        """Length of the audio to decode, in seconds."""
-        return sum(span.end - span.start for span in self.spans) / SAMPLE_RATE
-
-    def in_full_window(self) -> PendingChunk:
-        """Return the same audio for another attempt in Whisper's full window."""
-        return replace(
-            self,
-            features=in_window(self.features, FULL_WINDOW.num_frames),
-            window=FULL_WINDOW,
-            key=replace(self.key, num_positions=FULL_WINDOW.num_positions),
-            num_attempts=self.num_attempts + 1,
-        )
-
-    def rest(self, start: int, accepted: tuple[Segment, ...]) -> PendingChunk:
-        """Return the audio from a sample on for another attempt, in a window of the same kind.
-
-        Args:
-            start: First sample to decode again, inside the chunk's one span.
-            accepted: The segments before it.
-        """
-        (span,) = self.spans
-        first = (start - span.start) // HOP_SAMPLES
-        window = self.window
-        if window.kind is EncoderWindow.FITTED:
-            window = Windows(EncoderWindow.FITTED).of(window.kind, span.end - start)
-        return replace(
-            self,
-            spans=(Span(span.start + first * HOP_SAMPLES, span.end),),
-            features=in_window(self.features[:, first:], window.num_frames),
-            window=window,
-            accepted=accepted,
-            num_attempts=self.num_attempts + 1,
-        )
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from ..audio.preparation import Preparation
 from ..errors import ModelError, TalkmillError
-from .batcher import PendingChunk
 from .cache import AnswerCache, is_cacheable
+from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 

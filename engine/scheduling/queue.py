@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from .batcher import Batcher, BatchKey, PendingChunk, Turn
+from .batch_key import BatchKey
+from .batcher import Batcher, Turn
+from .pending_chunk import PendingChunk
 
 
 class ChunkQueue:

@@ -17,7 +17,7 @@ from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
 from ..transcript.segments import to_segments
 from ..types import EncoderWindow, Segment
-from .batcher import PendingChunk
+from .pending_chunk import PendingChunk
 from .request import Request
 
 MAX_ATTEMPTS = 2  # after the first

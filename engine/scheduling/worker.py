@@ -18,7 +18,8 @@ from ..errors import DeviceLost, ModelError, NotReady
 from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
 from ..types import EncoderWindow
-from .batcher import BatchKey, PendingChunk
+from .batch_key import BatchKey
+from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import ChunkCost, Request
 from .runner import DecodedChunk, EncodedBatch, Runner

@@ -10,7 +10,9 @@ from pending import new_request
 
 from talkmill.engine import Request
 from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+from talkmill.engine.scheduling.batch_key import BatchKey
+from talkmill.engine.scheduling.batcher import Batcher
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.types import Span
 
 KEY = BatchKey(DecodePlan(), 4)

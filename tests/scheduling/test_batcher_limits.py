@@ -5,7 +5,9 @@ from __future__ import annotations
 from pending import new_request, pending_chunk
 
 from talkmill.engine.decoding.plan import DecodePlan
-from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+from talkmill.engine.scheduling.batch_key import BatchKey
+from talkmill.engine.scheduling.batcher import Batcher
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 
 KEY = BatchKey(DecodePlan(), 4)
 OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)

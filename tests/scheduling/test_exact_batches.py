@@ -15,7 +15,9 @@ from talkmill.engine import (
     TranscribeOptions,
 )
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
-from talkmill.engine.scheduling.batcher import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
+from talkmill.engine.scheduling.batch_key import BatchKey
+from talkmill.engine.scheduling.batcher import MAX_EXACT_ROWS, Batcher
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.types import Span
 
 

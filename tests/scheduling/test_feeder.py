@@ -10,8 +10,9 @@ from pending import new_request
 from fakes import PATIENCE_S, features_of
 from talkmill.engine import InvalidAudio, ModelError, Request
 from talkmill.engine.audio.preparation import AudioReport, Preparation
-from talkmill.engine.scheduling.batcher import Batcher, PendingChunk
+from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.feeder import Feeder
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.request import ChunkCost
 from talkmill.engine.types import Chunk, Features, Span

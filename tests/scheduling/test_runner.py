@@ -12,7 +12,7 @@ from talkmill.engine import Request, TranscribeOptions
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.scheduling.batcher import PendingChunk
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.runner import DecodedChunk, Runner
 
 EXACT = DecodePlan(is_exact=True)
