@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from talkmill.engine import Segment
+from talkmill.engine.decoding.hypothesis import Hypothesis
+from talkmill.engine.transcript.checks import (
+    compression_ratio,
+    ends_in_loop,
+    is_unwritten,
+    max_tokens,
+    num_written,
+    suspicion,
+    written_until,
+)
+from talkmill.engine.types import Span
+
+TIME = 1000  # tokens from here on are timestamps
+WORDS = "the quick brown fox jumps over the lazy dog"
+
+
+def reason(
+    tokens: list[int] | None = None,
+    text: str = WORDS,
+    *,
+    avg_logprob: float = -0.3,
+    audio_s: float = 5.0,
+    speech_s: float = 4.0,
+) -> str:
+    tokens = list(range(20)) if tokens is None else tokens
+    hypothesis = Hypothesis(tuple(tokens), avg_logprob, 0.0)
+    return suspicion(hypothesis, text, audio_s, speech_s, TIME)
+
+
+def test_plain_answer_is_not_suspect() -> None:
+    assert reason() == ""
+
+
+def test_answer_as_long_as_a_loop_is_suspect() -> None:
+    most = max_tokens(5.0)
+    assert reason(list(range(most - 1))) == ""
+    assert "tokens for 5.0 s of audio" in reason(list(range(most)))
+
+
+def test_more_audio_may_have_more_tokens() -> None:
+    assert max_tokens(10.0) > max_tokens(1.0) >= 40
+
+
+def test_text_that_repeats_itself_is_suspect() -> None:
+    assert "compression ratio" in reason(text="and then again " * 20)
+
+
+def test_improbable_answer_is_suspect() -> None:
+    assert reason(avg_logprob=-0.99) == ""
+    assert "log-probability" in reason(avg_logprob=-1.01)
+    assert "log-probability" in reason(avg_logprob=-math.inf)
+
+
+def test_few_words_for_much_speech_are_suspect_and_times_are_no_words() -> None:
+    assert reason([1, 2, 3], speech_s=2.9) == ""
+    assert reason([1, 2, 3, 4], speech_s=4.0) == ""
+    assert "tokens for 4.0 s of speech" in reason([1, 2, 3], speech_s=4.0)
+    assert "3 tokens for 4.0 s of speech" in reason([TIME, 1, 2, 3, TIME + 1], speech_s=4.0)
+
+
+def test_unknown_speech_needs_no_words() -> None:
+    assert reason([], "", speech_s=0.0) == ""
+
+
+@pytest.mark.parametrize("ngram", [[7], [7, 8], [1, 2, 3, 4, 5]])
+def test_loop_at_the_end_is_found_from_four_times_on(ngram: list[int]) -> None:
+    start = [100, 101, 102]
+    assert not ends_in_loop(start + 3 * ngram)
+    assert ends_in_loop(start + 4 * ngram)
+    assert "repeats itself" in reason(start + 4 * ngram)
+
+
+def test_nothing_is_no_loop() -> None:
+    assert not ends_in_loop([])
+    assert compression_ratio("  ") == 0.0
+
+
+def test_chunk_is_written_up_to_its_last_time() -> None:
+    span = Span(16_000, 16_000 * 11)
+    segments = [Segment(" a", 1.5, 2.0), Segment(" b", 2.0, 4.5)]
+    assert written_until(segments, span, timestamps=True) == 72_000
+    assert written_until(segments, span, timestamps=False) == span.end
+    assert written_until([], span, timestamps=True) == span.start
+
+
+def test_segment_that_the_model_did_not_close_lasts_to_the_end() -> None:
+    span = Span(0, 160_000)
+    assert written_until([Segment(" a", 1.5, None)], span, timestamps=True) == span.end
+
+
+def test_speech_long_after_the_last_time_is_unwritten() -> None:
+    speech = (Span(0, 16_000), Span(32_000, 80_000))
+    assert not is_unwritten(56_000, speech)  # 1.5 s
+    assert is_unwritten(55_999, speech)
+    assert not is_unwritten(0, ())
+
+
+def test_written_speech_is_what_lies_before_the_last_time() -> None:
+    speech = (Span(10, 20), Span(30, 50))
+    assert [num_written(until, speech) for until in (0, 15, 25, 40, 60)] == [0, 5, 10, 20, 30]
