@@ -23,6 +23,7 @@ from talkmill.engine import (
 )
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.loading import LoadedModel
 from talkmill.engine.types import Task
@@ -151,7 +152,7 @@ class WatchingModel(FakeModel):
 
     def answer_exactly(
         self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         self.is_decoding.set()
         assert self.may_look.wait(PATIENCE_S)
         self.wanted += [task.is_wanted() for task in tasks]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,11 +199,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("options", "error", "field"), REFUSED)
     def test_option_that_cannot_be_is_refused_by_name(
-        self, engine: Engine, options: dict[str, object], error: type[RequestError], field: str
+        self, engine: Engine, options: dict[str, Any], error: type[RequestError], field: str
     ) -> None:
         source = io.BytesIO(TONE)
         with engine, pytest.raises(error) as failure:
-            engine.submit(source, TranscribeOptions(**options))  # type: ignore[arg-type]
+            engine.submit(source, TranscribeOptions(**options))
         assert failure.value.field == field
         assert source.closed
 
@@ -261,8 +262,8 @@ class TestRefusals:
 
     def test_closed_engine_takes_nothing(self, engine: Engine) -> None:
         with engine:
-            assert engine.state is State.READY
-        assert engine.state is State.DRAINING
+            before = engine.state
+        assert (before, engine.state) == (State.READY, State.DRAINING)
         source = io.BytesIO(TONE)
         with pytest.raises(NotReady):
             engine.submit(source)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,10 +137,11 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
         pytest.param("vad", pb.VadMode, id="vad"),
     ],
 )
-def test_every_enum_number_with_a_name_is_known(field: str, enum: object) -> None:
-    for number in enum.values():  # type: ignore[attr-defined]
+def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:
+    for number in enum.values():
         if number != pb.RETURN_TIMESTAMPS_WORD or field != "return_timestamps":
-            to_options(pb.TranscribeOptions(**{field: number}))
+            given: dict[str, Any] = {field: number}
+            to_options(pb.TranscribeOptions(**given))
 
 
 @pytest.mark.parametrize(
