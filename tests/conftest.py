@@ -14,7 +14,7 @@ import pytest
 
 from audio_files import decode_file
 from fakes import DEMO_FOLDER, FakeModel, demo_tokenizer, loaded, small_config
-from served import ModelThatCounts, Served
+from served import ModelThatCounts, Serve, Served
 from talkmill.engine import Engine, LoadedModel
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Samples
@@ -93,9 +93,7 @@ def server_config() -> Callable[..., ServerConfig]:
 
 
 @pytest.fixture
-def serve(
-    model: FakeModel, server_config: Callable[..., ServerConfig]
-) -> Iterator[Callable[..., Served]]:
+def serve(model: FakeModel, server_config: Callable[..., ServerConfig]) -> Iterator[Serve]:
     """Starts servers with the settings given, on `model` or on another; stops them at the end."""
     with ExitStack() as stack:
 

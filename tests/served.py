@@ -134,6 +134,13 @@ class Served:
         return int(stub.Check(request, timeout=PATIENCE_S).status)
 
 
+Serve = Callable[..., Served]
+"""Starts a server with the settings given; see the fixture `serve`."""
+
+Send = Callable[..., Call]
+"""Sends audio to a server with the options given; see the fixture `send`."""
+
+
 def wire_options(**options: object) -> pb.TranscribeOptions:
     given: dict[str, Any] = {"vad": pb.VAD_MODE_OFF, **options}
     return pb.TranscribeOptions(**given)

@@ -10,12 +10,12 @@ import pytest
 
 from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
 from http_calls import Http
-from served import Served
+from served import Serve, Served
 from talkmill.server import BackgroundServer, ServerConfig
 
 
 @pytest.fixture
-def http(serve: Callable[..., Served]) -> Callable[..., Http]:
+def http(serve: Serve) -> Callable[..., Http]:
     """Starts servers with the settings given; see `serve`."""
 
     def start(*model: Any, **settings: object) -> Http:

@@ -6,13 +6,13 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import requests
 
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
 from http_calls import Http, post_json
+from served import Serve
 from talkmill.engine import State
 from talkmill.server import BackgroundServer, Server, ServerConfig
 
@@ -160,5 +160,5 @@ def test_a_stopped_server_frees_its_http_port(server_config: Callable[..., Serve
         assert requests.get(f"{second.http_address}/live").status_code == 200
 
 
-def test_without_an_http_port_there_is_one_door(serve: Callable[..., Any]) -> None:
+def test_without_an_http_port_there_is_one_door(serve: Serve) -> None:
     assert serve().background.server.http_port is None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from served import Call, Served
+from served import Call, Send, Served
 
 
 @pytest.fixture(params=["unary", "stream"])
-def send(request: pytest.FixtureRequest) -> Callable[..., Call]:
+def send(request: pytest.FixtureRequest) -> Send:
     """Sends audio to a server, by each of the two RPCs."""
     name = request.param
 

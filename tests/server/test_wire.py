@@ -12,7 +12,16 @@ import pytest
 
 from audio_files import encode_audio
 from fakes import PATIENCE_S, FakeModel, chunk_tones, heard, loaded, tones_file, words
-from talkmill.engine import LoadedModel, Overloaded, Task, TranscribeOptions, VadMode
+from served import Call, ModelThatCounts, Send, Serve, Served
+from talkmill.engine import (
+    LoadedModel,
+    Overloaded,
+    Request,
+    Segment,
+    Task,
+    TranscribeOptions,
+    VadMode,
+)
 from talkmill.engine.types import Features
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.server import Client
@@ -21,7 +30,7 @@ SEGMENTS = pb.RETURN_TIMESTAMPS_SEGMENT
 Code = grpc.StatusCode
 
 
-def test_a_file_comes_back_as_its_words(serve, send) -> None:
+def test_a_file_comes_back_as_its_words(serve: Serve, send: Send) -> None:
     answer = send(serve(), tones_file(10, 20)).answer()
 
     assert answer.text == f"{words(10)} {words(20)}"
@@ -32,7 +41,7 @@ def test_a_file_comes_back_as_its_words(serve, send) -> None:
     assert not answer.warnings
 
 
-def test_chunks_carry_their_times_in_the_whole_file(serve, send) -> None:
+def test_chunks_carry_their_times_in_the_whole_file(serve: Serve, send: Send) -> None:
     answer = send(serve(), tones_file(10, 20), return_timestamps=SEGMENTS).answer()
 
     times = [(chunk.text.strip(), chunk.start_s, chunk.end_s) for chunk in answer.chunks]
@@ -40,18 +49,19 @@ def test_chunks_carry_their_times_in_the_whole_file(serve, send) -> None:
     assert times == [(words(10), 1.0, 2.0), (words(20), 31.0, 31.0)]
 
 
-def test_options_reach_the_model(serve, send) -> None:
+def test_options_reach_the_model(serve: Serve, send: Send) -> None:
     served = serve()
     parameters = pb.GenerationParameters(num_beams=3, max_new_tokens=9)
     send(served, tones_file(10), generation_parameters=parameters, task=pb.TASK_TRANSLATE).answer()
 
     (batch,) = served.model.generated
     tokenizer = served.model.tokenizer
+    assert batch.plan is not None
     assert (batch.plan.num_beams, batch.plan.max_new_tokens) == (3, 9)
     assert batch.prompts == (tuple(tokenizer.prompt("en", Task.TRANSLATE, timestamps=False)),)
 
 
-def test_silence_gives_no_words_and_is_no_error(serve, send) -> None:
+def test_silence_gives_no_words_and_is_no_error(serve: Serve, send: Send) -> None:
     silence = encode_audio(np.zeros(16_000, np.float32))
     served = serve()
     answer = send(served, silence, vad=pb.VAD_MODE_AUTO, return_timestamps=SEGMENTS).answer()
@@ -62,7 +72,7 @@ def test_silence_gives_no_words_and_is_no_error(serve, send) -> None:
     assert served.model.encoded == []
 
 
-def test_the_model_may_be_named(serve, send) -> None:
+def test_the_model_may_be_named(serve: Serve, send: Send) -> None:
     assert send(serve(), tones_file(10), model="fake").answer().text == words(10)
 
 
@@ -100,7 +110,11 @@ def test_the_model_may_be_named(serve, send) -> None:
     ],
 )
 def test_a_wrong_request_is_refused_with_its_field(
-    serve, send, audio: bytes | None, request_of: dict[str, object], refusal: tuple[Code, str]
+    serve: Serve,
+    send: Send,
+    audio: bytes | None,
+    request_of: dict[str, object],
+    refusal: tuple[Code, str],
 ) -> None:
     served = serve()
     file = tones_file(10) if audio is None else audio
@@ -110,7 +124,7 @@ def test_a_wrong_request_is_refused_with_its_field(
     assert send(served, tones_file(11)).answer().text == words(11)
 
 
-def test_a_task_that_the_model_lacks_is_refused(serve, send, model: FakeModel) -> None:
+def test_a_task_that_the_model_lacks_is_refused(serve: Serve, send: Send, model: FakeModel) -> None:
     served = serve(loaded(model, tasks=[Task.TRANSCRIBE]))
 
     refusal = send(served, tones_file(10), task=pb.TASK_TRANSLATE).refusal()
@@ -118,13 +132,13 @@ def test_a_task_that_the_model_lacks_is_refused(serve, send, model: FakeModel) -
     assert refusal == (Code.INVALID_ARGUMENT, "task")
 
 
-def test_audio_of_too_many_seconds_is_refused(serve, send) -> None:
+def test_audio_of_too_many_seconds_is_refused(serve: Serve, send: Send) -> None:
     refusal = send(serve(max_audio_s=20), tones_file(10, 20)).refusal()
 
     assert refusal == (Code.INVALID_ARGUMENT, "audio")
 
 
-def test_audio_of_too_many_bytes_is_refused(serve, send) -> None:
+def test_audio_of_too_many_bytes_is_refused(serve: Serve, send: Send) -> None:
     audio = tones_file(10)
 
     assert send(serve(max_audio_bytes=len(audio) - 1), audio).refusal() == (
@@ -134,7 +148,7 @@ def test_audio_of_too_many_bytes_is_refused(serve, send) -> None:
     assert send(serve(max_audio_bytes=len(audio)), audio).answer().text == words(10)
 
 
-def test_inline_audio_over_the_limit_is_told_of_ours_before_grpcs(serve) -> None:
+def test_inline_audio_over_the_limit_is_told_of_ours_before_grpcs(serve: Serve) -> None:
     limit = 3 * 2**20
     served = serve(max_inline_bytes=limit)
 
@@ -142,13 +156,13 @@ def test_inline_audio_over_the_limit_is_told_of_ours_before_grpcs(serve) -> None
     assert served.unary(bytes(2 * limit + 1)).refusal() == (Code.RESOURCE_EXHAUSTED, None)
 
 
-def test_inline_audio_of_just_the_limit_is_taken(serve) -> None:
+def test_inline_audio_of_just_the_limit_is_taken(serve: Serve) -> None:
     audio = tones_file(10)
 
     assert serve(max_inline_bytes=len(audio)).unary(audio).answer().text == words(10)
 
 
-def test_a_stream_may_be_larger_than_any_message(serve) -> None:
+def test_a_stream_may_be_larger_than_any_message(serve: Serve) -> None:
     bands = [10, 20, 30, 40, 50, 60]
     audio = encode_audio(chunk_tones(bands), codec="pcm_f32le")
     assert len(audio) > 9 * 2**20  # also more than the server keeps in memory
@@ -158,7 +172,7 @@ def test_a_stream_may_be_larger_than_any_message(serve) -> None:
     assert answer.text == " ".join(map(words, bands))
 
 
-def test_pieces_of_a_stream_may_be_larger_than_the_inline_limit(serve) -> None:
+def test_pieces_of_a_stream_may_be_larger_than_the_inline_limit(serve: Serve) -> None:
     audio = encode_audio(chunk_tones([10, 20]), codec="pcm_s16le")
     messages = [
         pb.TranscribeStreamRequest(config={"options": {"vad": pb.VAD_MODE_OFF}}),
@@ -187,12 +201,12 @@ AUDIO = pb.TranscribeStreamRequest(audio=b"RIFF")
     ],
 )
 def test_a_stream_out_of_order_is_refused(
-    serve, messages: list[pb.TranscribeStreamRequest], field: str
+    serve: Serve, messages: list[pb.TranscribeStreamRequest], field: str
 ) -> None:
     assert serve().raw_stream(messages).refusal() == (Code.INVALID_ARGUMENT, field)
 
 
-def test_a_large_stream_to_another_model_is_refused(serve) -> None:
+def test_a_large_stream_to_another_model_is_refused(serve: Serve) -> None:
     audio = encode_audio(chunk_tones([10] * 6), codec="pcm_f32le")
 
     assert serve().stream(audio, model="tiny").refusal() == (Code.NOT_FOUND, "model")
@@ -217,7 +231,9 @@ class ModelThatWaits(FakeModel):
 
 
 @pytest.mark.parametrize("timestamps", [pb.RETURN_TIMESTAMPS_NONE, SEGMENTS], ids=["none", "times"])
-def test_segments_arrive_in_order_and_before_the_file_is_done(serve, timestamps: int) -> None:
+def test_segments_arrive_in_order_and_before_the_file_is_done(
+    serve: Serve, timestamps: pb.ReturnTimestamps
+) -> None:
     model = ModelThatWaits(30)
     served = serve(loaded(model), max_batch_size=1)
     options = pb.TranscribeOptions(vad=pb.VAD_MODE_OFF, return_timestamps=timestamps)
@@ -240,7 +256,7 @@ def test_segments_arrive_in_order_and_before_the_file_is_done(serve, timestamps:
     assert list(last.result.chunks) == (segments if timestamps == SEGMENTS else [])
 
 
-def test_two_clients_share_a_batch_and_each_gets_its_own_words(serve) -> None:
+def test_two_clients_share_a_batch_and_each_gets_its_own_words(serve: Serve) -> None:
     served = serve(max_batch_size=2, max_batch_wait_ms=10_000)
 
     calls = [served.unary(tones_file(10)), served.stream(tones_file(20))]
@@ -251,7 +267,9 @@ def test_two_clients_share_a_batch_and_each_gets_its_own_words(serve) -> None:
     assert [sorted(batch.bands) for batch in served.model.generated] == [[10, 20]]
 
 
-def test_64_clients_at_once_each_get_their_own_words(serve, counting_model) -> None:
+def test_64_clients_at_once_each_get_their_own_words(
+    serve: Serve, counting_model: ModelThatCounts
+) -> None:
     served = serve(counting_model, max_batch_size=16, max_batch_wait_ms=500, prepare_threads=2)
     said = [[5 + client, 70, 71][: 3 if client % 8 == 0 else 1] for client in range(64)]
     files = [tones_file(*bands) for bands in said]
@@ -269,7 +287,7 @@ def test_64_clients_at_once_each_get_their_own_words(serve, counting_model) -> N
     assert stats.mean_batch_size > 1
 
 
-def test_a_poisoned_request_fails_alone(serve, send) -> None:
+def test_a_poisoned_request_fails_alone(serve: Serve, send: Send) -> None:
     served = serve(max_batch_size=4, max_batch_wait_ms=10_000)
     served.model.poisoned = frozenset({13})
 
@@ -286,7 +304,9 @@ class ModelWithABug(LoadedModel):
         raise KeyError("/secret/path")
 
 
-def test_a_fault_of_ours_is_internal_and_told_in_general_terms(serve, send, model) -> None:
+def test_a_fault_of_ours_is_internal_and_told_in_general_terms(
+    serve: Serve, send: Send, model: FakeModel
+) -> None:
     served = serve(ModelWithABug(**vars(loaded(model))))
 
     call = send(served, tones_file(10))
@@ -295,7 +315,7 @@ def test_a_fault_of_ours_is_internal_and_told_in_general_terms(serve, send, mode
     assert "secret" not in call.details()
 
 
-def test_one_request_too_many_is_refused_and_later_taken(serve, send) -> None:
+def test_one_request_too_many_is_refused_and_later_taken(serve: Serve, send: Send) -> None:
     served = serve(max_requests=1)
     served.model.hold()
     first = send(served, tones_file(10))
@@ -316,7 +336,12 @@ def test_one_request_too_many_is_refused_and_later_taken(serve, send) -> None:
     ],
 )
 def test_a_request_given_up_in_the_queue_never_reaches_the_model(
-    serve, send, counting_model, timeout_s: float | None, give_up: Callable[..., None], code: Code
+    serve: Serve,
+    send: Send,
+    counting_model: ModelThatCounts,
+    timeout_s: float | None,
+    give_up: Callable[[Call], None],
+    code: Code,
 ) -> None:
     served = serve(counting_model, max_requests=2)
     served.model.hold()
@@ -335,7 +360,7 @@ def test_a_request_given_up_in_the_queue_never_reaches_the_model(
     assert served.model.bands == [10, 30]
 
 
-def submit_when_there_is_room(served, audio: bytes):
+def submit_when_there_is_room(served: Served, audio: bytes) -> Request:
     """Submit past the wire; there is room when the server has noticed that a client gave up."""
     engine = served.background.server.engine
     while True:
@@ -345,7 +370,7 @@ def submit_when_there_is_room(served, audio: bytes):
             served.health()  # a turn of the server's loop
 
 
-def test_a_stream_given_up_halfway_sends_nothing_more_to_the_model(serve) -> None:
+def test_a_stream_given_up_halfway_sends_nothing_more_to_the_model(serve: Serve) -> None:
     model = ModelThatWaits(20)
     served = serve(loaded(model), max_requests=1, max_batch_size=1)
     options = pb.TranscribeOptions(vad=pb.VAD_MODE_OFF)
@@ -364,9 +389,9 @@ def test_a_stream_given_up_halfway_sends_nothing_more_to_the_model(serve) -> Non
     assert not {30, 40} & set(model.bands)
 
 
-def test_the_client_gives_out_segments_and_returns_the_transcript(serve) -> None:
+def test_the_client_gives_out_segments_and_returns_the_transcript(serve: Serve) -> None:
     served = serve()
-    segments = []
+    segments: list[Segment] = []
     with Client(served.address) as client:
         transcript = client.transcribe(
             io.BytesIO(tones_file(10, 20)),
