@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import Any, NamedTuple
 
 import grpc
@@ -13,8 +13,9 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from fakes import PATIENCE_S, FakeModel
+from fakes import PATIENCE_S, FakeModel, heard
 from talkmill.engine import LoadedModel
+from talkmill.engine.types import Features
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
 from talkmill.server import BackgroundServer
@@ -159,3 +160,21 @@ class ModelThatCounts(LoadedModel):
     def wait_for_requests(self, count: int) -> None:
         for _ in range(count):
             assert self.arrivals.acquire(timeout=PATIENCE_S)
+
+
+class ModelThatWaits(FakeModel):
+    """Waits for `may_go_on` in front of one band."""
+
+    def __init__(self, band: int) -> None:
+        super().__init__()
+        self.may_go_on = Event()
+        self._band = band
+
+    def encode(self, features: Features) -> Features:
+        if self._band in map(heard, features):
+            assert self.may_go_on.wait(PATIENCE_S)
+        return super().encode(features)
+
+    def release(self) -> None:
+        self.may_go_on.set()
+        super().release()
