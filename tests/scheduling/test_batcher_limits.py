@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pending import new_request, pending_chunk
@@ -13,41 +14,19 @@ from pending import new_request, pending_chunk
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.scheduling.batcher import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
 
-KEY = BatchKey(DecodePlan(), 4)
-OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
-
-
-def put(batcher: Batcher, key: BatchKey, count: int) -> None:
-    owner = new_request()
-    for index in range(count):
-        batcher.put(pending_chunk(owner, index, key=key))
-
-
-def put_all(batcher: Batcher, items: Sequence[PendingChunk]) -> None:
-    for item in items:
-        batcher.put(item)
-
-
-def all_batches(batcher: Batcher) -> list[list[PendingChunk]]:
-    """Return every batch until nothing waits."""
-    found = []
-    while batch := batcher.next_batch(0.0).batch:
-        found.append(batch)
-    return found
-
 
 def sizes(batcher: Batcher) -> list[int]:
     """Return the size of every batch until nothing waits."""
     return [len(batch) for batch in all_batches(batcher)]
 
 
-def chunk(plan: DecodePlan, prompt_length: int = 4) -> PendingChunk:
-    return pending_chunk(new_request(plan=plan), key=BatchKey.of(plan, prompt_length))
+def chunk_of(plan: DecodePlan, prompt_length: int = 4) -> PendingChunk:
+    return chunk(new_request(plan=plan), key=BatchKey.of(plan, prompt_length))
 
 
 def exact_chunk(num_rows: int, prompt_length: int = 4, **changes: Any) -> PendingChunk:
     plan = DecodePlan(strategy=Strategy.BEAM, is_exact=True, num_beams=num_rows, **changes)
-    return chunk(plan, prompt_length)
+    return chunk_of(plan, prompt_length)
 
 
 def rows_of(batch: Sequence[PendingChunk]) -> int:
@@ -63,7 +42,7 @@ def test_exact_chunks_share_a_batch_whatever_their_plans_and_prompts() -> None:
 
 def test_exact_and_native_chunks_never_share_a_batch() -> None:
     batcher = Batcher(8, 8)
-    items = [exact_chunk(2) if i % 2 else chunk(DecodePlan()) for i in range(6)]
+    items = [exact_chunk(2) if i % 2 else chunk_of(DecodePlan()) for i in range(6)]
     put_all(batcher, items)
     assert all_batches(batcher) == [items[::2], items[1::2]]
 
@@ -71,7 +50,7 @@ def test_exact_and_native_chunks_never_share_a_batch() -> None:
 def test_native_chunks_are_not_counted_in_rows() -> None:
     batcher = Batcher(8, 8, max_exact_rows=8)
     plan = DecodePlan(strategy=Strategy.BEAM, num_beams=5)
-    put_all(batcher, [chunk(plan) for _ in range(8)])
+    put_all(batcher, [chunk_of(plan) for _ in range(8)])
     assert sizes(batcher) == [8]
 
 
@@ -144,7 +123,7 @@ def test_batch_out_of_memory_halves_those_of_its_kind_and_no_others() -> None:
         (OTHER_KEY, [8, 1]),
         (short_window, [8, 1]),
     ]:
-        put(batcher, key, 9)
+        put(batcher, new_request(), 9, key)
         assert sizes(batcher) == expected
 
 
@@ -152,7 +131,7 @@ def test_limit_only_goes_down_and_is_reported_when_it_does() -> None:
     batcher = Batcher(8, 8)
     assert batcher.shrink_after_oom(KEY, 5) == 2
     assert batcher.shrink_after_oom(KEY, 8) is None  # was under way already
-    put(batcher, KEY, 4)
+    put(batcher, new_request(), 4, KEY)
     assert sizes(batcher) == [2, 2]
     assert batcher.shrink_after_oom(KEY, 2) == 1
     assert batcher.shrink_after_oom(KEY, 1) is None
@@ -161,7 +140,7 @@ def test_limit_only_goes_down_and_is_reported_when_it_does() -> None:
 def test_full_batch_is_one_that_fits_and_does_not_wait() -> None:
     batcher = Batcher(8, 8, max_wait_s=1.0)
     batcher.shrink_after_oom(KEY, 8)
-    put(batcher, KEY, 4)
+    put(batcher, new_request(), 4, KEY)
     assert len(batcher.next_batch(0.0).batch) == 4
 
 
@@ -174,5 +153,5 @@ def test_exact_lane_out_of_memory_takes_half_the_rows() -> None:
     for owner in owners:
         batcher.put(pending_chunk(owner))
     assert sizes(batcher) == [2, 2, 1]
-    put(batcher, KEY, 9)
+    put(batcher, new_request(), 9, KEY)
     assert sizes(batcher) == [8, 1]
