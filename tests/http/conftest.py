@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -38,6 +39,12 @@ def server(shared_server: Http) -> Http:
     """A server with a fake model, for tests that leave it as it was."""
     shared_server.model.forget()
     return shared_server
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="package")

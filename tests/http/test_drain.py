@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,12 +15,6 @@ from http_calls import Http, post_json
 from served import Serve
 from talkmill.engine import State
 from talkmill.server import BackgroundServer, Server, ServerConfig
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
 
 
 def drain(server: Http) -> None:
