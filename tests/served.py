@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Semaphore
 from typing import Any, NamedTuple
@@ -13,12 +15,15 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from fakes import PATIENCE_S, FakeModel, heard
+from fakes import PATIENCE_S, FakeModel, heard, loaded
 from talkmill.engine import LoadedModel
 from talkmill.engine.types import Features
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server import BackgroundServer
+from talkmill.server import BackgroundServer, ServerConfig
+
+Metadata = tuple[tuple[str, str], ...]
+"""Names and values that a call carries beside its message."""
 
 PIECE_BYTES = 5_000  # of a streamed upload: several messages for the smallest file
 
@@ -55,6 +60,9 @@ class Call:
 
     def details(self) -> str:
         return str(self._rpc.details())
+
+    def trailing_metadata(self) -> dict[str, str]:
+        return dict(self._rpc.trailing_metadata())
 
     def cancel(self) -> None:
         self._rpc.cancel()
@@ -105,11 +113,12 @@ class Served:
         *,
         model: str = "",
         timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
         **options: object,
     ) -> Call:
         """Send audio through Transcribe, without VAD unless asked."""
         request = pb.TranscribeRequest(audio=audio, model=model, options=wire_options(**options))
-        rpc = self.stub.Transcribe.future(request, timeout=timeout_s)
+        rpc = self.stub.Transcribe.future(request, timeout=timeout_s, metadata=metadata)
         return Call(rpc, rpc.result)
 
     def stream(
@@ -118,15 +127,20 @@ class Served:
         *,
         model: str = "",
         timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
         **options: object,
     ) -> Call:
         """Send audio through TranscribeStream, without VAD unless asked."""
-        return self.raw_stream(stream_messages(audio, model, wire_options(**options)), timeout_s)
+        messages = stream_messages(audio, model, wire_options(**options))
+        return self.raw_stream(messages, timeout_s, metadata)
 
     def raw_stream(
-        self, messages: Iterable[pb.TranscribeStreamRequest], timeout_s: float | None = PATIENCE_S
+        self,
+        messages: Iterable[pb.TranscribeStreamRequest],
+        timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
     ) -> Call:
-        rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s)
+        rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s, metadata=metadata)
         return Call(rpc, lambda: _result(rpc))
 
     def health(self, service: str = "") -> int:
@@ -178,3 +192,19 @@ class ModelThatWaits(FakeModel):
     def release(self) -> None:
         self.may_go_on.set()
         super().release()
+
+
+@contextmanager
+def loading(model: FakeModel, config: ServerConfig) -> Iterator[Served]:
+    """Give a server that loads for as long as `model` is held."""
+    background = BackgroundServer(config, model=loaded(model))
+    model.hold()
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        started: Future[object] = pool.submit(background.__enter__)
+        stack.callback(lambda: background.__exit__(None, None, None))
+        stack.callback(lambda: started.result(PATIENCE_S))
+        stack.callback(model.release)
+        model.wait_for_calls(1)  # the warm-up
+        channel = stack.enter_context(grpc.insecure_channel(background.address))
+        yield Served(background, model, channel)

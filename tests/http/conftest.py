@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ import pytest
 
 from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
 from http_calls import Http
-from served import Serve, Served
+from served import Serve, Served, loading
 from talkmill.server import BackgroundServer, ServerConfig
 
 
@@ -39,6 +40,20 @@ def server(shared_server: Http) -> Http:
     """A server with a fake model, for tests that leave it as it was."""
     shared_server.model.forget()
     return shared_server
+
+
+@pytest.fixture
+def load(
+    model: FakeModel, server_config: Callable[..., ServerConfig]
+) -> Iterator[Callable[..., Http]]:
+    """Starts servers with the settings given, which load for as long as `model` is held."""
+    with ExitStack() as stack:
+
+        def start(**settings: object) -> Http:
+            config = server_config(http_port=0, **settings)
+            return Http(stack.enter_context(loading(model, config)))
+
+        yield start
 
 
 @pytest.fixture

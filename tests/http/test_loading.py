@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
 import pytest
-import requests
 
-from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
+from fakes import PATIENCE_S, FakeModel, tones_file, words
 from http_calls import Http
-from served import Served
-from talkmill.proto import transcription_pb2 as pb
-from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server import BackgroundServer, ServerConfig
 
 TONE = tones_file(10)
-OFF = pb.TranscribeOptions(vad=pb.VAD_MODE_OFF)
 
 
-@contextmanager
-def loading(model: FakeModel, config: ServerConfig) -> Iterator[tuple[BackgroundServer, str]]:
-    """Give a server that loads for as long as `model` is held."""
-    background = BackgroundServer(config, model=loaded(model))
-    model.hold()
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        started: Future[Any] = pool.submit(background.__enter__)
-        stack.callback(lambda: background.__exit__(None, None, None))
-        stack.callback(lambda: started.result(PATIENCE_S))
-        stack.callback(model.release)
-        model.wait_for_calls(1)  # the warm-up
-        yield background, background.http_address
-
-
-@pytest.fixture
-def at_loading(
-    model: FakeModel, server_config: Callable[..., ServerConfig]
-) -> Iterator[tuple[BackgroundServer, str]]:
-    with loading(model, server_config(http_port=0)) as found:
-        yield found
-
-
-def test_a_loading_server_says_how_long_it_may_take(
-    at_loading: tuple[BackgroundServer, str],
-) -> None:
-    _, url = at_loading
-
-    response = requests.post(url, data=TONE)
+def test_a_loading_server_says_how_long_it_may_take(load: Callable[..., Http]) -> None:
+    response = load().post("/", data=TONE)
 
     assert response.status_code == 503
     assert response.json()["error"] == "Model fake is currently loading"
@@ -58,12 +23,10 @@ def test_a_loading_server_says_how_long_it_may_take(
     assert int(response.headers["retry-after"]) >= response.json()["estimated_time"]
 
 
-def test_a_loading_server_tells_openais_clients_as_well(
-    at_loading: tuple[BackgroundServer, str],
+def test_a_loading_server_refuses_openais_clients_in_their_schema(
+    load: Callable[..., Http],
 ) -> None:
-    _, url = at_loading
-
-    response = requests.post(f"{url}/v1/audio/transcriptions", files={"file": ("a", TONE)})
+    response = load().post("/v1/audio/transcriptions", files={"file": ("a", TONE)})
 
     assert response.status_code == 503
     assert response.json()["error"]["type"] == "server_error"
@@ -71,16 +34,14 @@ def test_a_loading_server_tells_openais_clients_as_well(
     assert int(response.headers["retry-after"]) >= 1
 
 
-def test_a_loading_server_is_live_and_not_healthy(
-    at_loading: tuple[BackgroundServer, str],
-) -> None:
-    _, url = at_loading
+def test_a_loading_server_is_live_and_not_healthy(load: Callable[..., Http]) -> None:
+    server = load()
 
-    assert requests.get(f"{url}/live").json() == {"status": "live"}
-    health = requests.get(f"{url}/health")
+    assert server.get("/live").json() == {"status": "live"}
+    health = server.get("/health")
     assert (health.status_code, health.json()) == (503, {"status": "loading"})
-    assert requests.get(f"{url}/metrics").status_code == 200
-    assert requests.get(f"{url}/models").json() == [{"id": "fake", "status": "loading"}]
+    assert server.get("/metrics").status_code == 200
+    assert server.get("/models").json() == [{"id": "fake", "status": "loading"}]
 
 
 def test_a_ready_server_is_live_and_healthy(server: Http) -> None:
@@ -98,49 +59,39 @@ WAITING: list[Any] = [
 
 
 @pytest.mark.parametrize("how", WAITING)
-def test_who_waits_for_the_model_is_answered_by_it(
-    at_loading: tuple[BackgroundServer, str],
-    model: FakeModel,
-    pool: ThreadPoolExecutor,
-    how: dict[str, Any],
+def test_a_call_over_http_can_wait_for_the_model(
+    load: Callable[..., Http], model: FakeModel, pool: ThreadPoolExecutor, how: dict[str, Any]
 ) -> None:
-    background, _ = at_loading
-    server = Http(Served(background, model, grpc.insecure_channel(background.address)))
+    server = load()
     asked = pool.submit(server.ask, TONE, **how)
-    wait_for_open_calls(background, 1)
+    wait_for_an_open_call(server)
     model.release()
 
     assert asked.result(PATIENCE_S).json() == {"text": words(10)}
-    server.served.channel.close()
 
 
-def test_a_caller_over_grpc_can_wait_for_the_model(
-    at_loading: tuple[BackgroundServer, str], model: FakeModel
+@pytest.mark.parametrize("how", ["unary", "stream"])
+def test_a_call_over_grpc_can_wait_for_the_model(
+    load: Callable[..., Http], model: FakeModel, how: str
 ) -> None:
-    background, _ = at_loading
-    with grpc.insecure_channel(background.address) as channel:
-        asked = pb_grpc.TranscriptionStub(channel).Transcribe.future(
-            pb.TranscribeRequest(audio=TONE, options=OFF),
-            timeout=PATIENCE_S,
-            metadata=[("x-wait-for-model", "true")],
-        )
-        wait_for_open_calls(background, 1)
-        model.release()
-        assert asked.result().text == words(10)
+    server = load()
+    call = getattr(server.served, how)(TONE, metadata=(("x-wait-for-model", "true"),))
+    wait_for_an_open_call(server)
+    model.release()
+
+    assert call.answer().text == words(10)
 
 
-def wait_for_open_calls(background: BackgroundServer, count: int) -> None:
-    """Return once so many calls are in the works, e.g. wait for the model."""
-    while background.server.engine.num_requests < count:
-        requests.get(f"{background.http_address}/live")
+def wait_for_an_open_call(server: Http) -> None:
+    """Return once a call is admitted, e.g. one that waits for the model."""
+    while not server.served.background.server.engine.num_requests:
+        server.get("/live")
 
 
-def test_who_waits_for_a_model_that_does_not_come_is_told_in_time(
-    model: FakeModel, server_config: Callable[..., ServerConfig]
-) -> None:
-    config = server_config(http_port=0, http_timeout_s=0.2)
-    with loading(model, config) as (_, url):
-        response = requests.post(url, data=TONE, headers={"x-wait-for-model": "true"})
+def test_a_call_that_waits_for_the_model_fails_at_its_deadline(load: Callable[..., Http]) -> None:
+    server = load(http_timeout_s=0.2)
+
+    response = server.post("/", data=TONE, headers={"x-wait-for-model": "true"})
 
     assert response.status_code == 504
     assert response.json()["error"]

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
-from served import Send, Serve
+from served import Send, Serve, loading
 from talkmill.engine import ConfigError, State
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
@@ -90,27 +90,16 @@ def test_reflection_describes_the_contract(serve: Serve) -> None:
 def test_a_loading_server_listens_and_refuses(
     model: FakeModel, server_config: Callable[..., ServerConfig], sample: bytes
 ) -> None:
-    background = BackgroundServer(server_config(), model=loaded(model))
-    model.hold()
-    with contextlib.ExitStack() as stack:
-        starting = stack.enter_context(in_thread(background.__enter__))
-        stack.callback(model.release)
-        model.wait_for_calls(1)  # the warm-up
-        channel = stack.enter_context(grpc.insecure_channel(background.address))
-        statuses = watch(channel)
-        stub = pb_grpc.TranscriptionStub(channel)
+    with loading(model, server_config()) as served:
+        statuses = watch(served.channel)
 
         assert next(statuses).status == NOT_SERVING
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.Transcribe(pb.TranscribeRequest(audio=sample), timeout=PATIENCE_S)
-        assert caught.value.code() == Code.UNAVAILABLE
+        assert served.unary(sample).refusal() == (Code.UNAVAILABLE, None)
 
         model.release()
         assert next(statuses).status == SERVING
         statuses.cancel()
-        starting.join(PATIENCE_S)
-        stack.push(background.__exit__)
-        assert stub.Transcribe(pb.TranscribeRequest(audio=tones_file(10))).duration_s == 1.0
+        assert served.unary(tones_file(10)).answer().duration_s == 1.0
 
 
 def test_a_draining_server_answers_what_it_took_and_refuses_the_rest(
