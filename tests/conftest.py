@@ -14,7 +14,7 @@ import pytest
 
 from audio_files import decode_file
 from fakes import DEMO_FOLDER, FakeModel, demo_tokenizer, loaded, small_config
-from served import ModelThatCounts, Serve, Served
+from served import Call, ModelThatCounts, Send, Serve, Served
 from talkmill.engine import Engine, LoadedModel
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Samples
@@ -110,3 +110,15 @@ def serve(model: FakeModel, server_config: Callable[..., ServerConfig]) -> Itera
             return Served(background, replica, channel)
 
         yield start
+
+
+@pytest.fixture(params=["unary", "stream"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Sends audio to a server, by each of the two RPCs."""
+    name = request.param
+
+    def through(served: Served, audio: bytes, **options: object) -> Call:
+        call: Call = getattr(served, name)(audio, **options)
+        return call
+
+    return through

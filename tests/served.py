@@ -156,6 +156,10 @@ Send = Callable[..., Call]
 """Sends audio to a server with the options given; see the fixture `send`."""
 
 
+UNKNOWN_FIELD = bytes([0xC0, 0x3E, 1])
+"""Field number 1000, which no message has, set to 1: as from a client with a newer contract."""
+
+
 def wire_options(**options: object) -> pb.TranscribeOptions:
     given: dict[str, Any] = {"vad": pb.VAD_MODE_OFF, **options}
     return pb.TranscribeOptions(**given)

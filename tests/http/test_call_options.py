@@ -10,7 +10,7 @@ import requests
 
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
 from http_calls import Http
-from served import ModelThatCounts
+from served import ModelThatCounts, Send
 
 TONE = tones_file(10)
 CACHE = {"cache_bytes": 2**20}
@@ -21,12 +21,30 @@ def sources(responses: list[requests.Response]) -> list[str]:
     return [response.headers["x-compute-type"] for response in responses]
 
 
-def test_an_answer_tells_what_it_cost(server: Http) -> None:
+def test_an_answer_has_headers_about_its_computation(server: Http) -> None:
     headers = server.ask(TONE).headers
 
     assert headers["x-compute-type"] == "cpu"
     assert float(headers["x-compute-time"]) >= 0
     assert headers["x-compute-audio-length"] == "1.000"
+
+
+def test_trailing_metadata_over_grpc_are_the_headers_of_http(
+    http: Callable[..., Http], send: Send
+) -> None:
+    server = http(**CACHE)
+    headers = server.ask(TONE).headers
+
+    cached = send(server.served, TONE)
+    computed = send(server.served, TONE, metadata=(("x-use-cache", "false"),))
+
+    for call, source in ((cached, "cache"), (computed, "cpu")):
+        assert call.answer().text == words(10)
+        metadata = call.trailing_metadata()
+        assert metadata.keys() == {name for name in headers if name.startswith("x-compute")}
+        assert metadata["x-compute-type"] == source
+        assert float(metadata["x-compute-time"]) >= 0
+        assert metadata["x-compute-audio-length"] == headers["x-compute-audio-length"] == "1.000"
 
 
 @pytest.mark.parametrize("how", ["ask", "upload"])

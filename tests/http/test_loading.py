@@ -10,6 +10,7 @@ import pytest
 
 from fakes import PATIENCE_S, FakeModel, tones_file, words
 from http_calls import Http
+from served import Send
 
 TONE = tones_file(10)
 
@@ -70,12 +71,11 @@ def test_a_call_over_http_can_wait_for_the_model(
     assert asked.result(PATIENCE_S).json() == {"text": words(10)}
 
 
-@pytest.mark.parametrize("how", ["unary", "stream"])
 def test_a_call_over_grpc_can_wait_for_the_model(
-    load: Callable[..., Http], model: FakeModel, how: str
+    load: Callable[..., Http], model: FakeModel, send: Send
 ) -> None:
     server = load()
-    call = getattr(server.served, how)(TONE, metadata=(("x-wait-for-model", "true"),))
+    call = send(server.served, TONE, metadata=(("x-wait-for-model", "true"),))
     wait_for_an_open_call(server)
     model.release()
 

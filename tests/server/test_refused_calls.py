@@ -7,7 +7,7 @@ import pytest
 
 from audio_files import encode_audio
 from fakes import FakeModel, chunk_tones, loaded, tones_file, words
-from served import Send, Serve
+from served import UNKNOWN_FIELD, Send, Serve
 from talkmill.engine import Task
 from talkmill.proto import transcription_pb2 as pb
 
@@ -35,9 +35,9 @@ Code = grpc.StatusCode
         ),
         pytest.param(
             None,
-            {"return_timestamps": pb.RETURN_TIMESTAMPS_WORD},
-            (Code.UNIMPLEMENTED, "return_timestamps"),
-            id="not wired",
+            {"generation_parameters": pb.GenerationParameters.FromString(UNKNOWN_FIELD)},
+            (Code.UNIMPLEMENTED, "generation_parameters"),
+            id="unknown parameter",
         ),
         pytest.param(
             None,
