@@ -25,7 +25,7 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache folder of our own: what somebody tuned on this machine must not change the tests."""
+    """An empty cache folder: earlier tuning on this machine must not change the tests."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
@@ -42,7 +42,7 @@ def speech() -> Samples:
 
 @pytest.fixture(scope="session")
 def speech_file() -> bytes:
-    """The same as the file it is."""
+    """jfk.flac itself, as bytes."""
     return (DATA / "jfk.flac").read_bytes()
 
 
@@ -77,7 +77,7 @@ def engine(model: FakeModel) -> Iterator[Engine]:
 
 @pytest.fixture
 def counting_model(model: FakeModel) -> ModelThatCounts:
-    """`model`, ready for use, that tells when requests arrive."""
+    """`model`, ready for use, which counts the requests that arrive."""
     return ModelThatCounts(**vars(loaded(model)))
 
 

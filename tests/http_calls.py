@@ -1,4 +1,4 @@
-"""Calls to a server's HTTP door."""
+"""Calls to a server over HTTP."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 def pieces_of(body: bytes) -> Iterator[bytes]:
-    """Yield a body in pieces: `requests` sends it chunked, and tells no length."""
+    """Yield a body in pieces: `requests` sends it chunked, without a content-length."""
     for start in range(0, len(body), 50_000):
         yield body[start : start + 50_000]
 
@@ -66,7 +66,7 @@ def refusal(response: requests.Response) -> tuple[int, str | None]:
 
 
 class Http:
-    """A server with a fake model, and calls to its HTTP door."""
+    """A server with a fake model, and calls to it over HTTP."""
 
     def __init__(self, served: Served) -> None:
         self.served = served
@@ -100,7 +100,7 @@ class Http:
 
 
 class Socket:
-    """A caller who writes HTTP by hand, and may stop at any byte."""
+    """A connection on which a test writes HTTP itself, and may stop at any byte."""
 
     def __init__(self, server: Http) -> None:
         host, _, port = server.url.removeprefix("http://").partition(":")

@@ -36,7 +36,7 @@ class Refusal(NamedTuple):
 
 
 class Call:
-    """One RPC under way, whichever it is."""
+    """One RPC in progress, of either kind."""
 
     def __init__(self, rpc: Any, read: Callable[[], pb.TranscribeResponse]) -> None:
         self._rpc = rpc
@@ -75,7 +75,7 @@ def _bad_request(detail: Any) -> error_details_pb2.BadRequest:
 
 
 def _result(responses: Iterable[pb.TranscribeStreamResponse]) -> pb.TranscribeResponse:
-    """Return the last message, and see to it that it alone is a result."""
+    """Return the result, which must be the last message and the only result."""
     *segments, last = responses
     assert {message.WhichOneof("payload") for message in segments} <= {"segment"}
     assert last.WhichOneof("payload") == "result"
@@ -167,7 +167,7 @@ def wire_options(**options: object) -> pb.TranscribeOptions:
 
 @dataclass(frozen=True, eq=False)
 class ModelThatCounts(LoadedModel):
-    """Tells of each request that the engine looks at, just before it is admitted."""
+    """Counts the requests whose options are checked, which is before they are submitted."""
 
     arrivals: Semaphore = field(default_factory=lambda: Semaphore(0))
 
@@ -181,7 +181,7 @@ class ModelThatCounts(LoadedModel):
 
 
 class ModelThatWaits(FakeModel):
-    """Waits for `may_go_on` in front of one band."""
+    """Encodes no batch that has `band` in it before `may_go_on` is set."""
 
     def __init__(self, band: int) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ Rows = list[tuple[str, Answer]]
 
 @dataclass
 class FakeDecoder:
-    """Fills `Decoder`: each chunk has a table of its own, and `encoded` names it.
+    """Implements `Decoder`: each chunk has a table of its own, and `encoded` names it.
 
     Attributes:
         tables: By what `encoded` holds.
@@ -127,7 +127,7 @@ def test_a_chunk_takes_one_row_until_its_search_branches() -> None:
     assert decoder.widths[0] == 6
 
 
-def test_a_chunk_that_nobody_wants_any_more_leaves_before_its_next_step() -> None:
+def test_a_chunk_that_is_no_longer_wanted_leaves_before_its_next_step() -> None:
     wanted = iter([True, True, True, False])
     decoder = FakeDecoder({"given up": talker(9, A), "wanted": talker(5, B)})
     given_up = task(is_wanted=lambda: next(wanted))
@@ -135,7 +135,7 @@ def test_a_chunk_that_nobody_wants_any_more_leaves_before_its_next_step() -> Non
     assert decoder.widths == [2, 2, 2, 1, 1]
 
 
-def test_nothing_is_read_for_a_chunk_that_nobody_wanted_from_the_start() -> None:
+def test_nothing_is_read_for_a_chunk_that_was_never_wanted() -> None:
     decoder = FakeDecoder({"given up": talker(9, A)})
     assert decode(decoder, task(is_wanted=lambda: False)) == [[]]
     assert decoder.widths == []

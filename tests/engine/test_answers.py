@@ -50,12 +50,12 @@ class TestAnswers:
             f"{words(band)} {words(band + 1)}" for band in bands
         ]
 
-    def test_segments_are_heard_in_order_before_the_answer(self, engine: Engine) -> None:
-        heard: list[Segment] = []
-        request = engine.submit(tones_file(*range(10, 20)), OFF, on_segment=heard.append)
+    def test_segments_are_reported_in_order_before_the_answer(self, engine: Engine) -> None:
+        reported: list[Segment] = []
+        request = engine.submit(tones_file(*range(10, 20)), OFF, on_segment=reported.append)
         transcript = request.future.result(PATIENCE_S)
-        assert tuple(heard) == transcript.segments
-        assert [segment.text.strip() for segment in heard] == [words(b) for b in range(10, 20)]
+        assert tuple(reported) == transcript.segments
+        assert [segment.text.strip() for segment in reported] == [words(b) for b in range(10, 20)]
 
     def test_speech_is_one_uncut_chunk(
         self, engine: Engine, model: FakeModel, speech_file: bytes
@@ -74,7 +74,7 @@ class TestAnswers:
         assert transcript.speech_s == 0.0
         assert model.encoded == []
 
-    def test_damage_is_told_in_a_warning(self, engine: Engine) -> None:
+    def test_damage_is_reported_in_a_warning(self, engine: Engine) -> None:
         file = encode_audio(np.tile(chunk_tone(40), 8), "flac", "flac")
         transcript = engine.transcribe(file[: len(file) // 2], OFF)
         assert transcript.text == words(40)

@@ -52,9 +52,9 @@ class TestFailures:
         assert isinstance(outcome(request), ModelError)
         assert text(engine.submit(TONE, OFF)) == words(40)
 
-    def test_lost_device_fails_every_request_and_is_told_once(self, model: FakeModel) -> None:
-        told: list[DeviceLost] = []
-        with Engine(small_config(), model=loaded(model), on_failure=told.append) as engine:
+    def test_lost_device_fails_every_request_and_is_reported_once(self, model: FakeModel) -> None:
+        reported: list[DeviceLost] = []
+        with Engine(small_config(), model=loaded(model), on_failure=reported.append) as engine:
             model.forget()
             model.hold()
             sources = [io.BytesIO(tones_file(10, 20, 30)) for _ in range(6)]
@@ -66,7 +66,7 @@ class TestFailures:
             assert engine.state is State.FAILED
             with pytest.raises(NotReady):
                 engine.submit(TONE)
-        assert len(told) == 1
+        assert len(reported) == 1
         assert engine.state is State.FAILED
         assert all(source.closed for source in sources)
 

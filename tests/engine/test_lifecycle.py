@@ -106,7 +106,7 @@ def test_request_that_meets_closing_half_way_is_refused(model: FakeModel) -> Non
 
 def test_failed_start_raises_and_leaves_the_engine_unready(tokenizer: WhisperTokenizer) -> None:
     model = FakeModel(tokenizer)
-    model.poisoned = frozenset({0})  # what the warm-up's silence is heard as
+    model.poisoned = frozenset({0})  # the band of the warm-up's silence
     engine = Engine(small_config(), model=loaded(model))
     with pytest.raises(RuntimeError):
         engine.start()

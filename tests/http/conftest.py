@@ -1,4 +1,4 @@
-"""A real server with its HTTP door open: on a fake model, or on the demo model for its words."""
+"""Real servers with HTTP: on a fake model, or on the demo model for its words."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="package")
 def demo() -> Iterator[BackgroundServer]:
-    """A server with the demo model in it, both doors open."""
+    """A server with the demo model, over gRPC and HTTP."""
     settings = small_config(encoder_windows_s=(5,), cache_bytes=2**20).model_dump()
     config = ServerConfig.model_validate({**settings, "port": 0, "http_port": 0})
     with BackgroundServer(config) as server:

@@ -91,11 +91,11 @@ def test_a_body_over_the_limit_is_refused(
     response = server.post(path, data=data, headers=headers)
 
     assert response.status_code == 413
-    told = response.json()
-    assert "audio" in (told["error"]["param"] if how == "form" else told["field"])
-    assert "limit" in str(told["error"])
+    answer = response.json()
+    assert "audio" in (answer["error"]["param"] if how == "form" else answer["field"])
+    assert "limit" in str(answer["error"])
     assert server.model.encoded == []
-    assert server.ask(TONE).json() == {"text": words(10)}  # it goes on
+    assert server.ask(TONE).json() == {"text": words(10)}  # the server goes on
 
 
 @pytest.mark.parametrize("how", ["raw", "json", "form"])
@@ -158,7 +158,7 @@ def test_a_body_that_is_spooled_to_disk_is_read(
 
 
 def large_wav_of(sample: bytes) -> bytes:
-    """Return the sample with so many channels and at such a rate that it does not fit in memory."""
+    """Return the sample with a rate and channels that make it larger than `SPOOL_BYTES`."""
     import av
 
     with av.open(io.BytesIO(sample), "r") as container:

@@ -56,7 +56,7 @@ def test_an_upload_that_trickles_is_cut_off_in_the_end(http: Callable[..., Http]
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 @pytest.mark.parametrize("how", ["json", "form"])
-def test_a_caller_who_goes_away_gives_the_request_up(
+def test_a_client_that_disconnects_cancels_its_request(
     http: Callable[..., Http], how: str, is_streamed: bool
 ) -> None:
     server = http(max_requests=1)
@@ -82,7 +82,9 @@ def test_a_caller_who_goes_away_gives_the_request_up(
     assert server.ask(tones_file(20)).json() == {"text": words(20)}
 
 
-def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..., Http]) -> None:
+def test_a_client_that_disconnects_during_the_upload_frees_its_place(
+    http: Callable[..., Http],
+) -> None:
     server = http(max_requests=1)
     engine = server.served.background.server.engine
     for path in ("/", "/v1/audio/transcriptions"):

@@ -61,7 +61,7 @@ def test_the_second_of_two_equal_questions_comes_from_the_cache(
     assert server.model.bands == [10]
 
 
-def test_both_doors_share_the_cache(http: Callable[..., Http]) -> None:
+def test_grpc_and_http_share_the_cache(http: Callable[..., Http]) -> None:
     server = http(**CACHE)
     assert server.served.unary(TONE).answer().text == words(10)
 
@@ -116,7 +116,7 @@ def test_what_is_drawn_comes_from_the_cache_with_a_seed_only(
     assert sources(answers) == ["cpu", "cpu" if seed is None else "cache"]
 
 
-def test_equal_questions_at_once_cost_one(
+def test_equal_questions_at_once_are_computed_once(
     http: Callable[..., Http], model: FakeModel, pool: ThreadPoolExecutor
 ) -> None:
     counting = ModelThatCounts(**vars(loaded(model)))

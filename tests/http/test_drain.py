@@ -1,4 +1,4 @@
-"""Starting and stopping with two doors: what was accepted is answered, the rest is refused."""
+"""Draining and stopping a server with HTTP: admitted calls are answered, others refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_drain_answers_what_was_accepted(
         server.get("/live")
 
     drained = pool.submit(drain, server)
-    wait_until_nobody_listens(server)
+    wait_until_connections_are_refused(server)
     server.model.release()
 
     answers = [future.result(PATIENCE_S) for future in asked]
@@ -47,7 +47,7 @@ def test_a_drain_answers_what_was_accepted(
     assert server.served.background.server.engine.state is State.DRAINING
 
 
-def wait_until_nobody_listens(server: Http) -> None:
+def wait_until_connections_are_refused(server: Http) -> None:
     while True:
         try:
             requests.get(f"{server.url}/live", timeout=PATIENCE_S)
@@ -55,7 +55,7 @@ def wait_until_nobody_listens(server: Http) -> None:
             return
 
 
-def test_a_draining_server_refuses_whoever_still_gets_through(
+def test_a_draining_server_refuses_calls_that_still_reach_it(
     http: Callable[..., Http], pool: ThreadPoolExecutor
 ) -> None:
     server = http()
@@ -154,5 +154,5 @@ def test_a_stopped_server_frees_its_http_port(server_config: Callable[..., Serve
         assert requests.get(f"{second.http_address}/live").status_code == 200
 
 
-def test_without_an_http_port_there_is_one_door(serve: Serve) -> None:
+def test_without_an_http_port_only_grpc_listens(serve: Serve) -> None:
     assert serve().background.server.http_port is None

@@ -68,14 +68,14 @@ def test_word_timestamps_are_refused(server: Http) -> None:
 
 
 @pytest.mark.parametrize("name", ["chunk_length_s", "stride_length_s", "batch_size"])
-def test_what_has_no_effect_here_is_told(server: Http, name: str) -> None:
+def test_an_option_without_effect_gives_a_warning(server: Http, name: str) -> None:
     answer = server.ask(TONE, {name: 5}).json()
 
     assert answer["text"] == words(10)
     assert [warning.split()[0] for warning in answer["warnings"]] == [name]
 
 
-def test_an_idle_parameter_is_told(server: Http) -> None:
+def test_an_idle_parameter_gives_a_warning(server: Http) -> None:
     answer = server.ask(TONE, {"top_p": 0.5, "batch_size": 2}).json()
 
     assert [warning.split()[0] for warning in answer["warnings"]] == ["batch_size", "top_p"]

@@ -16,7 +16,7 @@ from http_calls import Http
 TONE = tones_file(10)
 
 
-def test_too_many_requests_are_told_to_come_again(
+def test_calls_over_the_limit_are_refused_with_retry_after(
     http: Callable[..., Http], pool: ThreadPoolExecutor
 ) -> None:
     server = http(max_requests=1)
@@ -34,7 +34,7 @@ def test_too_many_requests_are_told_to_come_again(
     assert first.result(PATIENCE_S).json() == {"text": words(10)}
 
 
-def test_a_model_that_fails_is_told_in_general_terms(server: Http) -> None:
+def test_a_failure_of_the_model_is_500_and_its_message_is_hidden(server: Http) -> None:
     server.model.poisoned = frozenset({11})
 
     response, form = server.ask(tones_file(11)), server.upload(tones_file(11))
@@ -84,7 +84,7 @@ def test_a_long_id_is_cut(server: Http) -> None:
         ("POST", "/v1/audio/speech", 404),
     ],
 )
-def test_an_address_that_is_none_is_told_as_json(
+def test_an_unknown_route_or_method_is_refused_in_json(
     server: Http, method: str, path: str, status: int
 ) -> None:
     response = requests.request(method, server.url + path)

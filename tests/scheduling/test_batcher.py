@@ -135,7 +135,7 @@ def test_chunks_of_two_keys_together_fill_no_batch() -> None:
     assert batcher.next_batch(0.0).batch == []
 
 
-def test_drain_gives_everything_and_forgets_it() -> None:
+def test_drain_returns_every_chunk_and_empties_the_queue() -> None:
     batcher = Batcher(4, 2)
     items = put(batcher, new_request(), 10)
     assert batcher.drain() == items

@@ -9,7 +9,7 @@ from pending import new_request
 from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
 
 
-def test_long_file_takes_every_slot_that_nobody_wants() -> None:
+def test_long_file_takes_every_slot_that_no_other_request_needs() -> None:
     batcher = Batcher(4, 2)
     items = put(batcher, new_request(), 10)
     assert all_batches(batcher) == [items[:4], items[4:8], items[8:]]

@@ -63,7 +63,7 @@ class ModelWithABug(LoadedModel):
         raise KeyError("/secret/path")
 
 
-def test_a_fault_of_ours_is_internal_and_told_in_general_terms(
+def test_a_bug_is_internal_and_its_message_is_hidden(
     serve: Serve, send: Send, model: FakeModel
 ) -> None:
     served = serve(ModelWithABug(**vars(loaded(model))))
@@ -120,13 +120,13 @@ def test_a_request_given_up_in_the_queue_never_reaches_the_model(
 
 
 def submit_when_there_is_room(served: Served, audio: bytes) -> Request:
-    """Submit past the wire; there is room when the server has noticed that a client gave up."""
+    """Submit to the engine itself, once the server has noticed that a client cancelled."""
     engine = served.background.server.engine
     while True:
         try:
             return engine.submit(audio, TranscribeOptions(vad=VadMode.OFF))
         except Overloaded:
-            served.health()  # a turn of the server's loop
+            served.health()  # lets the server's event loop run
 
 
 def test_a_stream_given_up_halfway_sends_nothing_more_to_the_model(serve: Serve) -> None:

@@ -108,7 +108,7 @@ def test_early_stopping_without_a_meaning_is_refused() -> None:
     assert caught.value.field == "early_stopping"
 
 
-def test_word_timestamps_are_refused_as_not_wired() -> None:
+def test_word_timestamps_are_refused_as_unsupported() -> None:
     message = pb.TranscribeOptions(return_timestamps=pb.RETURN_TIMESTAMPS_WORD)
 
     with pytest.raises(UnsupportedOption) as caught:

@@ -1,4 +1,4 @@
-"""Each parameter over gRPC: honoured, or refused with its name, or told to be idle."""
+"""Each parameter over gRPC: honoured, refused with its name, or named in a warning."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_values_here_are_for_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_parameter_alone_is_taken_or_told_to_be_idle(serve: Serve, name: str) -> None:
+def test_a_parameter_alone_is_honoured_or_gives_a_warning(serve: Serve, name: str) -> None:
     served = serve()
     for value in ALONE[name]:
         parameters = pb.GenerationParameters(**{name: value})

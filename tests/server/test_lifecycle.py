@@ -29,7 +29,7 @@ Code = grpc.StatusCode
 
 @contextlib.contextmanager
 def in_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
-    """Run something beside the test, and see it end."""
+    """Run `work` in a thread; it must end when the block does."""
     thread = threading.Thread(target=work)
     thread.start()
     yield thread
@@ -47,7 +47,7 @@ def test_a_ready_server_reports_that_it_serves(serve: Serve, service: str) -> No
     assert serve().health(service) == SERVING
 
 
-def test_the_health_of_a_stranger_is_not_known(serve: Serve) -> None:
+def test_the_health_of_an_unknown_service_is_not_found(serve: Serve) -> None:
     served = serve()
 
     with pytest.raises(grpc.RpcError) as caught:

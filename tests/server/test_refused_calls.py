@@ -86,7 +86,7 @@ def test_audio_of_too_many_bytes_is_refused(serve: Serve, send: Send) -> None:
     assert send(serve(max_audio_bytes=len(audio)), audio).answer().text == words(10)
 
 
-def test_inline_audio_over_the_limit_is_told_of_ours_before_grpcs(serve: Serve) -> None:
+def test_the_inline_limit_is_reported_before_grpcs_limit_on_messages(serve: Serve) -> None:
     limit = 3 * 2**20
     served = serve(max_inline_bytes=limit)
 

@@ -164,9 +164,9 @@ def test_an_empty_file_fails_by_name(serve: Serve, tmp_path: Path, where: str) -
 
 
 def test_a_server_that_is_not_there_fails_each_file(tones: list[Path]) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # taken, but nobody listens
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # the port is taken, and refuses connections
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
 
         result = run("transcribe", *tones, "--server", address)
 
