@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from pending import new_request, pending_chunk
@@ -15,8 +16,8 @@ def new_queue(max_waiting: int = 100) -> ChunkQueue:
     return ChunkQueue(Batcher(4, 4), max_waiting)
 
 
-def in_thread(target: object) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)  # type: ignore[arg-type]
+def in_thread(target: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=target, daemon=True)
     thread.start()
     return thread
 
