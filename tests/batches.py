@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from pending import pending_chunk
 
+from pending import pending_chunk
 from talkmill.engine import Request
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk

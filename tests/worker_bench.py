@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pending import new_request, pending_chunk
-
 from fakes import FakeModel, features_of
+from pending import new_request, pending_chunk
 from talkmill.engine import DeviceLost, Request, Segment, TranscribeOptions
 from talkmill.engine.audio.preparation import AudioReport
 from talkmill.engine.decoding.plan import DecodePlan

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pending import text
 
 from audio_files import encode_audio
 from fakes import (
@@ -20,6 +19,7 @@ from fakes import (
     tones_file,
     words,
 )
+from pending import text
 from talkmill.engine import Engine, Segment, Task, TranscribeOptions, VadMode
 from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
 

@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 import pytest
-from pending import outcome, text
 
 from fakes import FakeModel, loaded, small_config, tones_file, words
+from pending import outcome, text
 from talkmill.engine import (
     AudioTooLong,
     Cancelled,

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from pending import outcome, text
 
 from fakes import PATIENCE_S, FakeModel, loaded, small_config, tones_file, words
+from pending import outcome, text
 from talkmill.engine import Engine, NotReady, Request, State, TranscribeOptions, VadMode
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 

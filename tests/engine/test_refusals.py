@@ -6,9 +6,9 @@ import io
 from typing import Any
 
 import pytest
-from pending import text
 
 from fakes import FakeModel, loaded, small_config, tones_file, words
+from pending import text
 from talkmill.engine import (
     AudioTooLong,
     Engine,

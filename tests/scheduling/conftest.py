@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from worker_bench import Bench
 
 from fakes import FakeModel, loaded
 from talkmill.engine import DeviceLost
@@ -13,6 +12,7 @@ from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.worker import WorkerPool
+from worker_bench import Bench
 
 
 @pytest.fixture

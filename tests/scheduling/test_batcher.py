@@ -5,11 +5,11 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pending import new_request
 
+from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
+from pending import new_request
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from batches import KEY, OTHER_KEY, all_batches, chunk, put
 from pending import new_request
-
 from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
 
 

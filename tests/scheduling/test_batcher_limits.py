@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pending import new_request, pending_chunk
 
+from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
+from pending import new_request, pending_chunk
 from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.scheduling.batcher import MAX_EXACT_ROWS, Batcher, BatchKey, PendingChunk
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pending import new_request
 
 from fakes import PATIENCE_S, features_of
+from pending import new_request
 from talkmill.engine import InvalidAudio, ModelError, Request
 from talkmill.engine.audio.preparation import AudioReport, Preparation
 from talkmill.engine.scheduling.batcher import Batcher, PendingChunk

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from pending import new_request, pending_chunk
 
 from fakes import PATIENCE_S
+from pending import new_request, pending_chunk
 from talkmill.engine import DeadlineExceeded
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.queue import ChunkQueue

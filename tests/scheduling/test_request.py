@@ -3,8 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from pending import new_request
 
+from pending import new_request
 from talkmill.engine import (
     Cancelled,
     DeadlineExceeded,

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pending import text
-from worker_bench import Bench
 
 from fakes import PATIENCE_S, FakeModel, tokenizer_file, words
+from pending import text
 from talkmill.engine import DeviceLost, ModelError, NotReady, Segment
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
+from worker_bench import Bench
 
 
 def test_each_request_of_a_batch_gets_its_own_words(bench: Bench) -> None:

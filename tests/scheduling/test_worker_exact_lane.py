@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pending import text
-from worker_bench import Bench
-
 from fakes import PATIENCE_S, FakeModel, words
+from pending import text
 from talkmill.engine import ModelError, NotReady
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
+from worker_bench import Bench
 
 EXACT = DecodePlan(is_exact=True)
 
