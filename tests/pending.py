@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fakes import features_of
+from fakes import PATIENCE_S, features_of
 from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOptions
+from talkmill.engine.audio.windows import FULL_WINDOW, Window
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batch_key import BatchKey
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
@@ -23,7 +24,7 @@ def new_request(
     """Return a request whose options have been checked; greedy unless `plan` says otherwise."""
     options = options or TranscribeOptions()
     plan = plan or DecodePlan(timestamps=options.timestamps)
-    checked = CheckedOptions(options, language, (), 0, plan, warnings)
+    checked = CheckedOptions(options, language, (), 0, plan, warnings=warnings)
     return Request(checked, use_cache=use_cache, deadline_s=deadline_s, on_segment=on_segment)
 
 
@@ -32,10 +33,31 @@ def pending_chunk(
     index: int = 0,
     *,
     features: Features | None = None,
+    speech: tuple[Span, ...] = (),
+    window: Window = FULL_WINDOW,
     key: BatchKey | None = None,
     put_s: float = 0.0,
 ) -> PendingChunk:
     """Return a chunk of 30 s that waits for the model."""
     features = features_of(1) if features is None else features
     key = key or BatchKey.of(request.plan, 4)
-    return PendingChunk(request, index, (Span(0, 480_000),), features, key, put_s)
+    return PendingChunk(
+        request=request,
+        index=index,
+        spans=(Span(0, 480_000),),
+        speech=speech,
+        features=features,
+        window=window,
+        key=key,
+        put_s=put_s,
+    )
+
+
+def text(request: Request) -> str:
+    """Return the text of a request that succeeds."""
+    return request.future.result(PATIENCE_S).text
+
+
+def outcome(request: Request) -> BaseException | None:
+    """Return the error that a request ends with; None if it succeeds."""
+    return request.future.exception(PATIENCE_S)
