@@ -27,22 +27,23 @@ _TAIL = (1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530)
 
 
 def load_affine(
-    weights: Weights, name: str, *, norm: str = "", num_query_heads: int = 0
+    weights: Weights, block: str, name: str, norm: str = "", num_query_heads: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a matrix (inputs, outputs) and its bias, with what comes before and after folded in.
 
     Args:
         weights: Variables of the whole model; see `read_weights`.
+        block: Prefix of the names that follow, such as "decoder/layer_0/".
         name: Of the matrix.
-        norm: Name of the layer norm before it, whose scale and bias are folded in.
+        norm: Of the layer norm before it, if there is one: its scale and bias are folded in.
         num_query_heads: If its first outputs are attention's queries: the number of heads.
             Attention's scale is folded into the queries.
     """
-    matrix = dense(weights, name).T
-    bias = float32(weights, name + "/bias")
+    matrix = dense(weights, block + name).T
+    bias = float32(weights, block + name + "/bias")
     width = len(matrix)
     if norm:
-        gamma, beta = load_norm(weights, norm)
+        gamma, beta = load_norm(weights, block + norm)
         matrix, bias = gamma[:, None] * matrix, bias + beta @ matrix
     scale = np.ones(len(bias), np.float32)
     if num_query_heads:

@@ -76,12 +76,7 @@ def load_decoder(weights: Weights, xp: Any) -> DecoderWeights:
 
 def _layer(weights: Weights, prefix: str, num_heads: int, xp: Any) -> Layer:
     def affine(name: str, norm: str = "", num_query_heads: int = 0) -> Affine:
-        matrix, bias = load_affine(
-            weights,
-            prefix + name,
-            norm=prefix + norm if norm else "",
-            num_query_heads=num_query_heads,
-        )
+        matrix, bias = load_affine(weights, prefix, name, norm, num_query_heads)
         return xp.asarray(matrix), xp.asarray(bias)
 
     return Layer(
