@@ -72,6 +72,16 @@ class Silence:
         if any(array.dtype != np.float32 for array in (self.states, *self.keys, *self.values)):
             raise ValueError("an array is not float32")
 
+    def layers(self, num_layers: int) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return the keys and values of each layer.
+
+        Raises:
+            ValueError: There are not as many as the model has layers.
+        """
+        if len(self.keys) != num_layers:
+            raise ValueError(f"silence of {len(self.keys)} layers for a model of {num_layers}")
+        return list(zip(self.keys, self.values, strict=True))
+
 
 def silence_cuts() -> list[Samples]:
     """Return eight cuts of one second each from the package's recording."""
