@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .array_math import Affine, Array, float32, gelu, load_affine, load_norm, standardize
 from .silence import Silence
-from .weights import Weights, dense
+from .weights import Weights, dense, num_encoder_layers
 
 _TAPS = 3  # of each convolution
 _STRIDES = (1, 2)
@@ -37,6 +37,7 @@ class WhisperEncoder:
     Attributes:
         number_type: Type in which matrices are multiplied, "float32" or "float16".
         num_heads: Heads of each attention.
+        silence: What short windows attend to after their own positions, if anything.
     """
 
     def __init__(self, weights: Weights, xp: Any = np, dtype: DTypeLike = np.float32) -> None:
@@ -56,10 +57,12 @@ class WhisperEncoder:
         gamma, beta = load_norm(weights, "encoder")
         self._norm = xp.asarray(gamma), xp.asarray(beta)
         self._convolutions = [self._load_convolution(weights, f"encoder/conv{i}") for i in (1, 2)]
-        self._layers: list[_Layer] = []
-        while f"encoder/layer_{len(self._layers)}/ffn/linear_0/weight" in weights:
-            self._layers.append(self._load_layer(weights, f"encoder/layer_{len(self._layers)}/"))
-        self._silence: list[tuple[Array, Array]] = []
+        self._layers = [
+            self._load_layer(weights, f"encoder/layer_{layer}/")
+            for layer in range(num_encoder_layers(weights))
+        ]
+        self.silence: Silence | None = None
+        self._tails: list[tuple[Array, Array]] = []
 
     def set_silence(self, silence: Silence) -> None:
         """Attend to silence after every window shorter than 30 s, from the next call on.
@@ -71,7 +74,8 @@ class WhisperEncoder:
             ValueError: It has not as many keys and values as the model has layers.
         """
         pairs = silence.layers(len(self._layers))
-        self._silence = [(self._operand(keys), self._operand(values)) for keys, values in pairs]
+        self._tails = [(self._operand(keys), self._operand(values)) for keys, values in pairs]
+        self.silence = silence
 
     def __call__(self, features: Array) -> Array:
         """Return float32 (batch, num_frames / 2, d_model) for (batch, n_mels, num_frames).
@@ -127,7 +131,7 @@ class WhisperEncoder:
     ) -> Array:
         """Return the layer's output for its input x and the heads of it."""
         mixed = self._xp.empty_like(x)
-        num_keys = len(self._positions) if self._silence else x.shape[1]
+        num_keys = len(self._positions) if self._tails else x.shape[1]
         step = max(1, _MAX_SCORES // (self.num_heads * x.shape[1] * num_keys))
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
@@ -142,9 +146,9 @@ class WhisperEncoder:
         length = query.shape[2]
         query, key, value = map(self._operand, (query, key, value))
         scores = query @ key.swapaxes(2, 3)
-        has_silence = bool(self._silence) and length < len(self._positions)
-        if has_silence:
-            keys, values = (array[:, length:] for array in self._silence[index])
+        has_tail = bool(self._tails) and length < len(self._positions)
+        if has_tail:
+            keys, values = (array[:, length:] for array in self._tails[index])
             scores = self._xp.concatenate([scores, query @ keys.swapaxes(1, 2)], axis=3)
         scores = scores.astype(np.float32, copy=False)
         scores -= scores.max(-1, keepdims=True)
@@ -152,7 +156,7 @@ class WhisperEncoder:
         scores /= scores.sum(-1, keepdims=True)
         shares = self._operand(scores)
         seen = shares[..., :length] @ value
-        if has_silence:
+        if has_tail:
             seen += shares[..., length:] @ values
         return seen
 

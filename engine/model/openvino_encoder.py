@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as op
 
 from .silence import Silence, measure_silence
-from .weights import Weights, dense
+from .weights import Weights, dense, num_encoder_layers
 
 _EPSILON = 1e-5  # of every layer norm
 _SWAP = (0, 2, 1, 3)  # of heads and positions
@@ -37,6 +37,7 @@ class OpenVinoEncoder:
 
     Attributes:
         number_type: Type of the computation, "bfloat16" or "float32".
+        silence: What short windows attend to after their own positions, if anything.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class OpenVinoEncoder:
         """
         is_bfloat16 = cpu_has_bfloat16() if is_bfloat16 is None else is_bfloat16
         self.number_type = "bfloat16" if is_bfloat16 else "float32"
+        self.silence = silence
         compiled = _compile(_model(weights, silence), workers, threads, is_bfloat16)
         self._idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         for _ in range(workers):
@@ -119,9 +121,7 @@ def _model(
     length = op.gather(op.shape_of(x), _integers(1), op.constant(0))
     positions = _constant(weights["encoder/position_encodings/encodings"][None])
     x = op.add(x, op.slice(positions, _integers(0), length, _integers(1), _integers(1)))
-    num_layers = 0
-    while f"encoder/layer_{num_layers}/ffn/linear_0/weight" in weights:
-        num_layers += 1
+    num_layers = num_encoder_layers(weights)
     tails = silence.layers(num_layers) if silence else []
     extra: list[ov.Node] = []
     for layer in range(num_layers):

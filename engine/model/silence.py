@@ -24,6 +24,7 @@ from ..audio.decode import SAMPLE_RATE, decode_audio
 from ..audio.features import CHUNK_FRAMES, CHUNK_S, log_mel
 from ..types import Features, Samples
 from .files import cache_folder
+from .weights import Weights, num_encoder_layers
 
 NUM_POSITIONS = CHUNK_FRAMES // 2  # of the encoder's output for the full window
 
@@ -118,6 +119,15 @@ def measure_states(
         n_mels: Mel bands of the model.
     """
     return measure_silence(lambda window: Silence(encode(window)[0]), n_mels).states
+
+
+def blank_silence(weights: Weights) -> Silence:
+    """Return zeros in the shapes of a model's silence, for measuring times."""
+    d_model = len(weights["encoder/conv1/weight"])
+    num_heads = int(weights["encoder/num_heads"])
+    zeros = np.zeros((num_heads, NUM_POSITIONS, d_model // num_heads), np.float32)
+    heads = (zeros,) * num_encoder_layers(weights)
+    return Silence(np.zeros((NUM_POSITIONS, d_model), np.float32), heads, heads)
 
 
 def load_or_measure(key: str, measure: Callable[[], Silence]) -> Silence:
