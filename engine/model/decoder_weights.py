@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_math import Affine, Array, float32, load_affine, load_norm
 from .weights import Weights, dense
-
-Array = Any
-"""An array of the decoder's own library: NumPy's or CuPy's."""
-
-Affine = tuple[Array, Array]
-"""A matrix (inputs, outputs) and a bias (outputs,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +59,7 @@ def load_decoder(weights: Weights, xp: Any) -> DecoderWeights:
     """
     num_heads = int(weights["decoder/num_heads"])
     embedding = dense(weights, "decoder/embeddings")
-    gamma, beta = _norm(weights, "decoder/layer_norm")
+    gamma, beta = load_norm(weights, "decoder")
     layers: list[Layer] = []
     while f"decoder/layer_{len(layers)}/ffn/linear_0/weight" in weights:
         layers.append(_layer(weights, f"decoder/layer_{len(layers)}/", num_heads, xp))
@@ -74,39 +68,23 @@ def load_decoder(weights: Weights, xp: Any) -> DecoderWeights:
         embedding=xp.asarray(embedding),
         # For a few rows BLAS takes half the time with this order.
         output=xp.asarray(np.ascontiguousarray(embedding.T)),
-        positions=xp.asarray(_float32(weights, "decoder/position_encodings/encodings")),
+        positions=xp.asarray(float32(weights, "decoder/position_encodings/encodings")),
         norm=(xp.asarray(gamma), xp.asarray(beta)),
         layers=layers,
     )
 
 
 def _layer(weights: Weights, prefix: str, num_heads: int, xp: Any) -> Layer:
-    def affine(name: str, norm: str = "", scales_queries: bool = False) -> Affine:
-        matrix = dense(weights, prefix + name).T
-        bias = _float32(weights, prefix + name + "/bias")
-        width = len(matrix)
-        if norm:
-            gamma, beta = _norm(weights, prefix + norm + "/layer_norm")
-            matrix, bias = gamma[:, None] * matrix, bias + beta @ matrix
-        scale = np.ones(len(bias), np.float32)
-        if scales_queries:  # the queries are the first outputs
-            scale[:width] = (width // num_heads) ** -0.5
-        return xp.asarray(np.ascontiguousarray(matrix * scale)), xp.asarray(bias * scale)
+    def affine(name: str, norm: str = "", num_query_heads: int = 0) -> Affine:
+        matrix, bias = load_affine(weights, prefix, name, norm, num_query_heads)
+        return xp.asarray(matrix), xp.asarray(bias)
 
     return Layer(
-        self_qkv=affine("self_attention/linear_0", "self_attention", scales_queries=True),
+        self_qkv=affine("self_attention/linear_0", "self_attention", num_heads),
         self_out=affine("self_attention/linear_1"),
-        cross_q=affine("attention/linear_0", "attention", scales_queries=True),
+        cross_q=affine("attention/linear_0", "attention", num_heads),
         cross_kv=affine("attention/linear_1"),
         cross_out=affine("attention/linear_2"),
         ffn_up=affine("ffn/linear_0", "ffn"),
         ffn_down=affine("ffn/linear_1"),
     )
-
-
-def _norm(weights: Weights, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return _float32(weights, name + "/gamma"), _float32(weights, name + "/beta")
-
-
-def _float32(weights: Weights, name: str) -> NDArray[np.float32]:
-    return weights[name].astype(np.float32)

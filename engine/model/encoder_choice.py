@@ -17,7 +17,8 @@ from ..config import EncoderName
 from ..errors import ConfigError
 from .protocol import ArrayEncoder
 from .runtime import Runtime
-from .weights import read_weights
+from .silence import Silence, blank_silence, load_or_measure
+from .weights import Weights, read_weights
 from .whisper_ct2 import CTranslate2Model
 
 MIN_SPEEDUP = 1.2  # smaller differences count as noise
@@ -32,6 +33,7 @@ def choose_encoder(
     model: CTranslate2Model,
     weights_path: Path,
     runtime: Runtime,
+    silence_key: str | None = None,
 ) -> str:
     """Set the encoder of `model` to the configured or, for "auto", the faster one; return its name.
 
@@ -40,6 +42,8 @@ def choose_encoder(
         model: The model, on the CPU, before its first call.
         weights_path: Path of its `model.bin`.
         runtime: How it runs; "auto" measures each of its windows.
+        silence_key: If windows are fitted, what identifies the weights: OpenVINO's encoder then
+            attends to silence, which is measured once and stored under this key.
 
     Raises:
         ConfigError: `wanted` is "openvino", which is not installed or cannot run this model.
@@ -49,29 +53,23 @@ def choose_encoder(
         raise ConfigError("encoder: openvino is not installed; pip install 'talkmill[openvino]'")
     if wanted == "ctranslate2" or not is_installed:
         return "ctranslate2"
+    weights = read_weights(weights_path)
     try:
-        encoder = _openvino(weights_path, runtime)
-    except RuntimeError as error:
+        if wanted == "auto":
+            # Times do not depend on the numbers, and measuring silence takes eight full windows.
+            blank = blank_silence(weights) if silence_key else None
+            encoder = _openvino(weights, runtime, blank)
+            if not _is_faster(encoder, model, runtime):
+                return "ctranslate2"
+        if silence_key:
+            encoder = _openvino(weights, runtime, _load_silence(weights, runtime, silence_key))
+        elif wanted == "openvino":
+            encoder = _openvino(weights, runtime, None)
+    except _CannotRun as error:
         if wanted == "openvino":
             raise ConfigError(f"encoder: openvino cannot run this model: {error}") from error
         _log.warning("encoder: ctranslate2, because openvino cannot run this model: %s", error)
         return "ctranslate2"
-    if wanted == "auto":
-        batches = [
-            np.random.default_rng(0).standard_normal((1, model.n_mels, frames), np.float32)
-            for frames in runtime.windows.typical_frames
-        ]
-        openvino_s, ctranslate2_s = time_side_by_side([encoder, model.states], batches)
-        is_faster = ctranslate2_s >= MIN_SPEEDUP * openvino_s
-        _log.info(
-            "encoder: %s; one chunk of each window takes %.0f ms with openvino, %.0f ms with "
-            "ctranslate2",
-            "openvino" if is_faster else "ctranslate2",
-            1e3 * openvino_s,
-            1e3 * ctranslate2_s,
-        )
-        if not is_faster:
-            return "ctranslate2"
     model.encoder = encoder
     return f"openvino {importlib.metadata.version('openvino')} {encoder.number_type}"
 
@@ -102,9 +100,48 @@ def time_side_by_side(
     return [float(sum(row)) for row in best]
 
 
-def _openvino(weights_path: Path, runtime: Runtime) -> ArrayEncoder:
+def _is_faster(encoder: ArrayEncoder, model: CTranslate2Model, runtime: Runtime) -> bool:
+    """Return whether an encoder is clearly faster than that of `model`."""
+    batches = [
+        np.random.default_rng(0).standard_normal((1, model.n_mels, frames), np.float32)
+        for frames in runtime.windows.typical_frames
+    ]
+    openvino_s, ctranslate2_s = time_side_by_side([encoder, model.states], batches)
+    is_faster = ctranslate2_s >= MIN_SPEEDUP * openvino_s
+    _log.info(
+        "encoder: %s; one chunk of each window takes %.0f ms with openvino, %.0f ms with "
+        "ctranslate2",
+        "openvino" if is_faster else "ctranslate2",
+        1e3 * openvino_s,
+        1e3 * ctranslate2_s,
+    )
+    return is_faster
+
+
+class _CannotRun(Exception):
+    """OpenVINO failed to build, compile or run the graph."""
+
+
+def _openvino(weights: Weights, runtime: Runtime, silence: Silence | None) -> ArrayEncoder:
     from .openvino_encoder import OpenVinoEncoder  # an optional dependency
 
-    return OpenVinoEncoder(
-        read_weights(weights_path), workers=runtime.workers, threads=runtime.threads
-    )
+    try:
+        return OpenVinoEncoder(
+            weights, workers=runtime.workers, threads=runtime.threads, silence=silence
+        )
+    except RuntimeError as error:
+        raise _CannotRun(str(error)) from error
+
+
+def _load_silence(weights: Weights, runtime: Runtime, key: str) -> Silence:
+    from .openvino_encoder import cpu_has_bfloat16, measure_with_openvino
+
+    def measure() -> Silence:
+        try:
+            return measure_with_openvino(weights, threads=runtime.workers * runtime.threads)
+        except RuntimeError as error:
+            raise _CannotRun(str(error)) from error
+
+    number_type = "bfloat16" if cpu_has_bfloat16() else "float32"
+    version = importlib.metadata.version("openvino")
+    return load_or_measure(f"{key} openvino {version} {number_type}", measure)

@@ -140,8 +140,10 @@ def _with_silence(replicas: Sequence[CTranslate2Model], runtime: Runtime, revisi
     if array_library(runtime.device) is None:
         return Windows(EncoderWindow.FULL)
     first = replicas[0]
-    key = f"{revision} {runtime.compute_type} {runtime.encoder} {library_versions()}"
-    silence = load_or_measure(key, lambda: Silence(measure_states(first.states, first.n_mels)))
+    silence = first.encoder.silence if first.encoder else None
+    if silence is None:
+        key = f"{revision} {runtime.compute_type} {runtime.encoder} {library_versions()}"
+        silence = load_or_measure(key, lambda: Silence(measure_states(first.states, first.n_mels)))
     for replica in replicas:
         replica.silence = silence.states
     return windows
@@ -163,7 +165,9 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
     replicas = [CTranslate2Model(files.folder, runtime, index) for index in runtime.indexes]
     if runtime.device == "cpu":
         weights = files.folder / "model.bin"
-        encoder = choose_encoder(config.encoder, replicas[0], weights, runtime)
+        is_fitted = runtime.windows.kind is EncoderWindow.FITTED
+        key = f"{files.revision} {library_versions()}" if is_fitted else None
+        encoder = choose_encoder(config.encoder, replicas[0], weights, runtime, key)
         runtime = replace(runtime, encoder=encoder)
     runtime = replace(runtime, windows=_with_silence(replicas, runtime, files.revision))
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)

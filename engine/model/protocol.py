@@ -12,15 +12,22 @@ from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..decoding.rules import Vocabulary
+from .silence import Silence
 
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; opaque to everyone else."""
 
 
 class ArrayEncoder(Protocol):
-    """An encoder on the CPU other than CTranslate2's. Thread-safe."""
+    """An encoder other than CTranslate2's. Thread-safe.
+
+    Attributes:
+        number_type: Type of the computation, as NumPy calls it.
+        silence: What windows shorter than 30 s attend to after their own positions, if anything.
+    """
 
     number_type: str
+    silence: Silence | None
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (batch, num_frames / 2, d_model) for (batch, n_mels, num_frames)."""

@@ -24,6 +24,7 @@ from ..audio.decode import SAMPLE_RATE, decode_audio
 from ..audio.features import CHUNK_FRAMES, CHUNK_S, log_mel
 from ..types import Features, Samples
 from .files import cache_folder
+from .weights import Weights, num_encoder_layers
 
 NUM_POSITIONS = CHUNK_FRAMES // 2  # of the encoder's output for the full window
 
@@ -72,6 +73,16 @@ class Silence:
         if any(array.dtype != np.float32 for array in (self.states, *self.keys, *self.values)):
             raise ValueError("an array is not float32")
 
+    def layers(self, num_layers: int) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return the keys and values of each layer.
+
+        Raises:
+            ValueError: There are not as many as the model has layers.
+        """
+        if len(self.keys) != num_layers:
+            raise ValueError(f"silence of {len(self.keys)} layers for a model of {num_layers}")
+        return list(zip(self.keys, self.values, strict=True))
+
 
 def silence_cuts() -> list[Samples]:
     """Return eight cuts of one second each from the package's recording."""
@@ -108,6 +119,15 @@ def measure_states(
         n_mels: Mel bands of the model.
     """
     return measure_silence(lambda window: Silence(encode(window)[0]), n_mels).states
+
+
+def blank_silence(weights: Weights) -> Silence:
+    """Return zeros in the shapes of a model's silence, for measuring times."""
+    d_model = len(weights["encoder/conv1/weight"])
+    num_heads = int(weights["encoder/num_heads"])
+    zeros = np.zeros((num_heads, NUM_POSITIONS, d_model // num_heads), np.float32)
+    heads = (zeros,) * num_encoder_layers(weights)
+    return Silence(np.zeros((NUM_POSITIONS, d_model), np.float32), heads, heads)
 
 
 def load_or_measure(key: str, measure: Callable[[], Silence]) -> Silence:

@@ -17,16 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoder_weights import Affine, Array, Layer, load_decoder
+from .array_math import Array, affine, gelu, standardize
+from .decoder_weights import Layer, load_decoder
 from .weights import Weights
 
-_EPSILON = 1e-5  # of Whisper's layer norms
 _CACHE_STEP = 64  # spare positions when a cache grows
-
-# The normal distribution's upper tail is density * polynomial(1 / (1 + p x)), with an error below
-# 7.5e-8: Abramowitz and Stegun, 26.2.17. NumPy has no erf, and SciPy's takes four times as long.
-_TAIL_P = 0.2316419
-_TAIL = (1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +169,13 @@ class StepDecoder:
         x = x.reshape(num_rows * num_new, -1)
         for i, layer in enumerate(self._layers):
             x += self._attend_self(
-                layer, self._standardize(x), state.cache[i][:, :length], place, mask
+                layer, standardize(x, self.xp), state.cache[i][:, :length], place, mask
             )
-            x += self._attend_cross(layer, self._standardize(x), i, runs, num_new)
-            x += _affine(layer.ffn_down, self._gelu(_affine(layer.ffn_up, self._standardize(x))))
+            x += self._attend_cross(layer, standardize(x, self.xp), i, runs, num_new)
+            inner = affine(layer.ffn_up, standardize(x, self.xp))
+            x += affine(layer.ffn_down, gelu(inner, self.xp))
         state.lengths = state.lengths + num_new
-        return self._standardize(x) * self._norm[0] + self._norm[1]
+        return standardize(x, self.xp) * self._norm[0] + self._norm[1]
 
     def _mask(self, at: NDArray[np.int64]) -> Array | None:
         """Return the mask to add to the scores (rows, 1, num_new, positions); None if all zeros."""
@@ -192,18 +188,18 @@ class StepDecoder:
         self, layer: Layer, x: Array, past: Array, place: tuple[Array, Array], mask: Array | None
     ) -> Array:
         (num_rows, num_new), width = place[1].shape, x.shape[1]
-        qkv = _affine(layer.self_qkv, x).reshape(num_rows, num_new, 3 * width)
+        qkv = affine(layer.self_qkv, x).reshape(num_rows, num_new, 3 * width)
         past[place] = qkv[:, :, width:]
         query = qkv[:, :, :width].reshape(num_rows, num_new, self.num_heads, -1)
         past = past.reshape(num_rows, -1, 2, self.num_heads, query.shape[3])
         keys, values = past[:, :, 0].transpose(0, 2, 3, 1), past[:, :, 1].transpose(0, 2, 1, 3)
         mixed = self._attend(query.transpose(0, 2, 1, 3), keys, values, mask)
-        return _affine(layer.self_out, mixed.transpose(0, 2, 1, 3).reshape(-1, width))
+        return affine(layer.self_out, mixed.transpose(0, 2, 1, 3).reshape(-1, width))
 
     def _attend_cross(
         self, layer: Layer, x: Array, i: int, runs: list[tuple[DecoderChunk, int]], num_new: int
     ) -> Array:
-        queries = _affine(layer.cross_q, x)
+        queries = affine(layer.cross_q, x)
         mixed = self.xp.empty_like(queries)
         start = 0
         for first, count in runs:
@@ -214,7 +210,7 @@ class StepDecoder:
             out = self._attend(own.transpose(0, 2, 1, 3), cross[:, 0], cross[:, 1].swapaxes(2, 3))
             mixed[start:end] = out.transpose(0, 2, 1, 3).reshape(end - start, -1)
             start = end
-        return _affine(layer.cross_out, mixed)
+        return affine(layer.cross_out, mixed)
 
     def _attend(self, query: Array, keys: Array, values: Array, mask: Array | None = None) -> Array:
         scores = query @ keys
@@ -254,22 +250,6 @@ class StepDecoder:
         copy[:, :length] = taken
         return copy
 
-    def _standardize(self, x: Array) -> Array:
-        centred = x - x.mean(-1, keepdims=True)
-        variance = (centred * centred).mean(-1, keepdims=True)
-        centred /= self.xp.sqrt(variance + np.float32(_EPSILON))
-        return centred
-
-    def _gelu(self, x: Array) -> Array:
-        size = abs(x)
-        t = 1 / (1 + np.float32(_TAIL_P) * size)
-        tail = np.float32(_TAIL[0]) * t
-        for coefficient in _TAIL[1:]:
-            tail += np.float32(coefficient)
-            tail *= t
-        density = self.xp.exp(x * x * np.float32(-0.5)) * np.float32((2 * np.pi) ** -0.5)
-        return self.xp.maximum(x, 0) - size * density * tail
-
     def _to_host(self, array: Array) -> NDArray[np.float32]:
         host: NDArray[np.float32] = array if self.xp is np else self.xp.asnumpy(array)
         return host
@@ -286,10 +266,3 @@ def _runs(chunks: Sequence[DecoderChunk]) -> list[tuple[DecoderChunk, int]]:
         else:
             runs.append((chunk, 1))
     return runs
-
-
-def _affine(affine: Affine, x: Array) -> Array:
-    matrix, bias = affine
-    y = x @ matrix
-    y += bias
-    return y

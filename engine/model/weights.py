@@ -5,6 +5,7 @@ The layout is CTranslate2's own (`python/ctranslate2/specs/model_spec.py`, binar
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,12 @@ def dense(weights: Weights, name: str) -> NDArray[np.float32]:
         return matrix.astype(np.float32)
     per_row = scale.astype(np.float32).reshape(-1, *[1] * (matrix.ndim - 1))
     return matrix.astype(np.float32) / per_row
+
+
+def num_encoder_layers(weights: Weights) -> int:
+    """Return the number of the encoder's layers."""
+    names = (f"encoder/layer_{layer}/ffn/linear_0/weight" for layer in itertools.count())
+    return sum(1 for _ in itertools.takewhile(weights.__contains__, names))
 
 
 def _array(raw: NDArray[np.uint8], kind: int) -> NDArray[np.generic]:

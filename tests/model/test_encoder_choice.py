@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,16 +18,22 @@ from benchmarks.random_weights import Shape
 from fakes import DEMO_FOLDER, small_config
 from random_models import build
 from talkmill.engine import ConfigError, Engine, EngineConfig
+from talkmill.engine.config import EncoderName
 from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.model import encoder_choice
+from talkmill.engine.model.array_encoder import WhisperEncoder
 from talkmill.engine.model.device import resolve_runtime
-from talkmill.engine.model.encoder_choice import time_side_by_side
+from talkmill.engine.model.encoder_choice import choose_encoder, time_side_by_side
 from talkmill.engine.model.files import ModelProperties
 from talkmill.engine.model.loading import load_model
+from talkmill.engine.model.protocol import ArrayEncoder
+from talkmill.engine.model.silence import Silence, measure_silence
 from talkmill.engine.model.weights import read_weights
 from talkmill.engine.model.whisper_ct2 import CTranslate2Model
 from talkmill.engine.types import Task
 
 TOLERANCE = 1e-4  # of the largest output
+SAME = 1e-5  # likewise, between two ways to group the same products
 
 
 def noise(num_rows: int, n_mels: int, num_frames: int) -> NDArray[np.float32]:
@@ -75,6 +82,85 @@ def test_openvino_gives_the_numbers_of_ctranslate2(folder: Path, num_frames: int
 
     assert found.dtype == np.float32
     assert relative_error(found, expected) < TOLERANCE
+
+
+@functools.cache
+def silence_of(folder: Path, n_mels: int) -> Silence:
+    """Return what the model computes for some window that is not silent at all."""
+    encoder = WhisperEncoder(read_weights(folder / "model.bin"))
+    return encoder.measure(noise(1, n_mels, 3000) + 1)
+
+
+@pytest.mark.parametrize("num_frames", [2, 60, 600, 3000])
+def test_openvino_attends_to_silence_as_the_array_encoder_does(
+    folder: Path, num_frames: int
+) -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+    weights = read_weights(folder / "model.bin")
+    n_mels = weights["encoder/conv1/weight"].shape[1]
+    silence = silence_of(folder, n_mels)
+    reference = WhisperEncoder(weights)
+    features = noise(1 if num_frames == 3000 else 3, n_mels, num_frames)
+    without_silence = reference(features)
+    reference.set_silence(silence)
+    expected = reference(features)
+    encoder = library.OpenVinoEncoder(
+        weights, workers=1, threads=1, is_bfloat16=False, silence=silence
+    )
+
+    assert relative_error(encoder(features), expected) < TOLERANCE
+    has_silence = num_frames < 3000
+    assert (relative_error(without_silence, expected) > 100 * TOLERANCE) == has_silence
+
+
+@pytest.mark.parametrize("has_silence", [False, True])
+def test_openvino_gives_rows_that_do_not_depend_on_the_batch(
+    folder: Path, has_silence: bool
+) -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+    weights = read_weights(folder / "model.bin")
+    n_mels = weights["encoder/conv1/weight"].shape[1]
+    encoder = library.OpenVinoEncoder(
+        weights,
+        workers=1,
+        threads=1,
+        is_bfloat16=False,
+        silence=silence_of(folder, n_mels) if has_silence else None,
+    )
+    for num_frames in (2, 20, 80, 340, 500):
+        features = noise(7, n_mels, num_frames)
+        alone = np.concatenate([encoder(features[row : row + 1]) for row in range(7)])
+        assert np.ptp(alone, axis=0).max() > 0.1, "rows that are all alike prove nothing"
+        for num_rows in (2, 3, 7):
+            assert relative_error(encoder(features[:num_rows]), alone[:num_rows]) < SAME
+
+
+def test_openvino_measures_the_silence_that_the_array_encoder_measures(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+    weights = read_weights(build(tmp_path, Shape(n_mels=128)) / "model.bin")
+
+    found = library.measure_with_openvino(weights, threads=1, is_bfloat16=False)
+
+    expected = measure_silence(WhisperEncoder(weights).measure, n_mels=128)
+    assert relative_error(found.states, expected.states) < TOLERANCE
+    assert len(found.keys) == len(expected.keys) >= 2
+    for name in ("keys", "values"):
+        pairs = zip(getattr(found, name), getattr(expected, name), strict=True)
+        assert all(relative_error(*pair) < TOLERANCE for pair in pairs)
+
+
+def test_silence_of_another_model_is_refused() -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+    whole = silence_of(DEMO_FOLDER, 80)
+    part = Silence(whole.states, whole.keys[1:], whole.values[1:])
+    with pytest.raises(ValueError, match="layers"):
+        library.OpenVinoEncoder(
+            read_weights(DEMO_FOLDER / "model.bin"), workers=1, threads=1, silence=part
+        )
 
 
 def test_openvino_keeps_apart_the_calls_of_several_threads() -> None:
@@ -145,6 +231,92 @@ def test_weights_that_openvino_cannot_take_are_a_config_error_only_if_it_is_want
     assert "no such operation" in caplog.text
     with pytest.raises(ConfigError, match=r"^encoder: .*no such operation"):
         replica_of(encoder="openvino")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def fitted(wanted: EncoderName) -> tuple[str, ArrayEncoder | None]:
+    """Choose the demo model's encoder for fitted windows; return its name and the encoder."""
+    runtime = resolve_runtime(small_config(), ModelProperties())
+    model = CTranslate2Model(DEMO_FOLDER, runtime, 0)
+    name = choose_encoder(wanted, model, DEMO_FOLDER / "model.bin", runtime, "these weights")
+    return name, model.encoder
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_fitted_windows_attend_to_silence_measured_once(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+    features = noise(2, 80, 100)
+    name, first = fitted("openvino")
+    assert name.startswith("openvino ")
+    assert first is not None
+    assert first.silence is not None
+    assert len(files_in(cache)) == 1
+    monkeypatch.setattr(library, "measure_with_openvino", None)  # what is stored must do
+
+    _, second = fitted("openvino")
+
+    assert second is not None
+    np.testing.assert_array_equal(second(features), first(features))
+    plain = WhisperEncoder(read_weights(DEMO_FOLDER / "model.bin"))
+    assert relative_error(plain(features), first(features)) > 100 * TOLERANCE
+    if first.number_type == "float32":
+        plain.set_silence(first.silence)
+        assert relative_error(first(features), plain(features)) < TOLERANCE
+
+
+@pytest.mark.parametrize("openvino_s", [1.0, 3.0])
+def test_auto_measures_silence_only_for_an_encoder_that_it_takes(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, openvino_s: float
+) -> None:
+    pytest.importorskip("openvino")
+    timed: list[Silence | None] = []
+
+    def time_side_by_side(encoders: Sequence[ArrayEncoder], _: object) -> list[float]:
+        timed.append(encoders[0].silence)
+        return [openvino_s, 2.0]
+
+    monkeypatch.setattr(encoder_choice, "time_side_by_side", time_side_by_side)
+    name, encoder = fitted("auto")
+    (silence,) = timed
+    assert silence is not None  # it has its price, so it is part of what is timed
+    if openvino_s > 2.0:
+        assert (name, encoder) == ("ctranslate2", None)
+        assert files_in(cache) == []
+    else:
+        assert name.startswith("openvino ")
+        assert encoder is not None
+        assert encoder.silence is not None
+        assert encoder.silence.states.any()
+
+
+def test_silence_that_openvino_cannot_measure_is_a_config_error_only_if_it_is_wanted(
+    cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    library = importlib.import_module("talkmill.engine.model.openvino_encoder")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory for so many outputs")
+
+    monkeypatch.setattr(library, "measure_with_openvino", fail)
+    monkeypatch.setattr(encoder_choice, "time_side_by_side", lambda *_: [1.0, 2.0])
+    assert fitted("auto") == ("ctranslate2", None)
+    assert "no memory for so many outputs" in caplog.text
+    with pytest.raises(ConfigError, match=r"^encoder: .*no memory for so many outputs"):
+        fitted("openvino")
+    assert files_in(cache) == []
 
 
 @pytest.mark.parametrize(

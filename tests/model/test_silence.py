@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakes import DEMO_FOLDER
 from talkmill.engine.audio.features import log_mel
+from talkmill.engine.model.array_encoder import WhisperEncoder
 from talkmill.engine.model.silence import (
     Silence,
+    blank_silence,
     load_or_measure,
     measure_silence,
     measure_states,
     silence_cuts,
 )
+from talkmill.engine.model.weights import read_weights
 
 D_MODEL, NUM_HEADS, NUM_LAYERS = 8, 2, 3
 N_MELS = 80
@@ -99,6 +103,16 @@ def test_states_alone_are_measured_through_an_encoder_as_it_is() -> None:
 
     windows = [log_mel(cut, N_MELS, 3000) for cut in silence_cuts()]
     close(found, np.mean(windows, axis=0)[:D_MODEL, ::2].T)
+
+
+def test_blank_silence_has_the_shapes_of_the_models_own() -> None:
+    weights = read_weights(DEMO_FOLDER / "model.bin")
+    blank = blank_silence(weights)
+    measured = WhisperEncoder(weights).measure(np.zeros((1, N_MELS, 3000), np.float32))
+    assert blank.states.shape == measured.states.shape
+    for name in ("keys", "values"):
+        shapes = [array.shape for array in getattr(measured, name)]
+        assert [array.shape for array in getattr(blank, name)] == shapes
 
 
 @pytest.mark.parametrize("num_layers", [0, NUM_LAYERS])

@@ -1,0 +1,80 @@
+"""Chunks while the audio is read: when they are given out, and what is kept in memory."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from planned_audio import audio_of, detector
+
+from talkmill.engine import VadMode
+from talkmill.engine.audio.chunking import split_chunks
+from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.types import Samples
+
+
+def test_a_chunk_is_given_out_once_the_pause_after_it_is_long_enough() -> None:
+    # 3.2 s of speech, then silence in blocks of 0.096 s: the sixth makes it 0.576 s.
+    blocks = itertools.chain([audio_of([(100, 0)])], itertools.repeat(audio_of([(0, 3)])))
+    steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
+    is_chunk = [step is not None for step in itertools.islice(steps, 9)]
+    assert is_chunk == [False] * 6 + [True, False, False]
+
+
+def test_short_speech_waits_for_the_next_phrase_for_a_second() -> None:
+    # 0.64 s of speech: the eleventh block makes the silence 1.056 s.
+    blocks = itertools.chain([audio_of([(20, 0)])], itertools.repeat(audio_of([(0, 3)])))
+    steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
+    is_chunk = [step is not None for step in itertools.islice(steps, 13)]
+    assert is_chunk == [False] * 11 + [True, False]
+
+
+@pytest.mark.parametrize("mode", [VadMode.AUTO, VadMode.ON])
+def test_chunks_are_given_out_before_the_rest_is_read(mode: VadMode) -> None:
+    num_read = 0
+
+    def blocks() -> Iterator[Samples]:
+        nonlocal num_read
+        while True:  # for ever
+            num_read += 1
+            yield audio_of([(100, 25)])
+
+    steps = split_chunks(blocks(), mode, lambda _: None, detector)
+    chunks = (chunk for chunk in steps if chunk is not None)
+    for _ in range(5):
+        next(chunks)
+    assert num_read == 5
+
+
+def test_hours_of_silence_hold_nobody_up() -> None:
+    silence = itertools.repeat(np.full(4 * SAMPLE_RATE, -1.0, np.float32))  # for ever
+    steps = split_chunks(silence, VadMode.ON, lambda _: None, detector)
+    assert [next(steps) for _ in range(50)] == [None] * 50
+
+
+@pytest.mark.parametrize(
+    ("mode", "stretch"),
+    [
+        pytest.param(VadMode.AUTO, (0, 125), id="silence"),
+        pytest.param(VadMode.AUTO, (125, 0), id="speech"),
+        pytest.param(VadMode.AUTO, (95, 30), id="short phrases"),
+        pytest.param(VadMode.AUTO, (120, 5), id="no pause that ends a phrase"),
+        pytest.param(VadMode.OFF, (0, 125), id="off"),
+    ],
+)
+def test_memory_stays_bounded_however_long_the_audio(
+    mode: VadMode, stretch: tuple[int, int]
+) -> None:
+    block = audio_of([stretch])
+    blocks = (block.copy() for _ in range(900))  # an hour: 230 MB
+    tracemalloc.start()
+    try:
+        for _ in split_chunks(blocks, mode, lambda _: None, detector):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25e6
