@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -57,13 +58,16 @@ class TestAnswers:
         assert tuple(reported) == transcript.segments
         assert [segment.text.strip() for segment in reported] == [words(b) for b in range(10, 20)]
 
-    def test_speech_is_one_uncut_chunk(
+    def test_each_phrase_of_speech_is_a_chunk(
         self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
         transcript = engine.transcribe(speech_file)
-        assert len(model.encoded) == len(transcript.segments) == 1
-        assert transcript.segments[0].end_s == pytest.approx(11.0)
+        assert len(model.bands) == len(transcript.segments) == 4
+        for one, other in itertools.pairwise(transcript.segments):
+            assert one.end_s is not None
+            assert one.start_s < one.end_s < other.start_s
         assert 6 < transcript.speech_s < 11
+        assert (transcript.coverage, transcript.warnings) == (1.0, ())
 
     def test_silence_is_an_empty_answer_that_costs_the_model_nothing(
         self, engine: Engine, model: FakeModel
