@@ -14,7 +14,7 @@ import pytest
 
 from audio_files import decode_file
 from fakes import DEMO_FOLDER, FakeModel, demo_tokenizer, loaded, small_config
-from served import ModelThatCounts, Served
+from served import Call, ModelThatCounts, Send, Serve, Served
 from talkmill.engine import Engine, LoadedModel
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.types import Samples
@@ -25,7 +25,7 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache folder of our own: what somebody tuned on this machine must not change the tests."""
+    """An empty cache folder: earlier tuning on this machine must not change the tests."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
@@ -42,7 +42,7 @@ def speech() -> Samples:
 
 @pytest.fixture(scope="session")
 def speech_file() -> bytes:
-    """The same as the file it is."""
+    """jfk.flac itself, as bytes."""
     return (DATA / "jfk.flac").read_bytes()
 
 
@@ -77,7 +77,7 @@ def engine(model: FakeModel) -> Iterator[Engine]:
 
 @pytest.fixture
 def counting_model(model: FakeModel) -> ModelThatCounts:
-    """`model`, ready for use, that tells when requests arrive."""
+    """`model`, ready for use, which counts the requests that arrive."""
     return ModelThatCounts(**vars(loaded(model)))
 
 
@@ -93,9 +93,7 @@ def server_config() -> Callable[..., ServerConfig]:
 
 
 @pytest.fixture
-def serve(
-    model: FakeModel, server_config: Callable[..., ServerConfig]
-) -> Iterator[Callable[..., Served]]:
+def serve(model: FakeModel, server_config: Callable[..., ServerConfig]) -> Iterator[Serve]:
     """Starts servers with the settings given, on `model` or on another; stops them at the end."""
     with ExitStack() as stack:
 
@@ -112,3 +110,15 @@ def serve(
             return Served(background, replica, channel)
 
         yield start
+
+
+@pytest.fixture(params=["unary", "stream"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Sends audio to a server, by each of the two RPCs."""
+    name = request.param
+
+    def through(served: Served, audio: bytes, **options: object) -> Call:
+        call: Call = getattr(served, name)(audio, **options)
+        return call
+
+    return through

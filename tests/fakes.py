@@ -1,4 +1,4 @@
-"""Stand-ins for the tests: a model without weights, and sounds that it tells apart."""
+"""Fakes for the tests: a model without weights, and sounds that it distinguishes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from talkmill.engine.types import Features, Samples, Task
 
 DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
 N_MELS = 80
-PATIENCE_S = 30.0  # how long a test waits for what must come; never how long it takes
+PATIENCE_S = 30.0  # longest wait of a test for what must happen
 
 
 def demo_tokenizer() -> WhisperTokenizer:
@@ -51,7 +51,7 @@ def tokenizer_file(folder: Path, *, languages: Iterable[str] = ()) -> Path:
 
 
 def heard(features: Features) -> int:
-    """Return the loudest mel band of one chunk: what `FakeModel` understands of it."""
+    """Return the loudest mel band of one chunk: what `FakeModel` recognises."""
     return int(np.argmax(features.mean(axis=1)))
 
 
@@ -63,7 +63,7 @@ def features_of(band: int) -> Features:
 
 
 def words(band: int) -> str:
-    """Return what `FakeModel` says to a chunk that it hears as `band`."""
+    """Return the text that `FakeModel` gives for a chunk that it hears as `band`."""
     return f"heard {band}"
 
 
@@ -85,7 +85,7 @@ class Batch:
 
 
 class FakeModel:
-    """Fills `SpeechModel`: answers each chunk with the loudest band that it hears in it.
+    """Implements `SpeechModel`: answers each chunk with the loudest band that it hears in it.
 
     Thread-safe. Attributes may be set at any time:
         poisoned: Bands that make a batch fail.
@@ -251,7 +251,7 @@ def small_config(**settings: object) -> EngineConfig:
 
 
 def chunk_tone(band: int) -> Samples:
-    """Return 1 s of sound that `FakeModel` hears as `band`, found with its own ears."""
+    """Return 1 s of sound that `FakeModel` hears as `band`: its loudest mel band."""
     return tone(_BAND_HZ[band], 1.0)
 
 

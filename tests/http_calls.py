@@ -1,14 +1,23 @@
-"""Calls to a server's HTTP door."""
+"""Calls to a server over HTTP."""
 
 from __future__ import annotations
 
-import base64
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Iterator
+from http.client import HTTPResponse
 from typing import Any
 
 import requests
 
 from fakes import PATIENCE_S
 from served import Served
+
+
+def inputs_of(audio: bytes) -> str:
+    """Return audio as HF's JSON holds it: base64."""
+    return b64encode(audio).decode()
 
 
 def post_json(
@@ -20,13 +29,44 @@ def post_json(
     **body: object,
 ) -> requests.Response:
     """Send HF's JSON, without VAD unless asked."""
-    inputs = base64.b64encode(audio).decode()
-    content: Any = {"inputs": inputs, "parameters": {"vad": "off", **(parameters or {})}, **body}
+    content: Any = {
+        "inputs": inputs_of(audio),
+        "parameters": {"vad": "off", **(parameters or {})},
+        **body,
+    }
     return requests.post(url, json=content, headers=headers, timeout=PATIENCE_S)
 
 
+def form_of(audio: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
+    """Return OpenAI's form as a body and its headers."""
+    request = requests.Request(
+        "POST", "http://localhost", data=fields, files={"file": ("a.flac", audio)}
+    ).prepare()
+    assert isinstance(request.body, bytes)
+    return request.body, {"content-type": str(request.headers["content-type"])}
+
+
+def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return HF's JSON as a body and its headers."""
+    body = {"inputs": inputs_of(audio), "parameters": {"vad": "off"}}
+    return json.dumps(body).encode(), {"content-type": "application/json"}
+
+
+def pieces_of(body: bytes) -> Iterator[bytes]:
+    """Yield a body in pieces: `requests` sends it chunked, without a content-length."""
+    for start in range(0, len(body), 50_000):
+        yield body[start : start + 50_000]
+
+
+def refusal(response: requests.Response) -> tuple[int, str | None]:
+    """Return the status of an error in HF's schema, and the field that it names."""
+    body = response.json()
+    assert body["error"]
+    return response.status_code, body.get("field")
+
+
 class Http:
-    """A server with a fake model, and calls to its HTTP door."""
+    """A server with a fake model, and calls to it over HTTP."""
 
     def __init__(self, served: Served) -> None:
         self.served = served
@@ -57,3 +97,31 @@ class Http:
         """Send OpenAI's form, without VAD unless asked."""
         data = {"vad": "off", **fields}
         return self.post(path, data=data, files={"file": ("tones.flac", audio)})
+
+
+class Socket:
+    """A connection on which a test writes HTTP itself, and may stop at any byte."""
+
+    def __init__(self, server: Http) -> None:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        self._host = host
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, head: str, body: bytes = b"") -> None:
+        lines = f"{head}\r\nhost: {self._host}\r\n\r\n".encode()
+        self._socket.sendall(lines + body)
+
+    def read(self) -> tuple[int, dict[str, Any]]:
+        """Return the next answer: its status, and its JSON."""
+        response = HTTPResponse(self._socket)
+        response.begin()
+        return response.status, json.loads(response.read())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import features_of
+from fakes import PATIENCE_S, features_of
 from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOptions
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batcher import BatchKey, PendingChunk
@@ -38,3 +38,13 @@ def pending_chunk(
     features = features_of(1) if features is None else features
     key = key or BatchKey.of(request.plan, 4)
     return PendingChunk(request, index, (Span(0, 480_000),), features, key, put_s)
+
+
+def text(request: Request) -> str:
+    """Return the text of a request that succeeds."""
+    return request.future.result(PATIENCE_S).text
+
+
+def outcome(request: Request) -> BaseException | None:
+    """Return the error that a request ends with; None if it succeeds."""
+    return request.future.exception(PATIENCE_S)

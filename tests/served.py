@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import Any, NamedTuple
 
 import grpc
@@ -13,11 +15,15 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from fakes import PATIENCE_S, FakeModel
+from fakes import PATIENCE_S, FakeModel, heard, loaded
 from talkmill.engine import LoadedModel
+from talkmill.engine.types import Features
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server import BackgroundServer
+from talkmill.server import BackgroundServer, ServerConfig
+
+Metadata = tuple[tuple[str, str], ...]
+"""Names and values that a call carries beside its message."""
 
 PIECE_BYTES = 5_000  # of a streamed upload: several messages for the smallest file
 
@@ -30,7 +36,7 @@ class Refusal(NamedTuple):
 
 
 class Call:
-    """One RPC under way, whichever it is."""
+    """One RPC in progress, of either kind."""
 
     def __init__(self, rpc: Any, read: Callable[[], pb.TranscribeResponse]) -> None:
         self._rpc = rpc
@@ -55,6 +61,9 @@ class Call:
     def details(self) -> str:
         return str(self._rpc.details())
 
+    def trailing_metadata(self) -> dict[str, str]:
+        return dict(self._rpc.trailing_metadata())
+
     def cancel(self) -> None:
         self._rpc.cancel()
 
@@ -66,7 +75,7 @@ def _bad_request(detail: Any) -> error_details_pb2.BadRequest:
 
 
 def _result(responses: Iterable[pb.TranscribeStreamResponse]) -> pb.TranscribeResponse:
-    """Return the last message, and see to it that it alone is a result."""
+    """Return the result, which must be the last message and the only result."""
     *segments, last = responses
     assert {message.WhichOneof("payload") for message in segments} <= {"segment"}
     assert last.WhichOneof("payload") == "result"
@@ -104,11 +113,12 @@ class Served:
         *,
         model: str = "",
         timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
         **options: object,
     ) -> Call:
         """Send audio through Transcribe, without VAD unless asked."""
         request = pb.TranscribeRequest(audio=audio, model=model, options=wire_options(**options))
-        rpc = self.stub.Transcribe.future(request, timeout=timeout_s)
+        rpc = self.stub.Transcribe.future(request, timeout=timeout_s, metadata=metadata)
         return Call(rpc, rpc.result)
 
     def stream(
@@ -117,21 +127,37 @@ class Served:
         *,
         model: str = "",
         timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
         **options: object,
     ) -> Call:
         """Send audio through TranscribeStream, without VAD unless asked."""
-        return self.raw_stream(stream_messages(audio, model, wire_options(**options)), timeout_s)
+        messages = stream_messages(audio, model, wire_options(**options))
+        return self.raw_stream(messages, timeout_s, metadata)
 
     def raw_stream(
-        self, messages: Iterable[pb.TranscribeStreamRequest], timeout_s: float | None = PATIENCE_S
+        self,
+        messages: Iterable[pb.TranscribeStreamRequest],
+        timeout_s: float | None = PATIENCE_S,
+        metadata: Metadata = (),
     ) -> Call:
-        rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s)
+        rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s, metadata=metadata)
         return Call(rpc, lambda: _result(rpc))
 
     def health(self, service: str = "") -> int:
         request = health_pb2.HealthCheckRequest(service=service)
         stub = health_pb2_grpc.HealthStub(self.channel)
         return int(stub.Check(request, timeout=PATIENCE_S).status)
+
+
+Serve = Callable[..., Served]
+"""Starts a server with the settings given; see the fixture `serve`."""
+
+Send = Callable[..., Call]
+"""Sends audio to a server with the options given; see the fixture `send`."""
+
+
+UNKNOWN_FIELD = bytes([0xC0, 0x3E, 1])
+"""Field number 1000, which no message has, set to 1: as from a client with a newer contract."""
 
 
 def wire_options(**options: object) -> pb.TranscribeOptions:
@@ -141,7 +167,7 @@ def wire_options(**options: object) -> pb.TranscribeOptions:
 
 @dataclass(frozen=True, eq=False)
 class ModelThatCounts(LoadedModel):
-    """Tells of each request that the engine looks at, just before it is admitted."""
+    """Counts the requests whose options are checked, which is before they are submitted."""
 
     arrivals: Semaphore = field(default_factory=lambda: Semaphore(0))
 
@@ -152,3 +178,37 @@ class ModelThatCounts(LoadedModel):
     def wait_for_requests(self, count: int) -> None:
         for _ in range(count):
             assert self.arrivals.acquire(timeout=PATIENCE_S)
+
+
+class ModelThatWaits(FakeModel):
+    """Encodes no batch that has `band` in it before `may_go_on` is set."""
+
+    def __init__(self, band: int) -> None:
+        super().__init__()
+        self.may_go_on = Event()
+        self._band = band
+
+    def encode(self, features: Features) -> Features:
+        if self._band in map(heard, features):
+            assert self.may_go_on.wait(PATIENCE_S)
+        return super().encode(features)
+
+    def release(self) -> None:
+        self.may_go_on.set()
+        super().release()
+
+
+@contextmanager
+def loading(model: FakeModel, config: ServerConfig) -> Iterator[Served]:
+    """Give a server that loads for as long as `model` is held."""
+    background = BackgroundServer(config, model=loaded(model))
+    model.hold()
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        started: Future[object] = pool.submit(background.__enter__)
+        stack.callback(lambda: background.__exit__(None, None, None))
+        stack.callback(lambda: started.result(PATIENCE_S))
+        stack.callback(model.release)
+        model.wait_for_calls(1)  # the warm-up
+        channel = stack.enter_context(grpc.insecure_channel(background.address))
+        yield Served(background, model, channel)

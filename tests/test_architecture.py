@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("server/**/*.py")])
+FOLDERS = ("engine", "server", "tests", "benchmarks", "training", "docs")
+SOURCES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py"))
 MAX_FUNCTION_LINES = 60
+MAX_FILE_LINES = 300
 
 
 def name_of(path: Path) -> str:
@@ -67,7 +70,13 @@ def test_imports_inside_the_package_are_relative() -> None:
     assert {name_of(path) for path in MODULES if own & set(imports(path))} == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_file_is_long() -> None:
+    lengths = {name_of(path): len(path.read_bytes().splitlines()) for path in SOURCES}
+
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_function_is_long(path: Path) -> None:
     functions = (
         node

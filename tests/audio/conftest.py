@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def quiet_ffmpeg() -> Iterator[None]:
-    """Damaged files make FFmpeg talk."""
+    """Silence FFmpeg's log, which damaged files would fill."""
     av.logging.set_level(av.logging.PANIC)
     yield
     av.logging.set_level(None)

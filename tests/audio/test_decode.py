@@ -109,7 +109,7 @@ def test_values_that_are_no_sound_are_silenced_with_a_warning(value: float) -> N
     assert len(warnings) == 1
 
 
-def test_a_fault_in_every_block_is_told_once() -> None:
+def test_a_fault_in_every_block_is_reported_once() -> None:
     samples = np.full(60 * SAMPLE_RATE, np.nan, np.float32)
     _, warnings = decoded(encode_audio(samples, "wav", "pcm_f32le"))
     assert len(warnings) == 1

@@ -42,7 +42,7 @@ def test_nothing_to_decode_is_invalid_audio(file: bytes) -> None:
 
 
 class CountedBytes(io.BytesIO):
-    """Knows how far it was read."""
+    """Records the end of the furthest read."""
 
     furthest = 0
 

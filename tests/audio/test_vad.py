@@ -19,7 +19,7 @@ MAX_SPAN = 473_600
 
 
 def level(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take the first sample of each window for its probability: what a test plans, it gets."""
+    """Return the first sample of each window as its probability: a test sets them."""
     return windows[:, 0]
 
 
@@ -163,7 +163,7 @@ def test_silence_is_no_speech(samples: Samples) -> None:
     assert speech_s(samples) == 0
 
 
-def test_two_utterances_do_not_hear_each_other(speech: Samples) -> None:
+def test_two_utterances_do_not_affect_each_other(speech: Samples) -> None:
     first, second = SpeechDetector(MAX_SPAN), SpeechDetector(MAX_SPAN)
     found: dict[str, list[Span]] = {"first": [], "second": []}
     for start in range(0, len(speech), 16_000):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from table_decoder import (
     END,
@@ -28,11 +26,15 @@ from table_decoder import (
 )
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.search import Logits
+
+Rows = list[tuple[str, Answer]]
+"""The name of each row's chunk, and the tokens that it has read."""
 
 
 @dataclass
 class FakeDecoder:
-    """Fills `StepDecoder`: each chunk has a table of its own, and `encoded` names it.
+    """Implements `Decoder`: each chunk has a table of its own, and `encoded` names it.
 
     Attributes:
         tables: By what `encoded` holds.
@@ -42,24 +44,31 @@ class FakeDecoder:
     tables: dict[str, Table]
     widths: list[int] = field(default_factory=list)
 
-    def start(self, encoded: Sequence[str], prompts: Sequence[Sequence[int]]) -> Any:
-        rows: list[tuple[str, Answer]] = [(name, ()) for name in encoded]
+    def start(
+        self, encoded: Sequence[str], prompts: Sequence[Sequence[int]]
+    ) -> tuple[Rows, list[tuple[Logits, Logits]]]:
+        rows: Rows = [(name, ()) for name in encoded]
         hidden = np.zeros((len(PROMPT), NUM_TOKENS), np.float32)
-        return rows, [(logits[None], hidden + 1) for logits in self._logits(rows)]
+        return rows, [(logits[None], hidden + 1) for logits in self.next_logits(rows)]
 
-    def reorder(self, rows: Any, parents: Sequence[int], chunks: Sequence[tuple[int, int]]) -> None:
-        order = [name for name, _ in rows]
-        names = list(dict.fromkeys(order))
-        rows[:] = [rows[parent] for parent in parents]
-        expected = [names[place] for place, length in chunks for _ in range(length)]
-        assert [name for name, _ in rows] == expected, "rows and their chunks disagree"
-
-    def step(self, rows: Any, tokens: Sequence[int]) -> Any:
+    def step(self, state: Rows, tokens: Sequence[int]) -> tuple[Logits, Logits]:
         self.widths.append(len(tokens))
-        rows[:] = [(name, (*said, t)) for (name, said), t in zip(rows, tokens, strict=True)]
-        return self._logits(rows), np.array([hidden_of(said) for _, said in rows])
+        state[:] = [(name, (*said, t)) for (name, said), t in zip(state, tokens, strict=True)]
+        return self.next_logits(state), np.array([hidden_of(said) for _, said in state])
 
-    def _logits(self, rows: Sequence[tuple[str, Answer]]) -> NDArray[np.float32]:
+    def logits(self, hidden: Logits) -> Logits:
+        raise AssertionError("only <|nospeech|> needs them, and `VOCABULARY` has none")
+
+    def reorder(self, state: Rows, rows: Sequence[int], chunks: Sequence[tuple[int, int]]) -> None:
+        names = list(dict.fromkeys(name for name, _ in state))
+        state[:] = [state[row] for row in rows]
+        expected = [names[place] for place, length in chunks for _ in range(length)]
+        assert [name for name, _ in state] == expected, "rows and their chunks disagree"
+
+    def join(self, states: Sequence[Rows]) -> Rows:
+        return [row for state in states for row in state]
+
+    def next_logits(self, rows: Rows) -> Logits:
         return np.array([logits_of(self.tables[name](said)) for name, said in rows])
 
 
@@ -100,13 +109,25 @@ def test_rows_of_a_finished_chunk_leave() -> None:
     assert decoder.widths == [3, 2, 2, 1, 1]
 
 
+def test_rows_of_a_chunk_that_joins_come_after_those_that_are_live() -> None:
+    decoder = FakeDecoder({"early": talker(4, A), "late": talker(2, B)})
+    lane = ExactLane(decoder, VOCABULARY)
+    early, late = task(), task()
+    lane.add(["early"], [early])
+    assert lane.step() == lane.step() == []
+    lane.add(["late"], [late])
+    found = [hypothesis.tokens for _ in range(3) for _, hypothesis in lane.step()]
+    assert found == [(A,) * 4, (B,) * 2]
+    assert decoder.widths == [1, 1, 2, 2]
+
+
 def test_a_chunk_takes_one_row_until_its_search_branches() -> None:
     decoder = FakeDecoder({"beams": talker(3, A), "greedy": talker(2, B)})
     decode(decoder, task(with_limits(PLANS["beams"], num_beams=5)), task())
     assert decoder.widths[0] == 6
 
 
-def test_a_chunk_that_nobody_wants_any_more_leaves_before_its_next_step() -> None:
+def test_a_chunk_that_is_no_longer_wanted_leaves_before_its_next_step() -> None:
     wanted = iter([True, True, True, False])
     decoder = FakeDecoder({"given up": talker(9, A), "wanted": talker(5, B)})
     given_up = task(is_wanted=lambda: next(wanted))
@@ -114,7 +135,7 @@ def test_a_chunk_that_nobody_wants_any_more_leaves_before_its_next_step() -> Non
     assert decoder.widths == [2, 2, 2, 1, 1]
 
 
-def test_nothing_is_read_for_a_chunk_that_nobody_wanted_from_the_start() -> None:
+def test_nothing_is_read_for_a_chunk_that_was_never_wanted() -> None:
     decoder = FakeDecoder({"given up": talker(9, A)})
     assert decode(decoder, task(is_wanted=lambda: False)) == [[]]
     assert decoder.widths == []

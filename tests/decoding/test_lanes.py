@@ -23,6 +23,7 @@ from talkmill.engine import (
 )
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.decoding.exact import ExactTask
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.loading import LoadedModel
 from talkmill.engine.types import Task
@@ -45,14 +46,14 @@ def lane_config(**more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def by_itself(demo: LoadedModel) -> Iterator[Engine]:
-    """An engine that takes what is there."""
+    """An engine whose batches hold what waits already."""
     with Engine(lane_config(), model=demo) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
 def in_company(demo: LoadedModel) -> Iterator[Engine]:
-    """An engine that waits until a batch is full: it is as soon as its last request is there."""
+    """An engine that waits until a batch is full: until `BATCH_SIZE` requests are there."""
     with Engine(lane_config(max_batch_wait_ms=10_000), model=demo) as engine:
         yield engine
 
@@ -98,7 +99,7 @@ def test_requests_of_every_kind_get_in_company_what_they_get_alone(
     assert len(set(alone)) == BATCH_SIZE, "answers that are alike prove nothing"
 
 
-def test_the_same_seed_gives_the_same_words_whoever_else_draws(
+def test_the_same_seed_gives_the_same_words_whatever_shares_the_batch(
     by_itself: Engine, in_company: Engine, clips: list[bytes]
 ) -> None:
     alone = ask(by_itself, clips[0], **SEEDED)
@@ -141,7 +142,7 @@ def test_more_candidates_than_tokens_are_all_of_them(by_itself: Engine, clips: l
 
 
 class WatchingModel(FakeModel):
-    """Asks, once let go, whether each chunk is wanted still; that is its answer's worth."""
+    """Waits for `may_look`, and then records whether each chunk is still wanted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +152,7 @@ class WatchingModel(FakeModel):
 
     def answer_exactly(
         self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
-    ) -> list[list[int]]:
+    ) -> list[Hypothesis]:
         self.is_decoding.set()
         assert self.may_look.wait(PATIENCE_S)
         self.wanted += [task.is_wanted() for task in tasks]

@@ -1,8 +1,10 @@
-"""A real server with its HTTP door open: on a fake model, or on the demo model for its words."""
+"""Real servers with HTTP: on a fake model, or on the demo model for its words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -10,12 +12,12 @@ import pytest
 
 from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
 from http_calls import Http
-from served import Served
+from served import Serve, Served, loading
 from talkmill.server import BackgroundServer, ServerConfig
 
 
 @pytest.fixture
-def http(serve: Callable[..., Served]) -> Callable[..., Http]:
+def http(serve: Serve) -> Callable[..., Http]:
     """Starts servers with the settings given; see `serve`."""
 
     def start(*model: Any, **settings: object) -> Http:
@@ -40,9 +42,29 @@ def server(shared_server: Http) -> Http:
     return shared_server
 
 
+@pytest.fixture
+def load(
+    model: FakeModel, server_config: Callable[..., ServerConfig]
+) -> Iterator[Callable[..., Http]]:
+    """Starts servers with the settings given, which load for as long as `model` is held."""
+    with ExitStack() as stack:
+
+        def start(**settings: object) -> Http:
+            config = server_config(http_port=0, **settings)
+            return Http(stack.enter_context(loading(model, config)))
+
+        yield start
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
 @pytest.fixture(scope="package")
 def demo() -> Iterator[BackgroundServer]:
-    """A server with the demo model in it, both doors open."""
+    """A server with the demo model, over gRPC and HTTP."""
     settings = small_config(encoder_windows_s=(5,), cache_bytes=2**20).model_dump()
     config = ServerConfig.model_validate({**settings, "port": 0, "http_port": 0})
     with BackgroundServer(config) as server:

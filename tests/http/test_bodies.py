@@ -1,13 +1,10 @@
-"""Bodies of requests: their types and sizes, uploads that stall, and callers who go away."""
+"""Bodies of requests: their types, their sizes, and how they are transferred."""
 
 from __future__ import annotations
 
 import io
 import json
-import socket
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +12,8 @@ import pytest
 import requests
 
 from audio_files import encode_audio
-from fakes import PATIENCE_S, chunk_tones, tones_file, words
-from http_calls import Http
+from fakes import chunk_tones, tones_file, words
+from http_calls import Http, form_of, inputs_of, json_of, pieces_of
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server.gateway import SPOOL_BYTES
 
@@ -69,29 +66,10 @@ def test_openais_schema_takes_forms_only(server: Http, kind: str | None) -> None
 
 
 def test_json_is_taken_with_a_charset(server: Http) -> None:
-    body = json.dumps({"inputs": b64encode(TONE).decode(), "parameters": {"vad": "off"}})
+    body = json.dumps({"inputs": inputs_of(TONE), "parameters": {"vad": "off"}})
     headers = {"content-type": "Application/JSON; charset=utf-8"}
 
     assert server.post("/", data=body, headers=headers).json() == {"text": words(10)}
-
-
-def pieces_of(body: bytes) -> Iterator[bytes]:
-    """Yield a body in pieces: `requests` sends it chunked, and tells no length."""
-    for start in range(0, len(body), 50_000):
-        yield body[start : start + 50_000]
-
-
-def form_of(audio: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
-    request = requests.Request(
-        "POST", "http://localhost", data=fields, files={"file": ("a.flac", audio)}
-    ).prepare()
-    assert isinstance(request.body, bytes)
-    return request.body, {"content-type": str(request.headers["content-type"])}
-
-
-def json_of(audio: bytes) -> tuple[bytes, dict[str, str]]:
-    body = {"inputs": b64encode(audio).decode(), "parameters": {"vad": "off"}}
-    return json.dumps(body).encode(), {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["with length", "chunked"])
@@ -113,11 +91,11 @@ def test_a_body_over_the_limit_is_refused(
     response = server.post(path, data=data, headers=headers)
 
     assert response.status_code == 413
-    told = response.json()
-    assert "audio" in (told["error"]["param"] if how == "form" else told["field"])
-    assert "limit" in str(told["error"])
+    answer = response.json()
+    assert "audio" in (answer["error"]["param"] if how == "form" else answer["field"])
+    assert "limit" in str(answer["error"])
     assert server.model.encoded == []
-    assert server.ask(TONE).json() == {"text": words(10)}  # it goes on
+    assert server.ask(TONE).json() == {"text": words(10)}  # the server goes on
 
 
 @pytest.mark.parametrize("how", ["raw", "json", "form"])
@@ -180,7 +158,7 @@ def test_a_body_that_is_spooled_to_disk_is_read(
 
 
 def large_wav_of(sample: bytes) -> bytes:
-    """Return the sample with so many channels and at such a rate that it does not fit in memory."""
+    """Return the sample with a rate and channels that make it larger than `SPOOL_BYTES`."""
     import av
 
     with av.open(io.BytesIO(sample), "r") as container:
@@ -189,119 +167,3 @@ def large_wav_of(sample: bytes) -> bytes:
     audio = encode_audio(scaled, "wav", "pcm_f64le", rate=96_000, channels=2)
     assert len(audio) > SPOOL_BYTES + SAMPLE_RATE
     return audio
-
-
-class Socket:
-    """A caller who writes HTTP by hand, and may stop at any byte."""
-
-    def __init__(self, server: Http) -> None:
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
-        self._host = host
-
-    def __enter__(self) -> Socket:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def send(self, head: str, body: bytes = b"") -> None:
-        lines = f"{head}\r\nhost: {self._host}\r\n\r\n".encode()
-        self._socket.sendall(lines + body)
-
-    def read(self) -> tuple[int, dict[str, Any]]:
-        """Return the next answer: its status, and its JSON."""
-        response = HTTPResponse(self._socket)
-        response.begin()
-        return response.status, json.loads(response.read())
-
-
-@pytest.mark.parametrize(
-    ("head", "body"),
-    [
-        pytest.param("POST / HTTP/1.1\r\ncontent-length: 1000", TONE[:100], id="raw"),
-        pytest.param("POST / HTTP/1.1\r\ncontent-length: 1000", b"", id="nothing"),
-        pytest.param("POST / HTTP/1.1\r\ntransfer-encoding: chunked", b"5\r\nabc", id="chunked"),
-        pytest.param(
-            "POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 1000",
-            b'{"inputs": "',
-            id="json",
-        ),
-        pytest.param(
-            "POST /v1/audio/transcriptions HTTP/1.1\r\ncontent-length: 1000\r\n"
-            "content-type: multipart/form-data; boundary=x",
-            b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
-            id="form",
-        ),
-    ],
-)
-def test_an_upload_that_stalls_is_refused(
-    http: Callable[..., Http], head: str, body: bytes
-) -> None:
-    with Socket(http(upload_timeout_s=0.1)) as caller:
-        caller.send(head, body)
-
-        status, answer = caller.read()
-
-    assert status == 400
-    assert "no byte arrived in 0.1 s" in str(answer["error"])
-    assert "body" in (answer.get("field"), answer["error"]["param"] if "v1" in head else None)
-
-
-def test_an_upload_that_trickles_is_cut_off_in_the_end(http: Callable[..., Http]) -> None:
-    with Socket(http(http_timeout_s=0.3)) as caller:
-        caller.send("POST / HTTP/1.1\r\ncontent-length: 1000", b"abc")
-
-        status, answer = caller.read()
-
-    assert status == 504
-    assert "deadline" in str(answer["error"])
-
-
-@pytest.mark.parametrize("is_streamed", [False, True])
-@pytest.mark.parametrize("how", ["json", "form"])
-def test_a_caller_who_goes_away_gives_the_request_up(
-    http: Callable[..., Http], how: str, is_streamed: bool
-) -> None:
-    server = http(max_requests=1)
-    server.model.hold()
-    if how == "json":
-        path, (body, headers) = "/", json_of(TONE)
-    else:
-        stream = "true" if is_streamed else "false"
-        path, (body, headers) = "/v1/audio/transcriptions", form_of(TONE, vad="off", stream=stream)
-    caller = Socket(server)
-    kind = headers["content-type"]
-    caller.send(
-        f"POST {path} HTTP/1.1\r\ncontent-length: {len(body)}\r\ncontent-type: {kind}", body
-    )
-    server.model.wait_for_calls(1)
-
-    caller.close()
-
-    engine = server.served.background.server.engine
-    while engine.num_requests:  # the test's own timeout ends a wait in vain
-        server.get("/live")
-    server.model.release()
-    assert server.ask(tones_file(20)).json() == {"text": words(20)}
-
-
-def test_a_caller_who_goes_away_amid_the_upload_leaves_nothing(http: Callable[..., Http]) -> None:
-    server = http(max_requests=1)
-    engine = server.served.background.server.engine
-    for path in ("/", "/v1/audio/transcriptions"):
-        caller = Socket(server)
-        kind = "audio/flac" if path == "/" else "multipart/form-data; boundary=x"
-        caller.send(
-            f"POST {path} HTTP/1.1\r\ncontent-length: 1000\r\ncontent-type: {kind}",
-            b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
-        )
-        while engine.num_requests < 1:
-            server.get("/live")
-        caller.close()
-        while engine.num_requests:
-            server.get("/live")
-    assert server.ask(TONE).json() == {"text": words(10)}

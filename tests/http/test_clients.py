@@ -1,4 +1,4 @@
-"""The clients that people have, each as its own document says, on the demo model."""
+"""Common clients, each called as its own documentation says, on the demo model."""
 
 from __future__ import annotations
 
@@ -150,14 +150,14 @@ def test_openai_gets_the_words_as_they_are_recognised(
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # what the client says of it
-def test_openai_is_told_that_the_demo_model_does_not_translate(client: openai.OpenAI) -> None:
+def test_openai_gets_an_error_for_a_translation_by_the_demo_model(client: openai.OpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.audio.translations.create(file=SAMPLE, model="demo")
 
     assert caught.value.param == "task"
 
 
-def test_openai_is_told_that_a_model_is_not_served(client: openai.OpenAI) -> None:
+def test_openai_gets_an_error_for_a_model_that_is_not_served(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.audio.transcriptions.create(file=SAMPLE, model="gpt-4o-transcribe")
 

@@ -1,26 +1,20 @@
-"""Starting and stopping with two doors: what was accepted is answered, the rest is refused."""
+"""Draining and stopping a server with HTTP: admitted calls are answered, others refused."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import requests
 
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
 from http_calls import Http, post_json
+from served import Serve
 from talkmill.engine import State
 from talkmill.server import BackgroundServer, Server, ServerConfig
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
 
 
 def drain(server: Http) -> None:
@@ -41,7 +35,7 @@ def test_a_drain_answers_what_was_accepted(
         server.get("/live")
 
     drained = pool.submit(drain, server)
-    wait_until_nobody_listens(server)
+    wait_until_connections_are_refused(server)
     server.model.release()
 
     answers = [future.result(PATIENCE_S) for future in asked]
@@ -53,7 +47,7 @@ def test_a_drain_answers_what_was_accepted(
     assert server.served.background.server.engine.state is State.DRAINING
 
 
-def wait_until_nobody_listens(server: Http) -> None:
+def wait_until_connections_are_refused(server: Http) -> None:
     while True:
         try:
             requests.get(f"{server.url}/live", timeout=PATIENCE_S)
@@ -61,7 +55,7 @@ def wait_until_nobody_listens(server: Http) -> None:
             return
 
 
-def test_a_draining_server_refuses_whoever_still_gets_through(
+def test_a_draining_server_refuses_calls_that_still_reach_it(
     http: Callable[..., Http], pool: ThreadPoolExecutor
 ) -> None:
     server = http()
@@ -160,5 +154,5 @@ def test_a_stopped_server_frees_its_http_port(server_config: Callable[..., Serve
         assert requests.get(f"{second.http_address}/live").status_code == 200
 
 
-def test_without_an_http_port_there_is_one_door(serve: Callable[..., Any]) -> None:
+def test_without_an_http_port_only_grpc_listens(serve: Serve) -> None:
     assert serve().background.server.http_port is None

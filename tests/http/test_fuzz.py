@@ -1,4 +1,4 @@
-"""Whatever is sent: no fault of the server's, no hang, and a refusal names its field."""
+"""Whatever is sent: no status of 500 or more, no hang, and a refusal names its field."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ FORM_ANSWER = describe()["paths"]["/v1/audio/transcriptions"]["post"]["responses
 
 
 def check(response: requests.Response, described: dict[str, Any]) -> None:
-    """See that a response is none of a broken server, and as the description has it."""
+    """Check that a response is no server error, and as the OpenAPI description says."""
     assert response.status_code < 500, response.text
     content = described[str(response.status_code)]["content"]
     kind = response.headers["content-type"].partition(";")[0]
@@ -80,10 +80,10 @@ def check(response: requests.Response, described: dict[str, Any]) -> None:
     assert kind in content
     if response.status_code == 200:
         return
-    told = response.json()
-    is_openai = isinstance(told["error"], dict)
-    message = told["error"]["message"] if is_openai else told["error"]
-    field = told["error"]["param"] if is_openai else told.get("field")
+    answer = response.json()
+    is_openai = isinstance(answer["error"], dict)
+    message = answer["error"]["message"] if is_openai else answer["error"]
+    field = answer["error"]["param"] if is_openai else answer.get("field")
     assert message
     assert len(message) < 2_000
     assert isinstance(field, str)

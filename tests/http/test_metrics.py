@@ -1,4 +1,4 @@
-"""What is counted for Prometheus, over both doors."""
+"""What is counted for Prometheus, of calls over gRPC and HTTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def metrics(server: Http) -> dict[str, float]:
     }
 
 
-def test_calls_are_counted_by_door_and_status(http: Callable[..., Http]) -> None:
+def test_calls_are_counted_by_protocol_and_status(http: Callable[..., Http]) -> None:
     server = http()
     for _ in range(2):
         server.ask(TONE)
@@ -50,7 +50,7 @@ def test_calls_are_counted_by_door_and_status(http: Callable[..., Http]) -> None
     assert counted["talkmill_requests_in_progress"] == 0
 
 
-def test_looking_is_not_counted(http: Callable[..., Http]) -> None:
+def test_routes_that_only_read_are_not_counted(http: Callable[..., Http]) -> None:
     server = http()
     for path in ("/metrics", "/models", "/v1/models", "/health", "/live", "/nowhere"):
         server.get(path)

@@ -1,4 +1,4 @@
-"""The same file and the same parameters give the same answer, whichever door they come through."""
+"""The same file and the same parameters give the same answer over gRPC and HTTP."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def over_openai(url: str, audio: bytes, parameters: dict[str, Any]) -> Answer:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_doors_give_the_same_answer(
+def test_grpc_and_http_give_the_same_answer(
     demo: BackgroundServer, stub: pb_grpc.TranscriptionStub, files: dict[str, bytes], case: str
 ) -> None:
     audio, parameters = files["short"], CASES[case]
@@ -166,7 +166,7 @@ def test_both_doors_give_the_same_answer(
 
 
 @pytest.mark.parametrize("case", ["timestamps", "beams", "drawn, timestamps", "vad, timestamps"])
-def test_both_doors_give_the_same_answer_about_a_long_file(
+def test_grpc_and_http_give_the_same_answer_for_a_long_file(
     demo: BackgroundServer, stub: pb_grpc.TranscriptionStub, files: dict[str, bytes], case: str
 ) -> None:
     audio, parameters = files["long"], CASES[case]

@@ -157,12 +157,12 @@ def test_what_a_gpu_does_not_do_is_a_config_error(settings: dict[str, object]) -
 
 
 class Clock:
-    """Stands still until somebody works."""
+    """Advances only while one of its encoders is called."""
 
     now_s = 0.0
 
     def encoder(self, *costs_s: float) -> Callable[[NDArray[np.float32]], None]:
-        """Return one whose calls take so long, in turn."""
+        """Return an encoder whose calls take these times, one after the other."""
         turns = iter(costs_s)
 
         def call(_: NDArray[np.float32]) -> None:

@@ -59,7 +59,7 @@ def test_revision_of_what_is_not_on_the_hub_is_a_config_error(
 @pytest.mark.parametrize(
     "name", ["no-such-size", "/no/such/folder", "talkmill-tests/no-such-model", ""]
 )
-def test_model_that_cannot_be_had_is_a_config_error(
+def test_model_that_cannot_be_found_is_a_config_error(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub.constants

@@ -153,7 +153,9 @@ def test_warm_up_runs_every_replica() -> None:
 @pytest.mark.parametrize(
     ("variables", "expected"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, 2)], ids=["unset", "set"]
 )
-def test_numpy_starts_no_threads_unless_told_to(variables: dict[str, str], expected: int) -> None:
+def test_numpy_starts_no_threads_unless_variables_ask_for_them(
+    variables: dict[str, str], expected: int
+) -> None:
     script = (
         "from talkmill.engine.model.loading import keep_numpy_to_one_thread as keep\n"
         "from threadpoolctl import threadpool_info\n"

@@ -37,7 +37,7 @@ def test_prompt_names_language_task_and_timestamps(
     assert names(tokenizer.prompt("en", task, timestamps)) == expected
 
 
-def test_english_only_model_is_told_neither_language_nor_task() -> None:
+def test_prompt_of_an_english_only_model_has_neither_language_nor_task() -> None:
     tokenizer = WhisperTokenizer(DEMO_FOLDER / "tokenizer.json", is_multilingual=False)
     assert names(tokenizer.prompt("en", Task.TRANSCRIBE, True)) == ["<|startoftranscript|>"]
     assert tokenizer.languages == {"en"}

@@ -1,46 +1,17 @@
+"""Batches: what they hold, when they are due, and which chunks are dropped."""
+
 from __future__ import annotations
 
 import tracemalloc
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pending import new_request
 
-from talkmill.engine import Request
+from batches import KEY, OTHER_KEY, all_batches, chunk, put, put_all
+from pending import new_request
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
-from talkmill.engine.types import Span
-
-KEY = BatchKey(DecodePlan(), 4)
-OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
-_FEATURES = np.zeros((1, 1), np.float32)
-
-
-def request(deadline_s: float | None = None) -> Request:
-    return new_request(deadline_s=deadline_s)
-
-
-def chunk(
-    owner: Request, index: int = 0, *, key: BatchKey = KEY, put_s: float = 0.0
-) -> PendingChunk:
-    return PendingChunk(owner, index, (Span(0, 1),), _FEATURES, key, put_s)
-
-
-def put(batcher: Batcher, owner: Request, count: int, key: BatchKey = KEY) -> list[PendingChunk]:
-    items = [chunk(owner, index, key=key) for index in range(count)]
-    for item in items:
-        batcher.put(item)
-    return items
-
-
-def batches(batcher: Batcher) -> list[list[PendingChunk]]:
-    """Return every batch until nothing waits."""
-    found = []
-    while batch := batcher.next_batch(0.0).batch:
-        found.append(batch)
-    return found
 
 
 def test_empty_queue_gives_no_batch() -> None:
@@ -51,9 +22,8 @@ def test_empty_queue_gives_no_batch() -> None:
 
 def test_batch_is_what_waits() -> None:
     batcher = Batcher(4, 2)
-    items = [chunk(request()) for _ in range(3)]
-    for item in items:
-        batcher.put(item)
+    items = [chunk(new_request()) for _ in range(3)]
+    put_all(batcher, items)
     assert len(batcher) == 3
     assert batcher.next_batch(0.0).batch == items
     assert len(batcher) == 0
@@ -61,10 +31,9 @@ def test_batch_is_what_waits() -> None:
 
 def test_batch_is_never_larger_than_the_limit_and_the_oldest_go_first() -> None:
     batcher = Batcher(4, 2)
-    items = [chunk(request()) for _ in range(10)]
-    for item in items:
-        batcher.put(item)
-    assert batches(batcher) == [items[:4], items[4:8], items[8:]]
+    items = [chunk(new_request()) for _ in range(10)]
+    put_all(batcher, items)
+    assert all_batches(batcher) == [items[:4], items[4:8], items[8:]]
 
 
 @pytest.mark.parametrize(
@@ -78,88 +47,21 @@ def test_batch_is_never_larger_than_the_limit_and_the_oldest_go_first() -> None:
 )
 def test_batch_holds_one_key(key: BatchKey) -> None:
     batcher = Batcher(4, 2)
-    items = [chunk(request(), key=key if i % 2 else KEY) for i in range(6)]
-    for item in items:
-        batcher.put(item)
-    assert batches(batcher) == [items[::2], items[1::2]]
+    items = [chunk(new_request(), key=key if i % 2 else KEY) for i in range(6)]
+    put_all(batcher, items)
+    assert all_batches(batcher) == [items[::2], items[1::2]]
 
 
 def test_equal_keys_made_apart_share_a_batch() -> None:
     batcher = Batcher(4, 2)
     for _ in range(2):
-        batcher.put(chunk(request(), key=BatchKey(DecodePlan(num_beams=2), 7)))
+        batcher.put(chunk(new_request(), key=BatchKey(DecodePlan(num_beams=2), 7)))
     assert len(batcher.next_batch(0.0).batch) == 2
-
-
-def test_long_file_takes_every_slot_that_nobody_wants() -> None:
-    batcher = Batcher(4, 2)
-    items = put(batcher, request(), 10)
-    assert batches(batcher) == [items[:4], items[4:8], items[8:]]
-
-
-@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
-def test_short_command_does_not_wait_for_a_long_file(key: BatchKey) -> None:
-    batcher = Batcher(4, 2)
-    put(batcher, request(), 1000)
-    batcher.next_batch(0.0)
-    command = chunk(request(), key=key)
-    batcher.put(command)
-    soon = [item for _ in range(2) for item in batcher.next_batch(0.0).batch]
-    assert command in soon
-
-
-@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
-def test_short_command_does_not_wait_for_a_file_that_had_the_machine_to_itself(
-    key: BatchKey,
-) -> None:
-    batcher = Batcher(4, 2)
-    put(batcher, request(), 1000)
-    for _ in range(100):
-        batcher.next_batch(0.0)
-    command = chunk(request(), key=key)
-    batcher.put(command)
-    soon = [item for _ in range(2) for item in batcher.next_batch(0.0).batch]
-    assert command in soon
-
-
-@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
-def test_long_file_is_not_starved_by_short_commands(key: BatchKey) -> None:
-    batcher = Batcher(4, 2)
-    file = request()
-    items = put(batcher, file, 40)
-    found: list[PendingChunk] = []
-    num_batches = 0
-    while len(found) < len(items):
-        for _ in range(4):  # enough commands to fill every batch
-            batcher.put(chunk(request(), key=key))
-        found += [item for item in batcher.next_batch(0.0).batch if item.request is file]
-        num_batches += 1
-        assert num_batches <= 80
-    assert found == items
-
-
-def test_two_long_files_share_the_machine() -> None:
-    batcher = Batcher(4, 2)
-    first, second = request(), request()
-    put(batcher, first, 100)
-    put(batcher, second, 100)
-    taken = [item.request for _ in range(20) for item in batcher.next_batch(0.0).batch]
-    assert abs(taken.count(first) - taken.count(second)) <= 4
-
-
-def test_request_takes_no_more_than_its_share_while_others_wait() -> None:
-    batcher = Batcher(4, 2)
-    file = request()
-    put(batcher, file, 8)
-    for _ in range(8):
-        batcher.put(chunk(request()))
-    first = [item.request for item in batcher.next_batch(0.0).batch]
-    assert first.count(file) == 2
 
 
 def test_given_up_chunk_leaves_before_it_costs_anything() -> None:
     batcher = Batcher(4, 2)
-    gone, stays = chunk(request()), chunk(request())
+    gone, stays = chunk(new_request()), chunk(new_request())
     batcher.put(gone)
     batcher.put(stays)
     gone.request.cancel()
@@ -170,7 +72,7 @@ def test_given_up_chunk_leaves_before_it_costs_anything() -> None:
 
 def test_expired_chunk_leaves_before_it_costs_anything() -> None:
     batcher = Batcher(4, 2)
-    late, early = chunk(request(deadline_s=10.0)), chunk(request(deadline_s=10.1))
+    late, early = chunk(new_request(deadline_s=10.0)), chunk(new_request(deadline_s=10.1))
     batcher.put(late)
     batcher.put(early)
     turn = batcher.next_batch(10.0)
@@ -180,7 +82,7 @@ def test_expired_chunk_leaves_before_it_costs_anything() -> None:
 
 def test_expired_chunk_leaves_though_no_batch_is_due() -> None:
     batcher = Batcher(4, 2, max_wait_s=60.0)
-    late = chunk(request(deadline_s=10.0))
+    late = chunk(new_request(deadline_s=10.0))
     batcher.put(late)
     turn = batcher.next_batch(10.0)
     assert (turn.batch, turn.dropped) == ([], [late])
@@ -190,20 +92,20 @@ def test_expired_chunk_leaves_though_no_batch_is_due() -> None:
 def test_long_windows_make_smaller_batches() -> None:
     batcher = Batcher(8, 8, max_batch_frames=12_000)
     for frames, size in ((3000, 4), (1000, 8), (20_000, 1)):
-        put(batcher, request(), 9, BatchKey(DecodePlan(), 4, frames))
+        put(batcher, new_request(), 9, BatchKey(DecodePlan(), 4, frames))
         assert len(batcher.next_batch(0.0).batch) == size
         batcher.drain()
 
 
 def test_workers_share_what_waits() -> None:
     batcher = Batcher(4, 4, num_sharing=2)
-    put(batcher, request(), 11)
-    assert [len(batch) for batch in batches(batcher)] == [4, 4, 2, 1]
+    put(batcher, new_request(), 11)
+    assert [len(batch) for batch in all_batches(batcher)] == [4, 4, 2, 1]
 
 
 def test_wait_window_holds_a_batch_back_until_it_is_due() -> None:
     batcher = Batcher(4, 4, max_wait_s=0.5)
-    item = chunk(request(), put_s=10.0)
+    item = chunk(new_request(), put_s=10.0)
     batcher.put(item)
     assert batcher.next_batch(10.4).batch == []
     assert batcher.wait_s(10.4) == pytest.approx(0.1)
@@ -213,31 +115,29 @@ def test_wait_window_holds_a_batch_back_until_it_is_due() -> None:
 
 def test_wait_window_counts_from_the_oldest() -> None:
     batcher = Batcher(4, 4, max_wait_s=0.5)
-    items = [chunk(request(), put_s=10.0), chunk(request(), put_s=10.4)]
-    for item in items:
-        batcher.put(item)
+    items = [chunk(new_request(), put_s=10.0), chunk(new_request(), put_s=10.4)]
+    put_all(batcher, items)
     assert batcher.next_batch(10.5).batch == items
 
 
 def test_full_batch_does_not_wait_for_its_window() -> None:
     batcher = Batcher(2, 2, max_wait_s=60.0)
-    items = [chunk(request()) for _ in range(3)]
-    for item in items:
-        batcher.put(item)
+    items = [chunk(new_request()) for _ in range(3)]
+    put_all(batcher, items)
     assert batcher.next_batch(0.0).batch == items[:2]
     assert batcher.next_batch(0.0).batch == []
 
 
 def test_chunks_of_two_keys_together_fill_no_batch() -> None:
     batcher = Batcher(2, 2, max_wait_s=60.0)
-    batcher.put(chunk(request()))
-    batcher.put(chunk(request(), key=OTHER_KEY))
+    batcher.put(chunk(new_request()))
+    batcher.put(chunk(new_request(), key=OTHER_KEY))
     assert batcher.next_batch(0.0).batch == []
 
 
-def test_drain_gives_everything_and_forgets_it() -> None:
+def test_drain_returns_every_chunk_and_empties_the_queue() -> None:
     batcher = Batcher(4, 2)
-    items = put(batcher, request(), 10)
+    items = put(batcher, new_request(), 10)
     assert batcher.drain() == items
     assert len(batcher) == 0
     assert batcher.next_batch(0.0).batch == []
@@ -248,7 +148,7 @@ def test_memory_does_not_grow_with_past_requests() -> None:
 
     def serve(count: int) -> None:
         for _ in range(count):
-            put(batcher, request(), 3)
+            put(batcher, new_request(), 3)
             while batcher.next_batch(0.0).batch:
                 pass
 
@@ -277,7 +177,7 @@ def test_every_chunk_comes_out_once_or_is_dropped(
     steps: list[tuple[str, int]], max_batch_size: int, share: int, max_wait_s: float
 ) -> None:
     batcher = Batcher(max_batch_size, min(share, max_batch_size), max_wait_s)
-    owners = [request(deadline_s=8.0 if i == 0 else None) for i in range(6)]
+    owners = [new_request(deadline_s=8.0 if i == 0 else None) for i in range(6)]
     keys = [KEY, OTHER_KEY]
     now_s = 0.0
     queued: list[PendingChunk] = []

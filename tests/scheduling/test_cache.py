@@ -1,4 +1,4 @@
-"""What is asked twice is computed once, and only what may be."""
+"""Equal requests are computed once, where the answer may come from the cache."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_an_answer_that_must_be_fresh_is_computed(engine: Engine, model: FakeMod
     assert len(model.bands) == 2
 
 
-def test_ten_at_once_cost_one(engine: Engine, model: FakeModel) -> None:
+def test_ten_equal_requests_at_once_are_computed_once(engine: Engine, model: FakeModel) -> None:
     model.hold()
     requests = [engine.submit(TONE, OFF) for _ in range(10)]
     model.wait_for_calls(1)
@@ -109,7 +109,7 @@ def test_ten_at_once_cost_one(engine: Engine, model: FakeModel) -> None:
     assert stats.num_hits + stats.num_coalesced == 9
 
 
-def test_those_who_wait_hear_nothing_of_another_ones_cancellation(
+def test_cancelling_one_of_several_equal_requests_leaves_the_others(
     engine: Engine, model: FakeModel
 ) -> None:
     model.hold()
@@ -150,10 +150,10 @@ def test_warnings_about_the_audio_come_with_every_answer(engine: Engine) -> None
 
 
 def test_segments_are_given_out_for_a_known_answer(engine: Engine) -> None:
-    heard: list[Segment] = []
+    reported: list[Segment] = []
     expected = engine.transcribe(LONG, OFF).segments
-    answer(engine.submit(LONG, OFF, on_segment=heard.append))
-    assert tuple(heard) == expected
+    answer(engine.submit(LONG, OFF, on_segment=reported.append))
+    assert tuple(reported) == expected
 
 
 def test_audio_that_cannot_be_decoded_is_refused_every_time(engine: Engine) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pending import new_request
 
 from fakes import PATIENCE_S, features_of
+from pending import new_request
 from talkmill.engine import InvalidAudio, ModelError, Request
 from talkmill.engine.audio.preparation import AudioReport, Preparation
 from talkmill.engine.scheduling.batcher import Batcher, PendingChunk
@@ -20,7 +20,7 @@ COST = ChunkCost(0.0, 0.0, 0.0, 1)
 
 
 class FakePreparation(Preparation):
-    """Gives so many chunks, then perhaps an error."""
+    """Gives `num_chunks` chunks, then raises `error` if there is one."""
 
     def __init__(self, num_chunks: int, error: Exception | None = None) -> None:
         self.report = AudioReport()
@@ -75,7 +75,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def test_chunks_come_in_order_and_the_end_is_told(bench: Bench) -> None:
+def test_chunks_come_in_order_and_the_preparation_is_closed(bench: Bench) -> None:
     bench.feeder.start()
     request, preparation = bench.add(3)
     found = bench.take(3)
@@ -138,7 +138,7 @@ def test_fault_of_the_audio_is_the_answer(bench: Bench, num_chunks: int) -> None
     assert preparation.closed.wait(PATIENCE_S)
 
 
-def test_fault_of_ours_fails_one_request_and_the_thread_goes_on(bench: Bench) -> None:
+def test_bug_fails_one_request_and_the_thread_goes_on(bench: Bench) -> None:
     bench.feeder.start()
     request, preparation = bench.add(0, ZeroDivisionError())
     error = request.future.exception(PATIENCE_S)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
-from pending import new_request, pending_chunk
 
 from fakes import PATIENCE_S
+from pending import new_request, pending_chunk
 from talkmill.engine import DeadlineExceeded
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.queue import ChunkQueue
@@ -15,8 +16,8 @@ def new_queue(max_waiting: int = 100) -> ChunkQueue:
     return ChunkQueue(Batcher(4, 4), max_waiting)
 
 
-def in_thread(target: object) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)  # type: ignore[arg-type]
+def in_thread(target: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=target, daemon=True)
     thread.start()
     return thread
 

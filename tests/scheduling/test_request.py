@@ -3,8 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from pending import new_request
 
+from pending import new_request
 from talkmill.engine import (
     Cancelled,
     DeadlineExceeded,
@@ -30,36 +30,36 @@ def send(request: Request, count: int) -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_segments_come_in_order_whatever_the_order_of_completion(order: tuple[int, ...]) -> None:
-    heard: list[Segment] = []
-    request = new_request(on_segment=heard.append)
+    reported: list[Segment] = []
+    request = new_request(on_segment=reported.append)
     send(request, 4)
     request.audio_done(AudioReport())
     for index in order:
         request.chunk_done(index, [segment(index)], COST)
-    assert heard == [segment(index) for index in range(4)]
+    assert reported == [segment(index) for index in range(4)]
     transcript = request.future.result(0)
-    assert transcript.segments == tuple(heard)
+    assert transcript.segments == tuple(reported)
     assert transcript.text == "0 1 2 3"
 
 
 def test_segment_is_given_out_as_soon_as_those_before_it_are_done() -> None:
-    heard: list[Segment] = []
-    request = new_request(on_segment=heard.append)
+    reported: list[Segment] = []
+    request = new_request(on_segment=reported.append)
     send(request, 3)
     request.chunk_done(1, [segment(1)], COST)
-    assert heard == []
+    assert reported == []
     request.chunk_done(0, [segment(0)], COST)
-    assert heard == [segment(0), segment(1)]
+    assert reported == [segment(0), segment(1)]
     assert not request.is_done
 
 
 def test_chunk_without_segments_holds_nothing_up() -> None:
-    heard: list[Segment] = []
-    request = new_request(on_segment=heard.append)
+    reported: list[Segment] = []
+    request = new_request(on_segment=reported.append)
     send(request, 2)
     request.chunk_done(0, [], COST)
     request.chunk_done(1, [segment(1)], COST)
-    assert heard == [segment(1)]
+    assert reported == [segment(1)]
 
 
 def test_answer_waits_for_the_end_of_the_audio() -> None:
@@ -149,14 +149,14 @@ def test_first_outcome_stays() -> None:
     assert isinstance(request.future.exception(0), InvalidAudio)
 
 
-def test_given_up_request_hears_nothing_more() -> None:
-    heard: list[Segment] = []
-    request = new_request(on_segment=heard.append)
+def test_cancelled_request_reports_no_more_segments() -> None:
+    reported: list[Segment] = []
+    request = new_request(on_segment=reported.append)
     send(request, 1)
     request.cancel()
     request.chunk_done(0, [segment(0)], COST)
     request.audio_done(AudioReport())
-    assert heard == []
+    assert reported == []
     assert isinstance(request.future.exception(0), Cancelled)
 
 

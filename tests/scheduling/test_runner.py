@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pending import new_request, pending_chunk
 
 from fakes import FakeModel, features_of, loaded, tokenizer_file, words
+from pending import new_request, pending_chunk
 from talkmill.engine import Request, TranscribeOptions
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan

@@ -1,98 +1,22 @@
+"""Workers in the native lane: batches that succeed, fail or run out of memory, and closing."""
+
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pending import new_request, pending_chunk
 
-from fakes import PATIENCE_S, FakeModel, features_of, loaded, tokenizer_file, words
-from talkmill.engine import (
-    DeviceLost,
-    ModelError,
-    NotReady,
-    Request,
-    Segment,
-    TranscribeOptions,
-)
-from talkmill.engine.audio.preparation import AudioReport
+from fakes import PATIENCE_S, FakeModel, tokenizer_file, words
+from pending import text
+from talkmill.engine import DeviceLost, ModelError, NotReady, Segment
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.scheduling.batcher import Batcher
-from talkmill.engine.scheduling.queue import ChunkQueue
-from talkmill.engine.scheduling.worker import WorkerPool
-
-EXACT = DecodePlan(is_exact=True)
-
-
-@dataclass
-class Bench:
-    """A worker on a fake model, with requests of one chunk each."""
-
-    model: FakeModel
-    queue: ChunkQueue
-    pool: WorkerPool
-    lost: list[DeviceLost]
-    done: list[Request] = field(default_factory=list)
-
-    def put(
-        self,
-        band: int,
-        *,
-        language: str | None = "en",
-        options: TranscribeOptions | None = None,
-        plan: DecodePlan | None = None,
-        on_segment: Callable[[Segment], None] | None = None,
-    ) -> Request:
-        request = new_request(options=options, plan=plan, language=language, on_segment=on_segment)
-        request.chunk_sent()
-        request.audio_done(AudioReport())
-        request.future.add_done_callback(lambda _: self.done.append(request))
-        self.queue.put(pending_chunk(request, features=features_of(band)))
-        return request
-
-    def put_together(self, *bands: int) -> list[Request]:
-        """Put chunks so that they share a batch: while another is in the model's hands."""
-        self.model.hold()
-        self.put(79)
-        self.model.wait_for_calls(1)
-        requests = [self.put(band) for band in bands]
-        self.model.release()
-        return requests
-
-
-@pytest.fixture
-def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def new(model: FakeModel | None = None, batch_size: int = 8) -> Bench:
-        model = model or FakeModel(tokenizer)
-        queue = ChunkQueue(Batcher(batch_size, batch_size), max_waiting=1000)
-        lost: list[DeviceLost] = []
-        pool = WorkerPool(queue, loaded(model), on_device_lost=lost.append)
-        bench = Bench(model, queue, pool, lost)
-        pool.start()
-        made.append(bench)
-        return bench
-
-    yield new
-    for bench in made:
-        bench.model.release()
-        bench.pool.close()
-
-
-@pytest.fixture
-def bench(new_bench: Callable[..., Bench]) -> Bench:
-    return new_bench()
-
-
-def text(request: Request) -> str:
-    return request.future.result(PATIENCE_S).text
+from worker_bench import Bench
 
 
 def test_each_request_of_a_batch_gets_its_own_words(bench: Bench) -> None:
@@ -159,27 +83,6 @@ def test_batch_that_fails_for_another_reason_leaves_the_size_as_it_is(bench: Ben
     for request in bench.put_together(20, 30, 40, 50):
         text(request)
     assert [len(batch.bands) for batch in bench.model.encoded] == [1, 4]
-
-
-def test_exact_lane_that_ran_out_of_memory_starts_again_smaller(
-    new_bench: Callable[..., Bench], tokenizer: WhisperTokenizer
-) -> None:
-    bench = new_bench(FakeModel(tokenizer))
-    bench.model.max_rows = 1
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
-    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
-    bench.model.release()
-    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
-    bench.model.forget()
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
-    requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
-    bench.model.release()
-    assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
-    assert [len(batch.bands) for batch in bench.model.encoded[:2]] == [1, 2]
 
 
 def test_chunk_that_fails_after_its_language_was_detected_is_not_detected_again(
@@ -301,62 +204,3 @@ def test_listener_is_called_after_each_chunk(bench: Bench) -> None:
     bench.model.release()
     assert called.wait(PATIENCE_S)
     assert not request.is_done
-
-
-def test_chunk_of_the_exact_lane_joins_those_that_are_live(bench: Bench) -> None:
-    bench.model.hold()
-    early = bench.put(10, plan=EXACT)
-    bench.model.wait_for_calls(1)
-    late = bench.put(20, plan=EXACT)
-    bench.model.release()
-    assert [text(early), text(late)] == [words(10), words(20)]
-    sizes = [one.future.result(0).timings.mean_batch_size for one in (early, late)]
-    assert sizes == [1, 2]
-    assert bench.pool.stats.num_chunks == 2
-
-
-def test_native_batch_runs_between_the_steps_of_the_exact_lane(bench: Bench) -> None:
-    bench.model.hold()
-    exact = bench.put(10, plan=EXACT)
-    bench.model.wait_for_calls(1)
-    native = bench.put(20)
-    bench.model.release()
-    assert [text(exact), text(native)] == [words(10), words(20)]
-    bench.pool.close()
-    assert bench.done == [native, exact]
-
-
-def test_chunk_that_fails_in_the_exact_lane_fails_alone(bench: Bench) -> None:
-    bench.model.poisoned = frozenset({20})
-    bench.model.hold()
-    live = bench.put(10, plan=EXACT)
-    bench.model.wait_for_calls(1)
-    poisoned, healthy = bench.put(20, plan=EXACT), bench.put(30, plan=EXACT)
-    bench.model.release()
-    assert type(poisoned.future.exception(PATIENCE_S)) is ModelError
-    assert [text(live), text(healthy)] == [words(10), words(30)]
-    assert bench.pool.stats.num_failed_chunks == 1
-
-
-def test_device_lost_in_the_exact_lane_is_not_tried_again(bench: Bench) -> None:
-    bench.model.is_lost = True
-    request = bench.put(10, plan=EXACT)
-    assert isinstance(request.future.exception(PATIENCE_S), ModelError)
-    bench.pool.close()
-    assert len(bench.model.encoded) == 1
-    assert bench.lost
-
-
-def test_closing_finishes_what_is_live_in_the_exact_lane(bench: Bench) -> None:
-    bench.model.hold()
-    live = bench.put(10, plan=EXACT)
-    bench.model.wait_for_calls(1)
-    waiting = bench.put(20, plan=EXACT)
-    closer = threading.Thread(target=bench.pool.close)
-    closer.start()
-    while not bench.queue.is_closed:
-        closer.join(0.001)
-    bench.model.release()
-    closer.join(PATIENCE_S)
-    assert text(live) == words(10)
-    assert isinstance(waiting.future.exception(0), NotReady)

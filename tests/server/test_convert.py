@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,7 @@ def test_early_stopping_without_a_meaning_is_refused() -> None:
     assert caught.value.field == "early_stopping"
 
 
-def test_word_timestamps_are_refused_as_not_wired() -> None:
+def test_word_timestamps_are_refused_as_unsupported() -> None:
     message = pb.TranscribeOptions(return_timestamps=pb.RETURN_TIMESTAMPS_WORD)
 
     with pytest.raises(UnsupportedOption) as caught:
@@ -136,10 +137,11 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
         pytest.param("vad", pb.VadMode, id="vad"),
     ],
 )
-def test_every_enum_number_with_a_name_is_known(field: str, enum: object) -> None:
-    for number in enum.values():  # type: ignore[attr-defined]
+def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:
+    for number in enum.values():
         if number != pb.RETURN_TIMESTAMPS_WORD or field != "return_timestamps":
-            to_options(pb.TranscribeOptions(**{field: number}))
+            given: dict[str, Any] = {field: number}
+            to_options(pb.TranscribeOptions(**given))
 
 
 @pytest.mark.parametrize(

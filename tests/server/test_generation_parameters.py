@@ -1,4 +1,4 @@
-"""Each parameter over gRPC: honoured, or refused with its name, or told to be idle."""
+"""Each parameter over gRPC: honoured, refused with its name, or named in a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from audio_files import decode_file, encode_audio
 from fakes import DEMO_FOLDER, PATIENCE_S, small_config, tones_file, words
-from served import Served
+from served import Serve
 from talkmill.engine.decoding.parameters import BY_NAME, PARAMETERS
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
@@ -91,9 +91,7 @@ def test_the_values_here_are_for_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_parameter_alone_is_taken_or_told_to_be_idle(
-    serve: Callable[..., Served], name: str
-) -> None:
+def test_a_parameter_alone_is_honoured_or_gives_a_warning(serve: Serve, name: str) -> None:
     served = serve()
     for value in ALONE[name]:
         parameters = pb.GenerationParameters(**{name: value})
@@ -104,9 +102,7 @@ def test_a_parameter_alone_is_taken_or_told_to_be_idle(
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_a_parameter_out_of_range_is_refused_by_name(
-    serve: Callable[..., Served], name: str
-) -> None:
+def test_a_parameter_out_of_range_is_refused_by_name(serve: Serve, name: str) -> None:
     served = serve()
     for value in OUTSIDE[name]:
         parameters = pb.GenerationParameters(**{name: value})
@@ -117,7 +113,7 @@ def test_a_parameter_out_of_range_is_refused_by_name(
 
 
 @pytest.mark.parametrize("name", sorted(OUTSIDE.keys() - {"early_stopping"}))
-def test_a_refusal_names_value_and_range(serve: Callable[..., Served], name: str) -> None:
+def test_a_refusal_names_value_and_range(serve: Serve, name: str) -> None:
     value = OUTSIDE[name][0]
     parameters = pb.GenerationParameters(**{name: value})
     call = serve().unary(tones_file(10), generation_parameters=parameters)

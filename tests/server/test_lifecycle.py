@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,10 +15,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
+from served import Send, Serve, loading
 from talkmill.engine import ConfigError, State
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server import BackgroundServer, Server
+from talkmill.server import BackgroundServer, Server, ServerConfig
 
 SERVICE = "talkmill.v1.Transcription"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -25,8 +28,8 @@ Code = grpc.StatusCode
 
 
 @contextlib.contextmanager
-def in_thread(work) -> Iterator[threading.Thread]:
-    """Run something beside the test, and see it end."""
+def in_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
+    """Run `work` in a thread; it must end when the block does."""
     thread = threading.Thread(target=work)
     thread.start()
     yield thread
@@ -34,17 +37,17 @@ def in_thread(work) -> Iterator[threading.Thread]:
     assert not thread.is_alive()
 
 
-def watch(channel: grpc.Channel, service: str = SERVICE):
+def watch(channel: grpc.Channel, service: str = SERVICE) -> Any:
     request = health_pb2.HealthCheckRequest(service=service)
     return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])
-def test_a_ready_server_reports_that_it_serves(serve, service: str) -> None:
+def test_a_ready_server_reports_that_it_serves(serve: Serve, service: str) -> None:
     assert serve().health(service) == SERVING
 
 
-def test_the_health_of_a_stranger_is_not_known(serve) -> None:
+def test_the_health_of_an_unknown_service_is_not_found(serve: Serve) -> None:
     served = serve()
 
     with pytest.raises(grpc.RpcError) as caught:
@@ -53,7 +56,7 @@ def test_the_health_of_a_stranger_is_not_known(serve) -> None:
     assert caught.value.code() == Code.NOT_FOUND
 
 
-def test_health_is_answered_while_the_model_works(serve) -> None:
+def test_health_is_answered_while_the_model_works(serve: Serve) -> None:
     served = serve()
     served.model.hold()
     call = served.unary(tones_file(10))
@@ -64,7 +67,7 @@ def test_health_is_answered_while_the_model_works(serve) -> None:
     assert call.answer().text == words(10)
 
 
-def test_reflection_lists_the_services(serve) -> None:
+def test_reflection_lists_the_services(serve: Serve) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(serve().channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
 
@@ -74,7 +77,7 @@ def test_reflection_lists_the_services(serve) -> None:
     assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
-def test_reflection_describes_the_contract(serve) -> None:
+def test_reflection_describes_the_contract(serve: Serve) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(serve().channel)
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
 
@@ -84,31 +87,24 @@ def test_reflection_describes_the_contract(serve) -> None:
     assert pb.DESCRIPTOR.serialized_pb in files
 
 
-def test_a_loading_server_listens_and_refuses(model: FakeModel, server_config, sample) -> None:
-    background = BackgroundServer(server_config(), model=loaded(model))
-    model.hold()
-    with contextlib.ExitStack() as stack:
-        starting = stack.enter_context(in_thread(background.__enter__))
-        stack.callback(model.release)
-        model.wait_for_calls(1)  # the warm-up
-        channel = stack.enter_context(grpc.insecure_channel(background.address))
-        statuses = watch(channel)
-        stub = pb_grpc.TranscriptionStub(channel)
+def test_a_loading_server_listens_and_refuses(
+    model: FakeModel, server_config: Callable[..., ServerConfig], sample: bytes
+) -> None:
+    with loading(model, server_config()) as served:
+        statuses = watch(served.channel)
 
         assert next(statuses).status == NOT_SERVING
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.Transcribe(pb.TranscribeRequest(audio=sample), timeout=PATIENCE_S)
-        assert caught.value.code() == Code.UNAVAILABLE
+        assert served.unary(sample).refusal() == (Code.UNAVAILABLE, None)
 
         model.release()
         assert next(statuses).status == SERVING
         statuses.cancel()
-        starting.join(PATIENCE_S)
-        stack.push(background.__exit__)
-        assert stub.Transcribe(pb.TranscribeRequest(audio=tones_file(10))).duration_s == 1.0
+        assert served.unary(tones_file(10)).answer().duration_s == 1.0
 
 
-def test_a_draining_server_answers_what_it_took_and_refuses_the_rest(serve, send) -> None:
+def test_a_draining_server_answers_what_it_took_and_refuses_the_rest(
+    serve: Serve, send: Send
+) -> None:
     served = serve(max_batch_size=1)
     served.model.hold()
     accepted = [send(served, tones_file(10, 11)), send(served, tones_file(20))]
@@ -133,7 +129,7 @@ def drain(background: BackgroundServer) -> None:
     background.drain()
 
 
-def test_a_drain_does_not_wait_for_those_who_watch_its_health(serve) -> None:
+def test_a_drain_does_not_wait_for_those_who_watch_its_health(serve: Serve) -> None:
     served = serve(drain_timeout_s=3600)
     statuses = watch(served.channel)
     assert next(statuses).status == SERVING
@@ -143,7 +139,7 @@ def test_a_drain_does_not_wait_for_those_who_watch_its_health(serve) -> None:
     assert next(statuses).status == NOT_SERVING
 
 
-def test_a_drain_that_takes_too_long_gives_up(serve) -> None:
+def test_a_drain_that_takes_too_long_gives_up(serve: Serve) -> None:
     served = serve(drain_timeout_s=0.1)
     served.model.hold()
     call = served.unary(tones_file(10))
@@ -154,7 +150,9 @@ def test_a_drain_that_takes_too_long_gives_up(serve) -> None:
         served.model.release()
 
 
-def test_a_second_server_on_the_port_is_refused(serve, server_config) -> None:
+def test_a_second_server_on_the_port_is_refused(
+    serve: Serve, server_config: Callable[..., ServerConfig]
+) -> None:
     port = serve().background.server.port
     second = BackgroundServer(server_config(port=port), model=loaded())
 
@@ -162,14 +160,18 @@ def test_a_second_server_on_the_port_is_refused(serve, server_config) -> None:
         pass
 
 
-def test_a_server_that_cannot_load_does_not_start(server_config, tmp_path) -> None:
+def test_a_server_that_cannot_load_does_not_start(
+    server_config: Callable[..., ServerConfig], tmp_path: Path
+) -> None:
     server = BackgroundServer(server_config(model=str(tmp_path)))
 
     with pytest.raises(ConfigError, match="model"), server:
         pass
 
 
-def test_a_stopped_server_frees_its_port(serve, server_config) -> None:
+def test_a_stopped_server_frees_its_port(
+    serve: Serve, server_config: Callable[..., ServerConfig]
+) -> None:
     with BackgroundServer(server_config(), model=loaded()) as first:
         port = first.server.port
 
@@ -177,7 +179,7 @@ def test_a_stopped_server_frees_its_port(serve, server_config) -> None:
         assert second.server.port == port
 
 
-def test_a_stop_asked_for_ends_with_code_0(server_config) -> None:
+def test_a_stop_asked_for_ends_with_code_0(server_config: Callable[..., ServerConfig]) -> None:
     async def run() -> int:
         server = Server(server_config(), model=loaded())
         await server.start()
@@ -187,7 +189,9 @@ def test_a_stop_asked_for_ends_with_code_0(server_config) -> None:
     assert asyncio.run(run()) == 0
 
 
-def test_a_stop_asked_for_twice_waits_no_longer(server_config, model: FakeModel) -> None:
+def test_a_stop_asked_for_twice_waits_no_longer(
+    server_config: Callable[..., ServerConfig], model: FakeModel
+) -> None:
     async def run() -> int:
         server = Server(server_config(drain_timeout_s=3600), model=loaded(model))
         await server.start()
@@ -206,7 +210,9 @@ def test_a_stop_asked_for_twice_waits_no_longer(server_config, model: FakeModel)
     assert asyncio.run(run()) == 0
 
 
-def test_a_lost_device_stops_the_server_with_code_1(server_config, model: FakeModel) -> None:
+def test_a_lost_device_stops_the_server_with_code_1(
+    server_config: Callable[..., ServerConfig], model: FakeModel
+) -> None:
     async def run() -> int:
         server = Server(server_config(), model=loaded(model))
         await server.start()

@@ -18,7 +18,7 @@ from talkmill.server.settings import (
     variable,
 )
 
-# What one may type for each setting, what that means, and what is no good.
+# For each setting: a valid text, its value, and an invalid text if there is one.
 VALUES: dict[str, tuple[str, object, str | None]] = {
     "host": ("0.0.0.0", "0.0.0.0", None),
     "port": ("8080", 8080, "65536"),
@@ -114,7 +114,7 @@ def test_an_empty_variable_counts_as_none() -> None:
     assert config_of(run(TALKMILL_PORT="", TALKMILL_MODEL="")) == ServerConfig()
 
 
-def test_the_config_is_frozen_and_knows_no_strangers() -> None:
+def test_the_config_is_frozen_and_refuses_unknown_settings() -> None:
     with pytest.raises(ValueError, match="frozen"):
         ServerConfig().port = 1  # type: ignore[misc]
     with pytest.raises(ValueError, match="prot"):

@@ -82,7 +82,7 @@ def test_what_is_not_the_callers_fault_names_no_field(error: TalkmillError, code
 
 
 @pytest.mark.parametrize("error_type", list(subclasses(TalkmillError)))
-def test_an_error_is_the_callers_over_http_where_it_is_over_grpc(
+def test_an_error_is_4xx_over_http_where_it_is_the_callers_over_grpc(
     error_type: type[TalkmillError],
 ) -> None:
     status = status_of(error_type)

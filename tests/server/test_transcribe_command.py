@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from audio_files import encode_audio
 from command_line import SAMPLE, run
 from fakes import FakeModel, tones_file, words
-from served import Served
+from served import Serve
 from talkmill.server.auth import new_token
 from talkmill.server.formats import FORMATS
 
@@ -55,7 +54,7 @@ def test_silence_is_no_failure_in_any_format(tmp_path: Path) -> None:
     assert result.output == "WEBVTT\n\n"
 
 
-def test_transcribe_carries_a_token(serve: Callable[..., Served], tones: list[Path]) -> None:
+def test_transcribe_carries_a_token(serve: Serve, tones: list[Path]) -> None:
     secret, entry = new_token("me")
     to_server = ("transcribe", tones[0], "--vad", "off", "--server")
     address = serve(auth_tokens=(entry,)).address
@@ -67,7 +66,7 @@ def test_transcribe_carries_a_token(serve: Callable[..., Served], tones: list[Pa
 
 
 def test_transcribe_through_a_server_gives_the_servers_words(
-    serve: Callable[..., Served], tones: list[Path]
+    serve: Serve, tones: list[Path]
 ) -> None:
     result = run("transcribe", *tones, "--server", serve().address, "--vad", "off")
 
@@ -76,7 +75,7 @@ def test_transcribe_through_a_server_gives_the_servers_words(
 
 
 def test_variables_for_an_engine_are_no_hindrance_to_a_server(
-    serve: Callable[..., Served], tones: list[Path]
+    serve: Serve, tones: list[Path]
 ) -> None:
     address = serve().address
 
@@ -85,9 +84,7 @@ def test_variables_for_an_engine_are_no_hindrance_to_a_server(
     assert result.output == f"{words(10)}\n"
 
 
-def test_options_go_to_the_server(
-    serve: Callable[..., Served], tones: list[Path], model: FakeModel
-) -> None:
+def test_options_go_to_the_server(serve: Serve, tones: list[Path], model: FakeModel) -> None:
     address = serve().address
     options = ["--task", "translate", "-p", "num_beams=4", "--prompt", "one two", "--timestamps"]
     result = run("transcribe", tones[0], "--server", address, "--vad", "off", *options)
@@ -101,7 +98,7 @@ def test_options_go_to_the_server(
 
 @pytest.mark.parametrize("output", ["txt", "json", "srt"])
 def test_times_are_asked_for_where_the_output_shows_them(
-    serve: Callable[..., Served], tones: list[Path], model: FakeModel, output: str
+    serve: Serve, tones: list[Path], model: FakeModel, output: str
 ) -> None:
     run("transcribe", tones[0], "--server", serve().address, "--vad", "off", "--output", output)
 
@@ -111,7 +108,7 @@ def test_times_are_asked_for_where_the_output_shows_them(
 
 
 def test_files_of_a_folder_are_named_after_their_sources(
-    serve: Callable[..., Served], tones: list[Path], tmp_path: Path
+    serve: Serve, tones: list[Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "new" / "folder"
     args = ["--server", serve().address, "--vad", "off", "--output", "json"]
@@ -124,7 +121,7 @@ def test_files_of_a_folder_are_named_after_their_sources(
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(
-    serve: Callable[..., Served], tones: list[Path], tmp_path: Path
+    serve: Serve, tones: list[Path], tmp_path: Path
 ) -> None:
     twin = tmp_path / "other" / tones[0].name
     twin.parent.mkdir()
@@ -139,7 +136,7 @@ def test_files_of_one_name_do_not_overwrite_each_other(
 
 @pytest.mark.parametrize("where", ["here", "server"])
 def test_a_file_that_fails_does_not_stop_the_others(
-    serve: Callable[..., Served], tones: list[Path], broken: Path, where: str
+    serve: Serve, tones: list[Path], broken: Path, where: str
 ) -> None:
     place = ["--server", serve().address] if where == "server" else ["--language", "en"]
     files = [SAMPLE, broken, SAMPLE] if where == "here" else [tones[0], broken, tones[1]]
@@ -155,9 +152,7 @@ def test_a_file_that_fails_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize("where", ["here", "server"])
-def test_an_empty_file_fails_by_name(
-    serve: Callable[..., Served], tmp_path: Path, where: str
-) -> None:
+def test_an_empty_file_fails_by_name(serve: Serve, tmp_path: Path, where: str) -> None:
     empty = tmp_path / "empty.wav"
     empty.touch()
     place = ["--server", serve().address] if where == "server" else []
@@ -169,9 +164,9 @@ def test_an_empty_file_fails_by_name(
 
 
 def test_a_server_that_is_not_there_fails_each_file(tones: list[Path]) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # taken, but nobody listens
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # the port is taken, and refuses connections
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
 
         result = run("transcribe", *tones, "--server", address)
 
@@ -180,7 +175,7 @@ def test_a_server_that_is_not_there_fails_each_file(tones: list[Path]) -> None:
         assert path.name in result.output
 
 
-def test_a_warning_is_shown_with_its_file(serve: Callable[..., Served], tmp_path: Path) -> None:
+def test_a_warning_is_shown_with_its_file(serve: Serve, tmp_path: Path) -> None:
     cut_off = tmp_path / "cut_off.flac"
     whole = SAMPLE.read_bytes()
     cut_off.write_bytes(whole[: len(whole) * 2 // 3])

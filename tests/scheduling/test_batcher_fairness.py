@@ -1,0 +1,75 @@
+"""Turns of long files and short commands: each gets its share of the batches."""
+
+from __future__ import annotations
+
+import pytest
+
+from batches import KEY, OTHER_KEY, all_batches, chunk, put
+from pending import new_request
+from talkmill.engine.scheduling.batcher import Batcher, BatchKey, PendingChunk
+
+
+def test_long_file_takes_every_slot_that_no_other_request_needs() -> None:
+    batcher = Batcher(4, 2)
+    items = put(batcher, new_request(), 10)
+    assert all_batches(batcher) == [items[:4], items[4:8], items[8:]]
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
+def test_short_command_does_not_wait_for_a_long_file(key: BatchKey) -> None:
+    batcher = Batcher(4, 2)
+    put(batcher, new_request(), 1000)
+    batcher.next_batch(0.0)
+    command = chunk(new_request(), key=key)
+    batcher.put(command)
+    soon = [item for _ in range(2) for item in batcher.next_batch(0.0).batch]
+    assert command in soon
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
+def test_short_command_does_not_wait_for_a_file_that_had_the_machine_to_itself(
+    key: BatchKey,
+) -> None:
+    batcher = Batcher(4, 2)
+    put(batcher, new_request(), 1000)
+    for _ in range(100):
+        batcher.next_batch(0.0)
+    command = chunk(new_request(), key=key)
+    batcher.put(command)
+    soon = [item for _ in range(2) for item in batcher.next_batch(0.0).batch]
+    assert command in soon
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same key", "other key"])
+def test_long_file_is_not_starved_by_short_commands(key: BatchKey) -> None:
+    batcher = Batcher(4, 2)
+    file = new_request()
+    items = put(batcher, file, 40)
+    found: list[PendingChunk] = []
+    num_batches = 0
+    while len(found) < len(items):
+        for _ in range(4):  # enough commands to fill every batch
+            batcher.put(chunk(new_request(), key=key))
+        found += [item for item in batcher.next_batch(0.0).batch if item.request is file]
+        num_batches += 1
+        assert num_batches <= 80
+    assert found == items
+
+
+def test_two_long_files_share_the_machine() -> None:
+    batcher = Batcher(4, 2)
+    first, second = new_request(), new_request()
+    put(batcher, first, 100)
+    put(batcher, second, 100)
+    taken = [item.request for _ in range(20) for item in batcher.next_batch(0.0).batch]
+    assert abs(taken.count(first) - taken.count(second)) <= 4
+
+
+def test_request_takes_no_more_than_its_share_while_others_wait() -> None:
+    batcher = Batcher(4, 2)
+    file = new_request()
+    put(batcher, file, 8)
+    for _ in range(8):
+        batcher.put(chunk(new_request()))
+    first = [item.request for item in batcher.next_batch(0.0).batch]
+    assert first.count(file) == 2
