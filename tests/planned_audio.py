@@ -57,7 +57,7 @@ def split(
     sizes: list[int] | None = None,
     max_samples: int = CHUNK_SAMPLES,
 ) -> tuple[list[Chunk], list[int]]:
-    """Return the chunks of audio that comes in blocks, and the numbers of samples that `on_speech` was called with.
+    """Return the chunks of audio that comes in blocks, and the arguments of `on_speech`.
 
     Args:
         audio: From `audio_of`.
