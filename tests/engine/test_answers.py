@@ -57,12 +57,16 @@ class TestAnswers:
         assert tuple(reported) == transcript.segments
         assert [segment.text.strip() for segment in reported] == [words(b) for b in range(10, 20)]
 
-    def test_speech_is_one_uncut_chunk(
+    def test_each_phrase_of_speech_is_a_chunk(
         self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
         transcript = engine.transcribe(speech_file)
-        assert len(model.encoded) == len(transcript.segments) == 1
-        assert transcript.segments[0].end_s == pytest.approx(11.0)
+        assert sum(batch.shape[0] for batch in model.encoded) == len(transcript.segments) == 4
+        starts_s = [segment.start_s for segment in transcript.segments]
+        assert starts_s == pytest.approx([0.1, 3.1, 5.2, 8.0], abs=0.1)
+        assert [segment.end_s for segment in transcript.segments] == pytest.approx(
+            [2.4, 4.6, 7.8, 10.7], abs=0.1
+        )
         assert 6 < transcript.speech_s < 11
 
     def test_silence_is_an_empty_answer_that_costs_the_model_nothing(
