@@ -57,7 +57,7 @@ def split(
     sizes: list[int] | None = None,
     max_samples: int = CHUNK_SAMPLES,
 ) -> tuple[list[Chunk], list[int]]:
-    """Return the chunks of audio that comes in blocks, and what `on_speech` was told.
+    """Return the chunks of audio that comes in blocks, and the arguments of `on_speech`.
 
     Args:
         audio: From `audio_of`.
@@ -74,9 +74,11 @@ def split(
             yield audio[start : start + size]
             start += size
 
-    told: list[int] = []
-    steps = split_chunks(blocks(), mode, told.append, lambda: detector(max_samples), max_samples)
-    return [chunk for chunk in steps if chunk is not None], told
+    speech_samples: list[int] = []
+    steps = split_chunks(
+        blocks(), mode, speech_samples.append, lambda: detector(max_samples), max_samples
+    )
+    return [chunk for chunk in steps if chunk is not None], speech_samples
 
 
 def check_chunks(chunks: list[Chunk], audio: Samples, max_samples: int = CHUNK_SAMPLES) -> None:

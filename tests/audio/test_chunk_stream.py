@@ -1,4 +1,4 @@
-"""Chunks while the audio is read: when they are given out, and what is kept in memory."""
+"""Chunks while the audio is read: when they are yielded, and how much audio is held."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from planned_audio import audio_of, detector
 
+from planned_audio import audio_of, detector
 from talkmill.engine import VadMode
 from talkmill.engine.audio.chunking import split_chunks
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.types import Samples
 
 
-def test_a_chunk_is_given_out_once_the_pause_after_it_is_long_enough() -> None:
+def test_a_chunk_is_yielded_once_the_pause_after_it_is_long_enough() -> None:
     # 3.2 s of speech, then silence in blocks of 0.096 s: the sixth makes it 0.576 s.
     blocks = itertools.chain([audio_of([(100, 0)])], itertools.repeat(audio_of([(0, 3)])))
     steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
@@ -33,7 +33,7 @@ def test_short_speech_waits_for_the_next_phrase_for_a_second() -> None:
 
 
 @pytest.mark.parametrize("mode", [VadMode.AUTO, VadMode.ON])
-def test_chunks_are_given_out_before_the_rest_is_read(mode: VadMode) -> None:
+def test_chunks_are_yielded_before_the_rest_is_read(mode: VadMode) -> None:
     num_read = 0
 
     def blocks() -> Iterator[Samples]:
@@ -49,7 +49,7 @@ def test_chunks_are_given_out_before_the_rest_is_read(mode: VadMode) -> None:
     assert num_read == 5
 
 
-def test_hours_of_silence_hold_nobody_up() -> None:
+def test_hours_of_silence_give_way_after_every_block() -> None:
     silence = itertools.repeat(np.full(4 * SAMPLE_RATE, -1.0, np.float32))  # for ever
     steps = split_chunks(silence, VadMode.ON, lambda _: None, detector)
     assert [next(steps) for _ in range(50)] == [None] * 50

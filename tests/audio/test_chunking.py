@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planned_audio import Plan, audio_of, check_chunks, spans_of, split
 
+from planned_audio import Plan, audio_of, check_chunks, spans_of, split
 from talkmill.engine import VadMode
 from talkmill.engine.audio.chunking import PAD_SAMPLES, split_chunks
 from talkmill.engine.audio.decode import SAMPLE_RATE
@@ -41,10 +41,10 @@ def test_every_span_of_speech_is_in_exactly_one_chunk_in_order(
     plan: Plan, lead_in: int, sizes: list[int], limit: int
 ) -> None:
     audio = audio_of([(0, lead_in), *plan])
-    chunks, told = split(audio, VadMode.AUTO, sizes, limit)
+    chunks, speech_samples = split(audio, VadMode.AUTO, sizes, limit)
     check_chunks(chunks, audio, limit)
     speech = [span for chunk in chunks for span in chunk.speech]
-    assert told == [span.end - span.start for span in speech]
+    assert speech_samples == [span.end - span.start for span in speech]
     places = np.concatenate([np.arange(span.start, span.end) for span in speech])
     np.testing.assert_array_equal(places, np.flatnonzero(audio > 0))
 
@@ -209,10 +209,10 @@ def test_off_gives_fixed_windows_over_everything_and_no_rest_under_half_a_second
     num_samples: int, expected: list[int]
 ) -> None:
     audio = audio_of([(1000, 1000)])[:num_samples]
-    chunks, told = split(audio, VadMode.OFF, [70_001])
+    chunks, speech_samples = split(audio, VadMode.OFF, [70_001])
     check_chunks(chunks, audio)
-    assert [len(chunk.samples) for chunk in chunks] == told == expected
-    assert sum(told) == num_samples
+    assert [len(chunk.samples) for chunk in chunks] == speech_samples == expected
+    assert sum(speech_samples) == num_samples
     assert all(chunk.speech == () for chunk in chunks)
 
 
@@ -220,9 +220,11 @@ def test_speech_with_silero_is_in_the_chunks(speech: Samples) -> None:
     # Three times 11 s of speech, with pauses of 8 s.
     pause = np.zeros(8 * SAMPLE_RATE, np.float32)
     audio = np.concatenate([speech, pause, speech, pause, speech])
-    told: list[int] = []
-    chunks = [c for c in split_chunks([audio], VadMode.AUTO, told.append) if c is not None]
+    speech_samples: list[int] = []
+    chunks = [
+        c for c in split_chunks([audio], VadMode.AUTO, speech_samples.append) if c is not None
+    ]
     check_chunks(chunks, audio)
     num_samples = sum(len(chunk.samples) for chunk in chunks)
-    assert 3 * 6 * SAMPLE_RATE < sum(told) <= num_samples < 3 * len(speech)
+    assert 3 * 6 * SAMPLE_RATE < sum(speech_samples) <= num_samples < 3 * len(speech)
     assert len(chunks) % 3 == 0

@@ -24,7 +24,7 @@ from benchmarks.random_weights import Shape
 from benchmarks.serving import share
 from benchmarks.shapes import SHAPES, build_model
 from benchmarks.workloads import Clip
-from talkmill.engine import Engine, EngineConfig, TranscribeOptions
+from talkmill.engine import Engine, EngineConfig, TranscribeOptions, VadMode
 from talkmill.engine.model.files import find_model
 from talkmill.engine.model.weights import dense, read_weights
 
@@ -54,7 +54,8 @@ def test_random_weights_say_as_many_words_as_they_were_built_for(
     small_model: Path, speech_file: bytes
 ) -> None:
     with Engine(EngineConfig(model=str(small_model))) as engine:
-        text = engine.transcribe(speech_file, TranscribeOptions(language="en")).text
+        options = TranscribeOptions(language="en", vad=VadMode.OFF)
+        text = engine.transcribe(speech_file, options).text
 
     assert len(text.split()) == NUM_TOKENS
     assert all(word.startswith("w") and word[1:].isdigit() for word in text.split())
@@ -181,8 +182,8 @@ def test_engines_in_processes_answer_each_clip_with_equal_numbers_of_tokens(
     entries = [
         Entry(PEERS["faster-whisper"](machine, small_model, False), Options()),
         batched,
-        Entry(talkmill(machine, small_model), Options()),
-        Entry(Peer("engine", "engine", machine.setup(small_model)), Options()),
+        Entry(talkmill(machine, small_model), Options(vad=False)),
+        Entry(Peer("engine", "engine", machine.setup(small_model)), Options(vad=False)),
     ]
     with running([entry.peer for entry in entries]) as (started, failed):
         assert len(started) == len(entries), failed
