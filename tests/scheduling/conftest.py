@@ -27,7 +27,7 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
         ready = loaded(model)
         guard = WindowGuard(ready.runtime.windows)
         pool = WorkerPool(queue, ready, guard, on_device_lost=lost.append)
-        bench = Bench(model, queue, pool, lost)
+        bench = Bench(model, queue, pool, guard, lost)
         pool.start()
         made.append(bench)
         return bench
