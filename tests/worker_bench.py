@@ -58,9 +58,13 @@ class Bench:
 
     def put_together(self, *bands: int) -> list[Request]:
         """Put chunks while the model is held by another, so that they share a batch."""
-        self.model.hold()
-        self.put(79)
-        self.model.wait_for_calls(1)
+        self.hold_with_another()
         requests = [self.put(band) for band in bands]
         self.model.release()
         return requests
+
+    def hold_with_another(self) -> None:
+        """Hold the model with a chunk in it, heard as 79."""
+        self.model.hold()
+        self.put(79)
+        self.model.wait_for_calls(1)

@@ -116,9 +116,7 @@ def test_languages_meet_in_one_batch(tmp_path: Path, new_bench: Callable[..., Be
 
 
 def test_lost_device_is_not_tried_again(bench: Bench) -> None:
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
+    bench.hold_with_another()
     requests = [bench.put(band) for band in (10, 20, 30)]
     bench.model.is_lost = True
     bench.model.release()
@@ -133,9 +131,7 @@ def test_listener_that_raises_fails_its_own_request_only(bench: Bench) -> None:
     def raise_(_: Segment) -> None:
         raise ValueError("a fault of the listener")
 
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
+    bench.hold_with_another()
     before = bench.put(10)
     faulty = bench.put(20, on_segment=raise_)
     after = bench.put(30)
@@ -163,9 +159,7 @@ def test_answers_that_are_not_as_many_as_chunks_fail_rather_than_mix(
 
 
 def test_request_given_up_in_the_queue_never_reaches_the_model(bench: Bench) -> None:
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
+    bench.hold_with_another()
     gone, stays = bench.put(10), bench.put(20)
     gone.cancel()
     bench.model.release()

@@ -20,16 +20,12 @@ def test_exact_lane_that_ran_out_of_memory_starts_again_smaller(
 ) -> None:
     bench = new_bench(FakeModel(tokenizer))
     bench.model.max_rows = 1
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
+    bench.hold_with_another()
     requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
     bench.model.release()
     assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
     bench.model.forget()
-    bench.model.hold()
-    bench.put(79)
-    bench.model.wait_for_calls(1)
+    bench.hold_with_another()
     requests = [bench.put(band, plan=EXACT) for band in (10, 20, 30, 40)]
     bench.model.release()
     assert [text(request) for request in requests] == [words(band) for band in (10, 20, 30, 40)]
