@@ -11,6 +11,7 @@ from audio_files import encode_audio
 from fakes import PATIENCE_S, FakeModel, chunk_tones, loaded, small_config, tones_file, words
 from talkmill.engine import (
     Cancelled,
+    EncoderWindow,
     Engine,
     GenerationParameters,
     InvalidAudio,
@@ -68,6 +69,9 @@ def test_the_same_sound_in_another_container_is_known(engine: Engine) -> None:
         pytest.param(TranscribeOptions(vad=VadMode.OFF, timestamps=True), id="timestamps"),
         pytest.param(TranscribeOptions(vad=VadMode.OFF, prompt="the code"), id="prompt"),
         pytest.param(TranscribeOptions(vad=VadMode.OFF, task=Task.TRANSLATE), id="task"),
+        pytest.param(
+            TranscribeOptions(vad=VadMode.OFF, encoder_window=EncoderWindow.FULL), id="window"
+        ),
         pytest.param(
             TranscribeOptions(vad=VadMode.OFF, parameters=GenerationParameters(num_beams=2)),
             id="parameter",

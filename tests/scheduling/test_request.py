@@ -8,14 +8,18 @@ from pending import new_request
 from talkmill.engine import (
     Cancelled,
     DeadlineExceeded,
+    EncoderWindow,
     InvalidAudio,
     ModelError,
     Request,
     Segment,
+    TranscribeOptions,
+    VadMode,
 )
 from talkmill.engine.audio.preparation import AudioReport
 from talkmill.engine.scheduling.request import ChunkCost
 
+FITTED, FULL = EncoderWindow.FITTED, EncoderWindow.FULL
 COST = ChunkCost(queue_s=1.0, encode_s=2.0, generate_s=3.0, batch_size=4)
 
 
@@ -92,6 +96,81 @@ def test_costs_of_its_chunks_add_up() -> None:
     assert (timings.decode_s, timings.vad_s, timings.features_s) == (7.0, 8.0, 9.0)
     assert timings.mean_batch_size == 3.0
     assert transcript.warnings == ("first", "second")
+
+
+def test_attempt_that_was_not_accepted_costs_and_counts_for_nothing_else() -> None:
+    request = new_request()
+    send(request, 1)
+    request.chunk_repeated(COST)
+    request.audio_done(AudioReport())
+    assert not request.is_done
+    request.chunk_done(0, [segment(0)], ChunkCost(0.5, 1.0, 1.0, 2))
+    transcript = request.future.result(0)
+    timings = transcript.timings
+    assert (timings.queue_s, timings.encode_s, timings.generate_s) == (1.0, 3.0, 4.0)
+    assert timings.mean_batch_size == 3.0
+    assert transcript.segments == (segment(0),)
+
+
+@pytest.mark.parametrize(
+    ("num_written", "coverage", "warnings"),
+    [
+        ((80_000, 80_000), 1.0, ()),
+        ((80_000, 90_000), 1.0, ()),  # a last word may be longer than was detected
+        ((78_400, 78_400), 0.98, ()),
+        ((80_000, 0), 0.5, ("coverage 0.50: 5.0 of 10.0 s of speech has no text",)),
+        ((0, 0), 0.0, ("coverage 0.00: 10.0 of 10.0 s of speech has no text",)),
+    ],
+)
+def test_coverage_is_the_share_of_the_speech_that_all_chunks_wrote(
+    num_written: tuple[int, int], coverage: float, warnings: tuple[str, ...]
+) -> None:
+    request = new_request()
+    send(request, 2)
+    for index, num_samples in enumerate(num_written):
+        request.chunk_done(index, [segment(index)], COST, num_written=num_samples)
+    request.audio_done(AudioReport(num_samples=200_000, num_speech_samples=160_000))
+    transcript = request.future.result(0)
+    assert transcript.coverage == pytest.approx(coverage)
+    assert transcript.warnings == warnings
+
+
+def test_audio_without_speech_is_covered() -> None:
+    request = new_request()
+    request.audio_done(AudioReport(num_samples=16_000))
+    assert request.future.result(0).coverage == 1.0
+    assert request.future.result(0).warnings == ()
+
+
+def test_coverage_is_not_known_without_detection() -> None:
+    request = new_request(options=TranscribeOptions(vad=VadMode.OFF))
+    send(request, 1)
+    request.chunk_done(0, [], COST)
+    request.audio_done(AudioReport(num_samples=16_000, num_speech_samples=16_000))
+    assert request.future.result(0).coverage is None
+    assert request.future.result(0).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([FITTED, FITTED], FITTED),
+        ([FITTED, FULL], FITTED),  # the second chunk is too long for a fitted one
+        ([FULL, FITTED], FITTED),
+        ([FULL, FULL], FULL),
+        ([EncoderWindow.DECLARED], EncoderWindow.DECLARED),
+    ],
+)
+def test_windows_of_an_answer_are_full_only_if_all_are(
+    kinds: list[EncoderWindow], expected: EncoderWindow
+) -> None:
+    request = new_request()
+    for kind in kinds:
+        request.chunk_sent(kind)
+    for index in range(len(kinds)):
+        request.chunk_done(index, [], COST)
+    request.audio_done(AudioReport())
+    assert request.future.result(0).encoder_window is expected
 
 
 def test_given_language_is_certain() -> None:
