@@ -110,6 +110,38 @@ def test_a_bad_value_is_a_usage_error_that_names_the_flag(name: str, way: str) -
     assert flag(name) in result.output
 
 
+@pytest.mark.parametrize("way", ["flag", "variable"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("auto", "auto"),
+        ("full", "full"),
+        ("5", (5.0,)),
+        ("1,2.5,30", (1.0, 2.5, 30.0)),
+        ("10,5,", (10.0, 5.0)),
+    ],
+)
+def test_windows_are_auto_full_or_lengths(text: str, value: object, way: str) -> None:
+    given = {"encoder_windows": value}
+    result = run("--encoder-windows", text) if way == "flag" else run(TALKMILL_ENCODER_WINDOWS=text)
+
+    assert config_of(result) == ServerConfig.model_validate(given)
+
+
+@pytest.mark.parametrize("way", ["flag", "variable"])
+@pytest.mark.parametrize(
+    "text",
+    ["fitted", "declared", "Full", "0.9", "30.1", "5,31", "5,auto", ",", "5;10", "nan"],
+)
+def test_other_windows_are_refused_with_those_that_are_expected(text: str, way: str) -> None:
+    result = run("--encoder-windows", text) if way == "flag" else run(TALKMILL_ENCODER_WINDOWS=text)
+
+    assert result.exit_code == 2
+    message = " ".join(result.output.split())
+    assert f"--encoder-windows (or TALKMILL_ENCODER_WINDOWS) {text!r}" in message
+    assert "expected auto, full, or lengths from 1 to 30 s, separated by commas" in message
+
+
 def test_an_empty_variable_counts_as_none() -> None:
     assert config_of(run(TALKMILL_PORT="", TALKMILL_MODEL="")) == ServerConfig()
 
