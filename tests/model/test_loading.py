@@ -156,11 +156,16 @@ def test_windows_are_those_of_the_settings_then_those_declared_then_fitted(
     assert resolve_runtime(config, ModelProperties(windows_s=declared_s)).windows == expected
 
 
-def test_warm_up_runs_the_windows_of_the_settings() -> None:
+@pytest.mark.parametrize(
+    ("setting", "num_frames"),
+    [((2.0, 4.0), [200, 400]), ("full", [3000]), ("auto", [500, 3000])],
+    ids=["declared", "full", "fitted"],
+)
+def test_warm_up_runs_the_windows_of_the_settings(setting: object, num_frames: list[int]) -> None:
     model = FakeModel()
-    with Engine(small_config(encoder_windows=(2.0, 4.0)), model=loaded(model)):
-        shapes = [batch.shape[2] for batch in model.encoded]
-    assert shapes == [200, 400]
+    with Engine(small_config(encoder_windows=setting), model=loaded(model, windows_s=())):
+        assert [batch.shape[2] for batch in model.encoded] == num_frames
+        assert len(model.generated) == len(num_frames)
 
 
 def test_warm_up_runs_every_replica() -> None:
