@@ -36,7 +36,8 @@ from benchmarks.corpus import DEMO_FOLDER, read
 from benchmarks.report import finish, median_ratio, print_table, stamp, time_interleaved
 from benchmarks.shapes import END_OF_TEXT, FIRST_TIMESTAMP, PROMPT, SHAPES, build_model
 from talkmill.engine import GenerationParameters, Task
-from talkmill.engine.audio.features import CHUNK_FRAMES, log_mel
+from talkmill.engine.audio.features import log_mel
+from talkmill.engine.audio.windows import FULL_WINDOW, Windows
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
@@ -134,15 +135,15 @@ def open_model(name: str, folder: Path, threads: int, num_rows: int, num_tokens:
     else:
         build_model(folder, SHAPES[name])
         vocabulary, prompt = Vocabulary(END_OF_TEXT, FIRST_TIMESTAMP), PROMPT
-    runtime = Runtime("cpu", (0,), "int8", (CHUNK_FRAMES,), 1, threads, num_rows)
+    runtime = Runtime("cpu", (0,), "int8", Windows(), 1, threads, num_rows)
     model = CTranslate2Model(folder, runtime, 0)
     direct = ctranslate2.models.Whisper(
         str(folder), compute_type="int8", inter_threads=1, intra_threads=threads
     )
     samples = read(DEMO_FOLDER / "sample.flac")
     shifts = [row * SAMPLE_RATE // 2 for row in range(num_rows)]
-    features = np.stack([log_mel(np.roll(samples, shift), model.n_mels) for shift in shifts])
-    encoded = model.encode(features)
+    features = [log_mel(np.roll(samples, shift), model.n_mels) for shift in shifts]
+    encoded = model.encode(features, FULL_WINDOW.num_positions)
     return Bench(model, direct, vocabulary, prompt, encoded, num_rows, num_tokens)
 
 

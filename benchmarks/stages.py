@@ -32,9 +32,11 @@ import numpy as np
 from benchmarks.baselines.audio import SAMPLE_RATE
 from benchmarks.corpus import DEMO_FOLDER, Samples, read
 from benchmarks.report import Timing, finish, print_table, stamp, time_interleaved
-from talkmill.engine import GenerationParameters, Task, VadMode
+from talkmill.engine import EncoderWindow, GenerationParameters, Task, VadMode
 from talkmill.engine.audio.features import HOP_SAMPLES, log_mel
 from talkmill.engine.audio.preparation import AudioReport, Preparation
+from talkmill.engine.audio.windows import Windows
+from talkmill.engine.config import to_frames
 from talkmill.engine.decoding.plan import make_plan
 from talkmill.engine.model.files import find_model
 from talkmill.engine.model.runtime import Runtime
@@ -44,7 +46,6 @@ from talkmill.engine.model.whisper_ct2 import CTranslate2Model
 STAGES = ("decode", "vad", "features")
 BATCHES = (1, 8)
 _N_MELS = 80
-_WINDOW_FRAMES = 3000  # the window of stock Whisper
 _ENCODED_SAMPLES = 65_536  # at a time
 
 
@@ -118,7 +119,7 @@ def prepare(files: list[bytes], reports: list[list[AudioReport]]) -> None:
     """Run files through the stages as the engine does; append a list of their reports."""
     reports.append([])
     for file in files:
-        preparation = Preparation(io.BytesIO(file), VadMode.AUTO, _N_MELS, 1e9, (_WINDOW_FRAMES,))
+        preparation = Preparation(io.BytesIO(file), VadMode.AUTO, _N_MELS, 1e9)
         for _ in preparation:
             pass
         reports[-1].append(preparation.report)
@@ -174,22 +175,23 @@ def _row(
 def measure_model(recordings: list[Samples], threads: int, repeats: int) -> dict[str, float]:
     """Return the demo model's cost: CPU milliseconds per chunk of its longest window."""
     files = find_model("demo")
-    window_frames = files.properties.window_frames[-1]
+    windows = Windows(EncoderWindow.DECLARED, to_frames(files.properties.windows_s))
+    window_frames = windows.declared_frames[-1]
     window_samples = window_frames * HOP_SAMPLES
-    runtime = Runtime("cpu", (0,), "int8", (window_frames,), 1, threads, max(BATCHES))
+    runtime = Runtime("cpu", (0,), "int8", windows, 1, threads, max(BATCHES))
     model = CTranslate2Model(files.folder, runtime, 0)
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", is_multilingual=True)
     prompt = tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)
     plan, _ = make_plan(GenerationParameters(), timestamps=False, prompt_length=len(prompt))
     audio = np.resize(np.concatenate(recordings), max(BATCHES) * window_samples)
     chunks = audio.reshape(-1, window_samples)
-    features = np.stack([log_mel(chunk, model.n_mels, window_frames) for chunk in chunks])
+    features = [log_mel(chunk, model.n_mels, window_frames) for chunk in chunks]
     calls: dict[str, Callable[[], object]] = {}
     sizes: dict[str, int] = {}
     for batch in BATCHES:
-        encoded = model.encode(features[:batch])
+        encoded = model.encode(features[:batch], window_frames // 2)
         steps = {
-            "encode": functools.partial(model.encode, features[:batch]),
+            "encode": functools.partial(model.encode, features[:batch], window_frames // 2),
             "generate": functools.partial(model.generate, encoded, [prompt] * batch, plan),
         }
         for step, call in steps.items():

@@ -152,3 +152,12 @@ def correlation(found: Samples, expected: Samples, reach_s: float = 0.1) -> floa
     reach = int(reach_s * SAMPLE_RATE)
     near = np.concatenate([products[:reach], products[-reach:]])
     return float(near.max() / np.linalg.norm(found) / np.linalg.norm(expected))
+
+
+def mel_centres_hz(n_mels: int) -> list[float]:
+    """Return the centre of each mel band of Whisper's features, in Hz."""
+    # Slaney's mel scale, as Whisper's filters: linear to 1 kHz, then 27 steps to each 6.4-fold.
+    top = 15 + 27 * np.log(8.0) / np.log(6.4)
+    mels = np.linspace(0, top, n_mels + 2)[1:-1]
+    hz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
+    return [float(centre) for centre in hz]

@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import talkmill.engine
-from audio_files import encode_audio, tone
+from audio_files import encode_audio, mel_centres_hz, tone
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES, in_window
+from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
 from talkmill.engine.model.files import ModelProperties
-from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.model.tokenizer import TIMESTAMP_S, WhisperTokenizer
 from talkmill.engine.types import Features, Samples, Task
 
 DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
 N_MELS = 80
 PATIENCE_S = 30.0  # longest wait of a test for what must happen
+_SILENCE = -9.0  # what `FakeModel` encodes after a short window; less than any features
 
 
 def demo_tokenizer() -> WhisperTokenizer:
@@ -55,9 +56,9 @@ def heard(features: Features) -> int:
     return int(np.argmax(features.mean(axis=1)))
 
 
-def features_of(band: int) -> Features:
+def features_of(band: int, num_frames: int = CHUNK_FRAMES) -> Features:
     """Return features that `FakeModel` hears as `band`."""
-    features = np.zeros((N_MELS, CHUNK_FRAMES), np.float32)
+    features = np.zeros((N_MELS, num_frames), np.float32)
     features[band] = 1.0
     return features
 
@@ -76,12 +77,14 @@ class Batch:
         bands: What was heard in each row.
         prompts: Of each row; empty if the batch never came to its decoder.
         plan: How it was decoded; None if it was not.
+        num_frames: Of each row's window.
     """
 
     shape: tuple[int, ...]
     bands: tuple[int, ...]
     prompts: tuple[tuple[int, ...], ...] = ()
     plan: DecodePlan | None = None
+    num_frames: tuple[int, ...] = ()
 
 
 class FakeModel:
@@ -92,6 +95,9 @@ class FakeModel:
         max_rows: Larger batches fail, as when memory is short.
         is_lost: Whether the device is lost.
         language: What every chunk is detected as, and how surely.
+        said_s: With timestamps, when every answer starts and ends, in seconds of its chunk.
+        loops: Bands whose answer repeats itself in a window shorter than 30 s.
+        endless_loops: Bands whose answer repeats itself in every window.
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
@@ -101,6 +107,9 @@ class FakeModel:
         self.max_rows: int | None = None
         self.is_lost = False
         self.language = ("en", 0.75)
+        self.said_s = (1.0, 2.0)
+        self.loops: frozenset[int] = frozenset()
+        self.endless_loops: frozenset[int] = frozenset()
         self.encoded: list[Batch] = []
         self.generated: list[Batch] = []
         self.num_detections = 0
@@ -141,10 +150,11 @@ class FakeModel:
 
     def encode(self, features: Sequence[Features], num_positions: int) -> NDArray[np.float32]:
         bands = tuple(heard(row) for row in features)
-        shape = (len(features), self.n_mels, max(row.shape[1] for row in features))
+        num_frames = tuple(row.shape[1] for row in features)
+        shape = (len(features), self.n_mels, max(num_frames))
         with self._arrived:
             self._num_calls += 1
-            self.encoded.append(Batch(shape, bands))
+            self.encoded.append(Batch(shape, bands, num_frames=num_frames))
             self._arrived.notify_all()
         assert self._gate.wait(PATIENCE_S), "the test never released the model"
         if self.is_lost:
@@ -153,7 +163,10 @@ class FakeModel:
             raise RuntimeError("CUDA failed with error out of memory")
         if not self.poisoned.isdisjoint(bands):
             raise RuntimeError("poisoned")
-        return np.stack([in_window(row, 2 * num_positions) for row in features])
+        encoded = np.full((len(features), self.n_mels, 2 * num_positions), _SILENCE, np.float32)
+        for i, row in enumerate(features):
+            encoded[i, :, : row.shape[1]] = row
+        return encoded
 
     def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
         self.num_detections += 1
@@ -164,34 +177,44 @@ class FakeModel:
     ) -> list[Hypothesis]:
         assert len({len(prompt) for prompt in prompts}) == 1, "prompts of several lengths"
         bands = tuple(heard(row) for row in encoded)
-        batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), plan)
+        num_frames = tuple(map(_num_frames, encoded))
+        batch = Batch(encoded.shape, bands, tuple(map(tuple, prompts)), plan, num_frames)
         with self._arrived:
             self.generated.append(batch)
-        return [self.answer(band, plan) for band in bands]
+        return [self.answer(row, plan) for row in encoded]
 
     def answer_exactly(
         self, encoded: NDArray[np.float32], tasks: Sequence[ExactTask]
     ) -> list[Hypothesis]:
         bands = tuple(heard(row) for row in encoded)
         with self._arrived:
-            for band, task in zip(bands, tasks, strict=True):
-                shape = encoded.shape[1:]
-                self.generated.append(Batch(shape, (band,), (tuple(task.prompt),), task.plan))
+            for row, band, task in zip(encoded, bands, tasks, strict=True):
+                prompts, num_frames = (tuple(task.prompt),), (_num_frames(row),)
+                self.generated.append(Batch(row.shape, (band,), prompts, task.plan, num_frames))
         return [
-            self.answer(band, task.plan) if task.is_wanted() else Hypothesis((), 0.0, 0.0)
-            for band, task in zip(bands, tasks, strict=True)
+            self.answer(row, task.plan) if task.is_wanted() else Hypothesis((), 0.0, 0.0)
+            for row, task in zip(encoded, tasks, strict=True)
         ]
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         return FakeLane(self)
 
-    def answer(self, band: int, plan: DecodePlan) -> Hypothesis:
-        """Return the tokens of `words(band)`; with timestamps, said from 1 s to 2 s."""
-        tokens = self.tokenizer.encode(words(band))
+    def answer(self, row: Features, plan: DecodePlan) -> Hypothesis:
+        """Return the tokens of `words` for one row of the encoder's output."""
+        band = heard(row)
+        is_short = _num_frames(row) < CHUNK_FRAMES
+        is_loop = band in self.endless_loops or (is_short and band in self.loops)
+        tokens = self.tokenizer.encode(words(band)) * (9 if is_loop else 1)
         if plan.timestamps:
             begin = self.tokenizer.timestamp_begin
-            tokens = (begin + 50, *tokens, begin + 100)
+            start, end = (begin + round(time_s / TIMESTAMP_S) for time_s in self.said_s)
+            tokens = (start, *tokens, end)
         return Hypothesis(tokens, avg_logprob=-band / 100, no_speech_prob=band / 100)
+
+
+def _num_frames(row: Features) -> int:
+    """Return the frames of a row of the encoder's output that are not silence after its window."""
+    return int((row[0] != _SILENCE).sum())
 
 
 class FakeLane(ExactLane):
@@ -274,12 +297,4 @@ def tones_file(*bands: int) -> bytes:
     return encode_audio(chunk_tones(bands), "flac", "flac")
 
 
-def _centres_hz(n_mels: int = N_MELS) -> list[float]:
-    # Slaney's mel scale, as Whisper's filters: linear to 1 kHz, then 27 steps to each 6.4-fold.
-    top = 15 + 27 * np.log(8.0) / np.log(6.4)
-    mels = np.linspace(0, top, n_mels + 2)[1:-1]
-    hz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
-    return [float(centre) for centre in hz]
-
-
-_BAND_HZ = _centres_hz()
+_BAND_HZ = mel_centres_hz(N_MELS)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from fakes import PATIENCE_S, features_of
 from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOptions
-from talkmill.engine.audio.windows import FULL_WINDOW, Window
+from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.audio.features import CHUNK_SAMPLES
+from talkmill.engine.audio.windows import FULL_WINDOW, Window, Windows
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batch_key import BatchKey
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
-from talkmill.engine.types import Features, Span
+from talkmill.engine.types import EncoderWindow, Features, Span
+
+CHUNK_SPAN = Span(0, CHUNK_SAMPLES)
 
 
 def new_request(
@@ -33,23 +37,38 @@ def pending_chunk(
     index: int = 0,
     *,
     features: Features | None = None,
+    span: Span = CHUNK_SPAN,
     speech: tuple[Span, ...] = (),
     window: Window = FULL_WINDOW,
     key: BatchKey | None = None,
     put_s: float = 0.0,
 ) -> PendingChunk:
-    """Return a chunk of 30 s that waits for the model."""
+    """Return a chunk that waits for the model, of 30 s unless `span` says otherwise."""
     features = features_of(1) if features is None else features
-    key = key or BatchKey.of(request.plan, 4)
+    key = key or BatchKey.of(request.plan, 4, window.num_positions)
     return PendingChunk(
         request=request,
         index=index,
-        spans=(Span(0, 480_000),),
+        spans=(span,),
         speech=speech,
         features=features,
         window=window,
         key=key,
         put_s=put_s,
+    )
+
+
+def fitted_chunk(
+    request: Request, band: int, length_s: float, index: int = 0, start_s: float = 0.0
+) -> PendingChunk:
+    """Return a chunk of speech from end to end in its fitted window."""
+    start = round(start_s * SAMPLE_RATE)
+    span = Span(start, start + round(length_s * SAMPLE_RATE))
+    fitted = EncoderWindow.FITTED
+    window = Windows(fitted).of(fitted, span.end - span.start)
+    features = features_of(band, window.num_frames)
+    return pending_chunk(
+        request, index, features=features, span=span, speech=(span,), window=window
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -188,10 +188,10 @@ class ModelThatWaits(FakeModel):
         self.may_go_on = Event()
         self._band = band
 
-    def encode(self, features: Features) -> Features:
+    def encode(self, features: Sequence[Features], num_positions: int) -> Features:
         if self._band in map(heard, features):
             assert self.may_go_on.wait(PATIENCE_S)
-        return super().encode(features)
+        return super().encode(features, num_positions)
 
     def release(self) -> None:
         self.may_go_on.set()

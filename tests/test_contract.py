@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from fakes import FakeModel, loaded, small_config, tokenizer_file, tones_file
 from talkmill.engine import (
+    EncoderWindow,
     Engine,
     GenerationParameters,
     Task,
@@ -36,6 +37,7 @@ OTHER: dict[str, Any] = {
     "prompt": "one two",
     "vad": VadMode.ON,
     "timestamps": True,
+    "encoder_window": EncoderWindow.FULL,
     "parameters": GenerationParameters(num_beams=2),
 }
 # For each option of the wire, as JSON has it, a value other than the default.
@@ -45,6 +47,7 @@ OVER_HTTP: dict[str, Any] = {
     "task": "translate",
     "prompt": "one two",
     "vad": "off",
+    "encoder_window": "full",
     "num_beams": 2,
 }
 PARAMETERS = "generation_parameters"  # a message of its own; over HTTP its fields stand alone

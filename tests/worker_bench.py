@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes import FakeModel, features_of
-from pending import new_request, pending_chunk
+from pending import fitted_chunk, new_request, pending_chunk
 from talkmill.engine import DeviceLost, Request, Segment, TranscribeOptions
 from talkmill.engine.audio.preparation import AudioReport
 from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
+from talkmill.engine.scheduling.window_guard import WindowGuard
 from talkmill.engine.scheduling.worker import WorkerPool
 
 
@@ -21,6 +23,7 @@ class Bench:
     model: FakeModel
     queue: ChunkQueue
     pool: WorkerPool
+    guard: WindowGuard
     lost: list[DeviceLost]
     done: list[Request] = field(default_factory=list)
 
@@ -32,13 +35,26 @@ class Bench:
         options: TranscribeOptions | None = None,
         plan: DecodePlan | None = None,
         on_segment: Callable[[Segment], None] | None = None,
+        fitted_s: float | None = None,
     ) -> Request:
+        """Put a chunk of 30 s, or of `fitted_s` seconds of speech in a fitted window."""
         request = new_request(options=options, plan=plan, language=language, on_segment=on_segment)
-        request.chunk_sent()
-        request.audio_done(AudioReport())
-        request.future.add_done_callback(lambda _: self.done.append(request))
-        self.queue.put(pending_chunk(request, features=features_of(band)))
+        if fitted_s is None:
+            item = pending_chunk(request, features=features_of(band))
+        else:
+            item = fitted_chunk(request, band, fitted_s)
+        self.put_chunks(request, item)
         return request
+
+    def put_chunks(self, request: Request, *items: PendingChunk) -> None:
+        """Put all the chunks of a request."""
+        for item in items:
+            request.chunk_sent(item.window.kind)
+        num_samples = sum(span.end - span.start for item in items for span in item.speech)
+        request.audio_done(AudioReport(num_samples, num_samples))
+        request.future.add_done_callback(lambda _: self.done.append(request))
+        for item in items:
+            self.queue.put(item)
 
     def put_together(self, *bands: int) -> list[Request]:
         """Put chunks while the model is held by another, so that they share a batch."""

@@ -11,6 +11,7 @@ from audio_files import decode_file
 from table_decoder import END, PLANS, A, B, by_answer, search
 from talkmill.engine import LoadedModel, Task
 from talkmill.engine.audio.features import log_mel
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.config import EngineConfig
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.hypothesis import Hypothesis, average_logprob
@@ -66,7 +67,7 @@ def hypotheses(model: LoadedModel, samples: Samples, plan: DecodePlan) -> list[H
     """Return what each lane says of a recording: native, then exact."""
     replica = model.replicas[0]
     prompt = model.tokenizer.prompt("en", Task.TRANSCRIBE, plan.timestamps)
-    encoded = replica.encode(log_mel(samples, replica.n_mels)[None])
+    encoded = replica.encode([log_mel(samples, replica.n_mels)], FULL_WINDOW.num_positions)
     task = ExactTask(prompt, plan, 0, 0, lambda: True)
     return [
         *replica.generate(encoded, [prompt], plan),

@@ -176,7 +176,7 @@ def test_a_request_given_up_in_the_exact_lane_is_not_wanted_at_its_next_step() -
 def test_a_real_chunk_given_up_stops_and_its_neighbour_goes_on(demo: LoadedModel) -> None:
     replica = demo.replicas[0]
     sound = decode_file(DEMO_FOLDER / "sample.flac")[:48_000]
-    features = np.stack([log_mel(sound, 80)[:, : WINDOW_S * 100]] * 2)
+    encoded = replica.encode([log_mel(sound, 80)[:, : WINDOW_S * 100]] * 2, WINDOW_S * 50)
     prompt = demo.tokenizer.prompt("en", Task.TRANSCRIBE, False)
     plan = DecodePlan(is_exact=True, min_new_tokens=20, max_new_tokens=20)
     asked: list[None] = []
@@ -189,7 +189,7 @@ def test_a_real_chunk_given_up_stops_and_its_neighbour_goes_on(demo: LoadedModel
         ExactTask(prompt, plan, 0, 0, is_wanted),
         ExactTask(prompt, plan, 0, 1, lambda: True),
     ]
-    answers = replica.exact_lane(demo.vocabulary).run(replica.encode(features), tasks)
+    answers = replica.exact_lane(demo.vocabulary).run(encoded, tasks)
     assert answers[0].tokens == ()
     assert len(answers[1].tokens) == 20
     assert len(asked) == 5, "asked before each step, and no more once it is not wanted"

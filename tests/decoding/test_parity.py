@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from audio_files import decode_file
@@ -22,6 +21,7 @@ from fakes import DEMO_FOLDER, small_config
 from parity import random_weights as rw
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
 from talkmill.engine.audio.features import log_mel
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
 from talkmill.engine.decoding.rules import Vocabulary
@@ -143,7 +143,10 @@ def model() -> LoadedModel:
 @pytest.fixture(scope="module")
 def encoded(model: LoadedModel) -> dict[str, EncoderOutput]:
     encode = model.replicas[0].encode
-    return {name: encode(log_mel(decode_file(path), 80)[None]) for name, path in AUDIO.items()}
+    return {
+        name: encode([log_mel(decode_file(path), 80)], FULL_WINDOW.num_positions)
+        for name, path in AUDIO.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -215,12 +218,13 @@ def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
 def test_native_greedy_is_hf_s_whatever_shares_its_batch(
     model: LoadedModel,
 ) -> None:
-    features = np.stack([log_mel(decode_file(path), 80) for path in AUDIO.values()])
+    features = [log_mel(decode_file(path), 80) for path in AUDIO.values()]
     replica = model.replicas[0]
     for mode in MODES:
         plan = replace(DecodePlan(), timestamps=MODES[mode], max_new_tokens=60)
         prompts = [demo_task("greedy", mode).prompt] * len(AUDIO)
-        answers = replica.generate(replica.encode(features), prompts, plan)
+        encoded = replica.encode(features, FULL_WINDOW.num_positions)
+        answers = replica.generate(encoded, prompts, plan)
         assert [list(answer.tokens) for answer in answers] == [
             GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"]["greedy"] for audio in AUDIO
         ]

@@ -61,13 +61,14 @@ class TestAnswers:
         self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
         transcript = engine.transcribe(speech_file)
-        assert sum(batch.shape[0] for batch in model.encoded) == len(transcript.segments) == 4
+        assert len(model.bands) == len(transcript.segments) == 4
         starts_s = [segment.start_s for segment in transcript.segments]
         assert starts_s == pytest.approx([0.1, 3.1, 5.2, 8.0], abs=0.1)
         assert [segment.end_s for segment in transcript.segments] == pytest.approx(
             [2.4, 4.6, 7.8, 10.7], abs=0.1
         )
         assert 6 < transcript.speech_s < 11
+        assert (transcript.coverage, transcript.warnings) == (1.0, ())
 
     def test_silence_is_an_empty_answer_that_costs_the_model_nothing(
         self, engine: Engine, model: FakeModel

@@ -11,6 +11,7 @@ import requests
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
 from http_calls import Http
 from served import ModelThatCounts, Send
+from talkmill.proto import transcription_pb2 as pb
 
 TONE = tones_file(10)
 CACHE = {"cache_bytes": 2**20}
@@ -41,10 +42,27 @@ def test_trailing_metadata_over_grpc_are_the_headers_of_http(
     for call, source in ((cached, "cache"), (computed, "cpu")):
         assert call.answer().text == words(10)
         metadata = call.trailing_metadata()
-        assert metadata.keys() == {name for name in headers if name.startswith("x-compute")}
+        assert metadata.keys() == {n for n in headers if n.startswith("x-")} - {"x-request-id"}
+        assert metadata["x-encoder-window"] == headers["x-encoder-window"] == "declared"
         assert metadata["x-compute-type"] == source
         assert float(metadata["x-compute-time"]) >= 0
         assert metadata["x-compute-audio-length"] == headers["x-compute-audio-length"] == "1.000"
+
+
+def test_an_answer_says_what_share_of_the_speech_it_covers(
+    server: Http, send: Send, speech_file: bytes
+) -> None:
+    without_detection = server.ask(speech_file)
+    with_detection = server.ask(speech_file, {"vad": "auto"})
+    call = send(server.served, speech_file, vad=pb.VAD_MODE_AUTO)
+
+    assert "x-coverage" not in without_detection.headers
+    assert with_detection.headers["x-coverage"] == "1.000"
+    assert call.answer().coverage == 1.0
+    assert call.trailing_metadata()["x-coverage"] == "1.000"
+    unknown = send(server.served, speech_file)
+    assert not unknown.answer().HasField("coverage")
+    assert "x-coverage" not in unknown.trailing_metadata()
 
 
 @pytest.mark.parametrize("how", ["ask", "upload"])

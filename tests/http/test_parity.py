@@ -162,7 +162,9 @@ def test_grpc_and_http_give_the_same_answer(
     assert (text, warnings) == (expected[0], expected[2])
     assert [chunk[:2] for chunk in chunks] == [chunk[:2] for chunk in expected[1]]
     assert bool(expected[1]) == parameters.get("return_timestamps", False)
-    assert bool(expected[2]) == ("idle" in case or "too long" in case)
+    # What is drawn at a high temperature may end before the speech does.
+    others = [warning for warning in expected[2] if not warning.startswith("coverage")]
+    assert bool(others) == ("idle" in case or "too long" in case)
 
 
 @pytest.mark.parametrize("case", ["timestamps", "beams", "drawn, timestamps", "vad, timestamps"])

@@ -230,10 +230,10 @@ def test_encoder_in_parts_gives_the_answers_of_the_whole_batch(num_rows: int) ->
     config = small_config(encoder_batch_size=num_rows)
     model = load_model(config)
     parts, whole = model.replicas[0], replica_of(encoder_batch_size=8)
-    features = noise(5, 80, 500)
+    features = list(noise(5, 80, 500))
     prompts = [model.tokenizer.prompt("en", Task.TRANSCRIBE, timestamps=False)] * 5
     plan = DecodePlan(max_new_tokens=10)
-    encoded, expected = parts.encode(features), whole.encode(features)
+    encoded, expected = parts.encode(features, 250), whole.encode(features, 250)
     assert relative_error(np.array(encoded), np.array(expected)) < TOLERANCE
     found = parts.generate(encoded, prompts, plan)
     assert [one.tokens for one in found] == [

@@ -5,12 +5,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import ctranslate2
 import pytest
 
 from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
-from talkmill.engine import ConfigError, Engine, EngineConfig, InvalidOption, Task
+from talkmill.engine import (
+    ConfigError,
+    EncoderWindow,
+    Engine,
+    EngineConfig,
+    InvalidOption,
+    Task,
+)
+from talkmill.engine.audio.windows import Windows
 from talkmill.engine.model.device import resolve_runtime
 from talkmill.engine.model.files import ModelProperties
 from talkmill.engine.model.loading import load_model
@@ -127,13 +136,24 @@ def test_task_that_the_model_was_not_trained_for_is_refused(tasks: list[Task]) -
             assert failure.value.field == "task"
 
 
-@pytest.mark.parametrize("windows_s", [(), (5.0,), (3.0, 10.0)])
-def test_windows_of_the_settings_come_before_those_that_the_model_declares(
-    windows_s: tuple[float, ...],
+@pytest.mark.parametrize(
+    ("wanted", "declared_s", "expected"),
+    [
+        ("auto", (7.0,), Windows(EncoderWindow.DECLARED, (700,))),
+        ("auto", (), Windows(EncoderWindow.FITTED)),
+        ("full", (7.0,), Windows(EncoderWindow.FULL)),
+        ("full", (), Windows(EncoderWindow.FULL)),
+        ((10.0, 3.0), (7.0,), Windows(EncoderWindow.DECLARED, (300, 1000))),
+        ((5.0,), (), Windows(EncoderWindow.DECLARED, (500,))),
+    ],
+)
+def test_windows_are_those_of_the_settings_then_those_declared_then_fitted(
+    wanted: Literal["auto", "full"] | tuple[float, ...],
+    declared_s: tuple[float, ...],
+    expected: Windows,
 ) -> None:
-    config = EngineConfig(device="cpu", encoder_windows=windows_s)
-    runtime = resolve_runtime(config, ModelProperties(windows_s=(7.0,)))
-    assert runtime.window_frames == tuple(round(100 * s) for s in windows_s or (7.0,))
+    config = EngineConfig(device="cpu", encoder_windows=wanted)
+    assert resolve_runtime(config, ModelProperties(windows_s=declared_s)).windows == expected
 
 
 def test_warm_up_runs_the_windows_of_the_settings() -> None:

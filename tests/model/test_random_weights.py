@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from audio_files import encode_audio
@@ -22,6 +21,7 @@ from talkmill.engine import (
     VadMode,
 )
 from talkmill.engine.audio.features import log_mel
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.loading import LoadedModel, load_model
 from talkmill.engine.types import Samples
@@ -81,7 +81,7 @@ def test_answer_has_exactly_as_many_tokens_as_asked_for(
     replica = model.replicas[0]
     previous = tuple(range(10, 10 + num_previous))
     prompt = model.tokenizer.prompt("en", Task.TRANSCRIBE, False, previous)
-    encoded = replica.encode(log_mel(speech, 80)[None])
+    encoded = replica.encode([log_mel(speech, 80)], FULL_WINDOW.num_positions)
     num_tokens = count or 448 - len(prompt)
     answer = replica.generate(encoded, [prompt], DecodePlan(max_new_tokens=num_tokens))[0]
     assert len(answer.tokens) == num_tokens
@@ -92,15 +92,16 @@ def test_batched_output_equals_one_by_one(
     model: LoadedModel, speech: Samples, num_beams: int
 ) -> None:
     replica = model.replicas[0]
-    features = np.stack([log_mel(speech[start:], 80) for start in (0, 30_000, 60_000, 90_000)])
+    features = [log_mel(speech[start:], 80) for start in (0, 30_000, 60_000, 90_000)]
     prompts = [
         model.tokenizer.prompt(language, Task.TRANSCRIBE, False)
         for language in ("en", "de", "sv", "en")
     ]
     options = DecodePlan(num_beams=num_beams, max_new_tokens=20)
-    together = replica.generate(replica.encode(features), prompts, options)
+    encoded = replica.encode(features, FULL_WINDOW.num_positions)
+    together = replica.generate(encoded, prompts, options)
     alone = [
-        replica.generate(replica.encode(row[None]), [prompt], options)[0]
+        replica.generate(replica.encode([row], FULL_WINDOW.num_positions), [prompt], options)[0]
         for row, prompt in zip(features, prompts, strict=True)
     ]
     assert [one.tokens for one in together] == [one.tokens for one in alone]
@@ -111,9 +112,10 @@ def test_batched_output_equals_one_by_one(
 
 def test_detected_languages_are_those_of_each_row(model: LoadedModel, speech: Samples) -> None:
     replica = model.replicas[0]
-    rows = np.stack([log_mel(speech[start:], 80) for start in (0, 60_000)])
-    together = replica.detect_language(replica.encode(rows))
-    alone = [replica.detect_language(replica.encode(row[None]))[0] for row in rows]
+    rows = [log_mel(speech[start:], 80) for start in (0, 60_000)]
+    positions = FULL_WINDOW.num_positions
+    together = replica.detect_language(replica.encode(rows, positions))
+    alone = [replica.detect_language(replica.encode([row], positions))[0] for row in rows]
     assert [language for language, _ in together] == [language for language, _ in alone]
     for (_, found), (_, expected) in zip(together, alone, strict=True):
         assert found == pytest.approx(expected, abs=1e-4)

@@ -18,6 +18,7 @@ from audio_files import decode_file
 from fakes import DEMO_FOLDER, small_config
 from talkmill.engine import GenerationParameters
 from talkmill.engine.audio.features import log_mel
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.exact import ExactTask
 from talkmill.engine.decoding.plan import make_plan
 from talkmill.engine.model.loading import load_model
@@ -41,7 +42,8 @@ def agreement(compute_type: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"exact": [], "native greedy": []}
     for place, answers in goldens["answers"].items():
         audio, mode = place.split(", ")
-        encoded = replica.encode(log_mel(decode_file(AUDIO[audio]), 80)[None])
+        features = log_mel(decode_file(AUDIO[audio]), 80)
+        encoded = replica.encode([features], FULL_WINDOW.num_positions)
         special = [] if mode == "times" else [model.tokenizer.timestamp_begin - 1]
         prompt = [*goldens["task"], *special]
         for case, golden in answers.items():

@@ -11,6 +11,7 @@ from talkmill.engine import DeviceLost
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.queue import ChunkQueue
+from talkmill.engine.scheduling.window_guard import WindowGuard
 from talkmill.engine.scheduling.worker import WorkerPool
 from worker_bench import Bench
 
@@ -23,8 +24,10 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
         model = model or FakeModel(tokenizer)
         queue = ChunkQueue(Batcher(batch_size, batch_size), max_waiting=1000)
         lost: list[DeviceLost] = []
-        pool = WorkerPool(queue, loaded(model), on_device_lost=lost.append)
-        bench = Bench(model, queue, pool, lost)
+        ready = loaded(model)
+        guard = WindowGuard(ready.runtime.windows)
+        pool = WorkerPool(queue, ready, guard, on_device_lost=lost.append)
+        bench = Bench(model, queue, pool, guard, lost)
         pool.start()
         made.append(bench)
         return bench

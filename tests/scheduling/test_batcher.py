@@ -92,9 +92,9 @@ def test_expired_chunk_leaves_though_no_batch_is_due() -> None:
 
 
 def test_long_windows_make_smaller_batches() -> None:
-    batcher = Batcher(8, 8, max_batch_frames=12_000)
-    for frames, size in ((3000, 4), (1000, 8), (20_000, 1)):
-        put(batcher, new_request(), 9, BatchKey(DecodePlan(), 4, frames))
+    batcher = Batcher(8, 8, max_batch_positions=6_000)
+    for positions, size in ((1500, 4), (500, 8), (10_000, 1)):
+        put(batcher, new_request(), 9, BatchKey(DecodePlan(), 4, positions))
         assert len(batcher.next_batch(0.0).batch) == size
         batcher.drain()
 

@@ -118,7 +118,7 @@ def test_batch_out_of_memory_halves_those_of_its_kind_and_no_others() -> None:
     batcher = Batcher(8, 8)
     assert batcher.shrink_after_oom(KEY, 8) == 4
     longer = BatchKey(DecodePlan(max_new_tokens=5), 7)  # needs as much memory
-    short_window = BatchKey(DecodePlan(), 4, num_frames=500)
+    short_window = BatchKey(DecodePlan(), 4, num_positions=250)
     for key, expected in [
         (KEY, [4, 4, 1]),
         (longer, [4, 4, 1]),

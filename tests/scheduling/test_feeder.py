@@ -9,13 +9,14 @@ import pytest
 from fakes import PATIENCE_S, features_of
 from pending import new_request
 from talkmill.engine import InvalidAudio, ModelError, Request
-from talkmill.engine.audio.preparation import AudioReport, Preparation
+from talkmill.engine.audio.preparation import AudioReport, Preparation, Prepared
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.feeder import Feeder
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.request import ChunkCost
-from talkmill.engine.types import Chunk, Features, Span
+from talkmill.engine.types import Chunk, Span
 
 COST = ChunkCost(0.0, 0.0, 0.0, 1)
 
@@ -30,12 +31,12 @@ class FakePreparation(Preparation):
         self._num_chunks = num_chunks
         self._error = error
 
-    def __next__(self) -> tuple[Chunk, Features]:
+    def __next__(self) -> Prepared:
         if self.num_given == self._num_chunks:
             raise self._error or StopIteration
         chunk = Chunk(self.num_given, np.zeros(1, np.float32), (Span(0, 1),))
         self.num_given += 1
-        return chunk, features_of(1)
+        return Prepared(chunk, features_of(1), FULL_WINDOW)
 
     def close(self) -> None:
         self.closed.set()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from talkmill.engine import (
     PARAMETERS,
+    EncoderWindow,
     GenerationParameters,
     InvalidOption,
     Segment,
@@ -48,6 +50,8 @@ SAID = Transcript(
         total_s=2.1,
         mean_batch_size=3.5,
     ),
+    coverage=0.875,
+    encoder_window=EncoderWindow.FITTED,
     warnings=("the audio is damaged",),
 )
 
@@ -65,6 +69,7 @@ def as_typed(value: float) -> float:
         prompt=st.text(),
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
+        encoder_window=st.none() | st.sampled_from(EncoderWindow),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),
@@ -118,7 +123,7 @@ def test_word_timestamps_are_refused_as_unsupported() -> None:
 
 
 @pytest.mark.parametrize("number", [99, -1])
-@pytest.mark.parametrize("field", ["return_timestamps", "task", "vad"])
+@pytest.mark.parametrize("field", ["return_timestamps", "task", "vad", "encoder_window"])
 def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> None:
     given: dict[str, Any] = {field: number}
     message = pb.TranscribeOptions(**given)
@@ -135,6 +140,7 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
         pytest.param("return_timestamps", pb.ReturnTimestamps, id="return_timestamps"),
         pytest.param("task", pb.Task, id="task"),
         pytest.param("vad", pb.VadMode, id="vad"),
+        pytest.param("encoder_window", pb.EncoderWindow, id="encoder_window"),
     ],
 )
 def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:
@@ -165,6 +171,21 @@ def test_an_empty_transcript_survives_the_wire() -> None:
     nothing = Transcript("", (), "", 0.0, 1.0, 0.0, Timings())
 
     assert to_transcript(from_transcript(nothing, timestamps=True)) == nothing
+
+
+@pytest.mark.parametrize("kind", EncoderWindow)
+def test_every_window_of_an_answer_survives_the_wire(kind: EncoderWindow) -> None:
+    answer = replace(SAID, encoder_window=kind)
+
+    assert to_transcript(from_transcript(answer, timestamps=True)) == answer
+
+
+@pytest.mark.parametrize("coverage", [None, 0.0, 1.0])
+def test_no_coverage_is_not_taken_for_none_of_the_speech(coverage: float | None) -> None:
+    message = from_transcript(replace(SAID, coverage=coverage), timestamps=True)
+
+    assert message.HasField("coverage") == (coverage is not None)
+    assert to_transcript(message).coverage == coverage
 
 
 def test_there_are_chunks_only_where_timestamps_were_asked_for() -> None:

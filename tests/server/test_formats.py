@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from talkmill.engine import Segment, Timings, Transcript
+from talkmill.engine import EncoderWindow, Segment, Timings, Transcript
 from talkmill.server.formats import FORMATS, to_json, to_srt, to_text, to_tsv, to_vtt
 
 
@@ -41,12 +41,15 @@ def test_tsv_has_a_header_and_whole_milliseconds() -> None:
 
 
 def test_json_is_one_line_with_everything_that_is_known() -> None:
-    transcript = dataclasses.replace(TWO, warnings=("damaged",))
+    transcript = dataclasses.replace(
+        TWO, warnings=("damaged",), coverage=0.5, encoder_window=EncoderWindow.FITTED
+    )
     text = to_json(transcript)
 
     assert text.count("\n") == 1
     assert text.endswith("\n")
-    assert json.loads(text) == json.loads(json.dumps(dataclasses.asdict(transcript)))
+    fields = {**dataclasses.asdict(transcript), "encoder_window": "fitted"}
+    assert json.loads(text) == json.loads(json.dumps(fields))
 
 
 def test_json_keeps_letters_as_they_are_and_an_open_end_as_null() -> None:
