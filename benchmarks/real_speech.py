@@ -1,7 +1,7 @@
 """Real speech with transcripts, as the files of `real`: clips alone, and clips joined.
 
-All of it depends on the seeds below only. Where clips are joined, each is first cut to its speech,
-so that the time at which its first word starts is known to about 20 ms.
+All of it depends on the seeds below only. Where clips are joined, each is first cut to its sound,
+so that it is known when its first word starts. Those clips have little noise before it.
 """
 
 from __future__ import annotations
@@ -233,8 +233,8 @@ def _room(duration_s: float, rng: np.random.Generator) -> Samples:
 
 
 def _shuffled(clips: Sequence[Clip], rng: np.random.Generator) -> Iterator[Clip]:
-    """Yield the English clips of all speakers but that of `lj5`, in random order, endlessly."""
-    own = [one for one in clips if one.language == "en" and one.path.parent.name != "ljspeech"]
+    """Yield LibriSpeech's clips, which have little noise, in random order, endlessly."""
+    own = [one for one in clips if one.path.parent.name.startswith("librispeech")]
     while True:
         for number in rng.permutation(len(own)):
             yield own[number]

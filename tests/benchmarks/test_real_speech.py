@@ -25,7 +25,7 @@ def tone(duration_s: float, silence_s: float = 0.0) -> Samples:
 def clips(tmp_path: Path) -> list[Clip]:
     """Clips of two speakers, 1 to 8 s long, each with half a second of silence around a tone."""
     made = []
-    for folder, language in (("ljspeech", "en"), ("others", "en"), ("foreign", "sv")):
+    for folder, language in (("ljspeech", "en"), ("librispeech", "en"), ("foreign", "sv")):
         (tmp_path / folder).mkdir()
         for number in range(1, 9):
             path = write_flac(tmp_path / folder / f"{number}.flac", tone(number - 0.5, 0.25))
@@ -98,7 +98,7 @@ def test_pauses_are_files_of_about_20_to_30_s_with_long_pauses(
     assert len({file.path for file in files}) == 3
     for file in files:
         assert 18 < file.duration_s <= 30
-        assert all(one.text.startswith("others") for one in file.utterances)
+        assert all(one.text.startswith("librispeech") for one in file.utterances)
         starts_s = [one.start_s or 0.0 for one in file.utterances]
         lengths_s = [float(one.text.split()[1]) - 0.5 for one in file.utterances]
         ends_s = np.add(starts_s, lengths_s)
