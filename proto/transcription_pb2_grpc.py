@@ -50,16 +50,17 @@ class TranscriptionServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Transcribe(self, request, context):
-        """One file in, one answer out. The audio travels inline, so the server's inline limit applies
-        (64 MiB unless configured); larger files go through TranscribeStream.
+        """Transcribes one file that is sent in one message. The server's inline limit applies (64 MiB
+        unless configured); use TranscribeStream for larger files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TranscribeStream(self, request_iterator, context):
-        """Options first, then the bytes of one file in pieces of any size. Segments come back as soon as
-        they and everything before them are done; the last message is the whole result.
+        """Transcribes one file that is sent in pieces of any size, after a first message with options.
+        Segments are returned in order, each as soon as it and all before it are done; the last message
+        is the whole result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
