@@ -13,8 +13,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 Ask = Callable[[int], str]
@@ -49,6 +50,8 @@ class Load:
         rate_per_s: Requests per second; used for "open" only.
         first_clip: Number of the first clip, different in each process that shares the clips.
         delay_s: Wait before the first request, so that processes that share a rate take turns.
+        num_background: The last so many clips are not part of the load: one more client sends them
+            one after another, repeatedly, until the load is answered. Their answers are dropped.
     """
 
     kind: str
@@ -57,6 +60,7 @@ class Load:
     rate_per_s: float = 0.0
     first_clip: int = 0
     delay_s: float = 0.0
+    num_background: int = 0
 
 
 def run_load(load: Load, ask: Ask, num_clips: int) -> tuple[float, list[Answer]]:
@@ -64,16 +68,39 @@ def run_load(load: Load, ask: Ask, num_clips: int) -> tuple[float, list[Answer]]
 
     Raises:
         ValueError: `load.kind` is not "once", "closed" or "open".
+        Exception: A clip of the background failed.
     """
     time.sleep(load.delay_s)
-    start_s = time.perf_counter()
-    if load.kind == "open":
-        answers = _open_loop(load, ask, num_clips, start_s)
-    elif load.kind in ("closed", "once"):
-        answers = _closed_loop(load, ask, num_clips, start_s)
-    else:
-        raise ValueError(f"kind {load.kind!r} is not one of once, closed, open")
-    return time.perf_counter() - start_s, answers
+    num_clips -= load.num_background
+    with _background(range(num_clips, num_clips + load.num_background), ask):
+        start_s = time.perf_counter()
+        if load.kind == "open":
+            answers = _open_loop(load, ask, num_clips, start_s)
+        elif load.kind in ("closed", "once"):
+            answers = _closed_loop(load, ask, num_clips, start_s)
+        else:
+            raise ValueError(f"kind {load.kind!r} is not one of once, closed, open")
+        return time.perf_counter() - start_s, answers
+
+
+@contextmanager
+def _background(clips: range, ask: Ask) -> Iterator[None]:
+    """Send clips one after another until the block ends; then wait for the last answer."""
+    ended = threading.Event()
+
+    def client() -> None:
+        for clip in itertools.cycle(clips):
+            ask(clip)
+            if ended.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(client)
+        try:
+            yield
+        finally:
+            ended.set()
+        sent.result()
 
 
 def _closed_loop(load: Load, ask: Ask, num_clips: int, start_s: float) -> list[Answer]:

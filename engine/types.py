@@ -25,10 +25,10 @@ class Task(enum.Enum):
 
 
 class VadMode(enum.Enum):
-    """When silence is removed.
+    """Whether speech is detected.
 
-    ON: always. OFF: never. AUTO: only from audio that is longer than one chunk; shorter audio is
-    kept whole if it has speech, else dropped.
+    AUTO and ON, the same today: yes; audio of any length is cut at pauses, and what has no speech
+    is dropped. OFF: no; the audio is cut into windows of the greatest length.
     """
 
     AUTO = "auto"
@@ -56,7 +56,7 @@ class TranscribeOptions:
         language: Whisper's language code; None detects it from the first chunk.
         task: Whether to transcribe or to translate into English.
         prompt: Text that precedes the audio, as context for the model.
-        vad: When silence is removed.
+        vad: Whether speech is detected.
         timestamps: Whether Whisper generates timestamps.
         encoder_window: What decides the length of the encoder's window; None for the server's
             choice.

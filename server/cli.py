@@ -146,7 +146,7 @@ def tune(**given: Any) -> None:
     type=click.Choice([mode.value for mode in VadMode]),
     default=VadMode.AUTO.value,
     show_default=True,
-    help="Cut out silence: auto in audio longer than the model's window, on always, off never.",
+    help="Detect speech and drop what has none: auto and on always, off never.",
 )
 @click.option(
     "-p",

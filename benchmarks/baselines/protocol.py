@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +40,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a request; besides: greedy, English, no fallback, no previous text.
+    """The options of a request, in English; greedy unless `search` says otherwise.
 
     Attributes:
         timestamps: Whether the model writes timestamps.
@@ -48,12 +48,30 @@ class Options:
         vad: Whether silence is cut out; None for the engine's default.
         batch_size: Chunks of one file in a batch; 0 for one chunk at a time. Only engines with such
             an option use it.
+        search: How faster-whisper decodes. "bare": greedy, every chunk exactly once, nothing
+            suppressed or dropped, for random weights. "greedy": greedy, without temperature
+            fallback and previous text, the rest by default. "default": all by default (5 beams,
+            fallback, previous text, timestamps).
+        segments: Whether the answer is that of `encode_segments` instead of the text; needs
+            timestamps. whisper.cpp and transformers cannot.
     """
 
     timestamps: bool = False
     max_new_tokens: int | None = None
     vad: bool | None = None
     batch_size: int = 0
+    search: str = "bare"
+    segments: bool = False
+
+
+def encode_segments(segments: Iterable[tuple[float, str]]) -> str:
+    """Return segments, each the start in seconds and the text, as the text of an answer."""
+    return json.dumps(list(segments))
+
+
+def decode_segments(answer: str) -> list[tuple[float, str]]:
+    """Return the segments of an answer made by `encode_segments`."""
+    return [(start_s, text) for start_s, text in json.loads(answer)]
 
 
 class Engine(Protocol):

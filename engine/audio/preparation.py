@@ -92,7 +92,7 @@ class Preparation(Iterator[Prepared | None]):
 
         Args:
             source: The audio file, seekable.
-            vad: When silence is removed.
+            vad: Whether speech is detected.
             n_mels: Mel bands of the model.
             max_audio_s: Limit on the decoded audio, in seconds.
             max_samples: Length of the longest chunk, in samples.

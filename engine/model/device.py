@@ -45,6 +45,8 @@ def resolve_runtime(config: EngineConfig, properties: ModelProperties) -> Runtim
     if is_cuda and config.encoder == "openvino":
         raise ConfigError("encoder: openvino runs on a CPU only, the device is cuda")
     indexes = config.device_index if is_cuda else (0,)
+    if is_cuda and config.encoder == "array" and indexes != (0,):
+        raise ConfigError(f"encoder: array runs on GPU 0 only, device_index is {indexes}")
     if is_cuda and not all(0 <= index < num_gpus for index in indexes):
         raise ConfigError(f"device_index: {indexes} requested, {num_gpus} CUDA devices found")
     cores = len(os.sched_getaffinity(0))

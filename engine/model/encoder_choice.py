@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from ..config import EncoderName
 from ..errors import ConfigError
+from .array_encoder import WhisperEncoder
 from .protocol import ArrayEncoder
 from .runtime import Runtime
-from .silence import Silence, blank_silence, load_or_measure
+from .silence import Silence, blank_silence, load_or_measure, measure_silence
 from .weights import Weights, read_weights
-from .whisper_ct2 import CTranslate2Model
+from .whisper_ct2 import CTranslate2Model, array_library
 
 MIN_SPEEDUP = 1.2  # smaller differences count as noise
 _ROUNDS = 10
@@ -39,15 +40,21 @@ def choose_encoder(
 
     Args:
         wanted: The configured encoder.
-        model: The model, on the CPU, before its first call.
+        model: The model, before its first call.
         weights_path: Path of its `model.bin`.
         runtime: How it runs; "auto" measures each of its windows.
         silence_key: If windows are fitted, what identifies the weights: OpenVINO's encoder then
             attends to silence, which is measured once and stored under this key.
 
     Raises:
-        ConfigError: `wanted` is "openvino", which is not installed or cannot run this model.
+        ConfigError: `wanted` is "openvino", which is not installed or cannot run this model, or
+            "array" on a GPU without CuPy.
     """
+    if wanted == "array":
+        model.encoder = array_encoder = _array_encoder(weights_path, model, runtime, silence_key)
+        return f"array {array_encoder.number_type}"
+    if runtime.device != "cpu":
+        return "ctranslate2"
     is_installed = importlib.util.find_spec("openvino") is not None
     if wanted == "openvino" and not is_installed:
         raise ConfigError("encoder: openvino is not installed; pip install 'talkmill[openvino]'")
@@ -72,6 +79,22 @@ def choose_encoder(
         return "ctranslate2"
     model.encoder = encoder
     return f"openvino {importlib.metadata.version('openvino')} {encoder.number_type}"
+
+
+def _array_encoder(
+    weights_path: Path, model: CTranslate2Model, runtime: Runtime, silence_key: str | None
+) -> WhisperEncoder:
+    xp = array_library(runtime.device)
+    if xp is None:
+        raise ConfigError("encoder: array needs CuPy on a GPU; pip install 'talkmill[cuda]'")
+    dtype = np.float32 if runtime.device == "cpu" else np.float16
+    encoder = WhisperEncoder(read_weights(weights_path), xp, dtype)
+    if silence_key:
+        key = f"{silence_key} array {runtime.device} {encoder.number_type}"
+        encoder.set_silence(
+            load_or_measure(key, lambda: measure_silence(encoder.measure, model.n_mels))
+        )
+    return encoder
 
 
 def time_side_by_side(

@@ -163,7 +163,7 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
     files = files or find_model(config.model, config.revision)
     runtime = resolve_runtime(config, files.properties)
     replicas = [CTranslate2Model(files.folder, runtime, index) for index in runtime.indexes]
-    if runtime.device == "cpu":
+    if runtime.device == "cpu" or config.encoder == "array":
         weights = files.folder / "model.bin"
         is_fitted = runtime.windows.kind is EncoderWindow.FITTED
         key = f"{files.revision} {library_versions()}" if is_fitted else None

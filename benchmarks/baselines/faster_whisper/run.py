@@ -11,7 +11,23 @@ from typing import Any
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from benchmarks.baselines.protocol import Options, Setup, serve
+from benchmarks.baselines.protocol import Options, Setup, encode_segments, serve
+
+_GREEDY: dict[str, Any] = {
+    "beam_size": 1,
+    "best_of": 1,
+    "temperature": 0.0,
+    "condition_on_previous_text": False,
+}
+_BARE: dict[str, Any] = {
+    **_GREEDY,
+    # Every chunk is decoded exactly once, and every answer is kept.
+    "compression_ratio_threshold": None,
+    "log_prob_threshold": None,
+    "no_speech_threshold": None,
+    "suppress_tokens": [],
+}
+_SEARCHES: dict[str, dict[str, Any]] = {"bare": _BARE, "greedy": _GREEDY, "default": {}}
 
 
 class FasterWhisper:
@@ -30,24 +46,14 @@ class FasterWhisper:
         self._pool = ThreadPoolExecutor(num_workers)
 
     def transcribe(self, path: str, options: Options) -> str:
-        """Return the text of a file."""
+        """Return the text of a file, or its segments."""
         return self._pool.submit(self._transcribe, path, options).result()
 
     def _transcribe(self, path: str, options: Options) -> str:
-        given: dict[str, Any] = {
-            "language": "en",
-            "beam_size": 1,
-            "best_of": 1,
-            "temperature": 0.0,
-            "condition_on_previous_text": False,
-            "without_timestamps": not options.timestamps,
-            "max_new_tokens": options.max_new_tokens,
-            # No fallback: every chunk is decoded exactly once, and every answer is kept.
-            "compression_ratio_threshold": None,
-            "log_prob_threshold": None,
-            "no_speech_threshold": None,
-            "suppress_tokens": [],
-        }
+        given = {"language": "en", **_SEARCHES[options.search]}
+        if options.search != "default":
+            given["without_timestamps"] = not options.timestamps
+            given["max_new_tokens"] = options.max_new_tokens
         if options.vad is not None:
             given["vad_filter"] = options.vad
         if options.batch_size:
@@ -56,6 +62,8 @@ class FasterWhisper:
             segments, _ = pipeline.transcribe(path, batch_size=options.batch_size, **given)
         else:
             segments, _ = self._model.transcribe(path, **given)
+        if options.segments:
+            return encode_segments((segment.start, segment.text) for segment in segments)
         return "".join(segment.text for segment in segments).strip()
 
 

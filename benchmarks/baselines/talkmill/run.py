@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.baselines.protocol import Options, Setup, serve
+from benchmarks.baselines.protocol import Options, Setup, encode_segments, serve
 from talkmill.engine import GenerationParameters, TranscribeOptions, VadMode
 from talkmill.server import Client
 
@@ -61,9 +61,12 @@ class Talkmill:
         self._client = Client(address)
 
     def transcribe(self, path: str, options: Options) -> str:
-        """Send a file and return its text."""
+        """Send a file and return its text, or its segments."""
         with Path(path).open("rb") as audio:
-            return self._client.transcribe(audio, to_talkmill(options)).text
+            transcript = self._client.transcribe(audio, to_talkmill(options))
+        if options.segments:
+            return encode_segments((one.start_s, one.text) for one in transcript.segments)
+        return transcript.text
 
 
 def to_talkmill(options: Options) -> TranscribeOptions:
