@@ -57,16 +57,15 @@ class TestAnswers:
         assert tuple(reported) == transcript.segments
         assert [segment.text.strip() for segment in reported] == [words(b) for b in range(10, 20)]
 
-    def test_each_phrase_of_speech_is_a_chunk(
+    def test_speech_is_cut_at_its_long_pauses(
         self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
         transcript = engine.transcribe(speech_file)
-        assert len(model.bands) == len(transcript.segments) == 4
+        assert len(model.bands) == len(transcript.segments) == 2
         starts_s = [segment.start_s for segment in transcript.segments]
-        assert starts_s == pytest.approx([0.1, 3.1, 5.2, 8.0], abs=0.1)
-        assert [segment.end_s for segment in transcript.segments] == pytest.approx(
-            [2.4, 4.6, 7.8, 10.7], abs=0.1
-        )
+        assert starts_s == pytest.approx([0.1, 5.2], abs=0.1)
+        ends_s = [segment.end_s for segment in transcript.segments]
+        assert ends_s == pytest.approx([4.6, 10.7], abs=0.1)
         assert 6 < transcript.speech_s < 11
         assert (transcript.coverage, transcript.warnings) == (1.0, ())
 

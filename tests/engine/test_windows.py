@@ -184,7 +184,7 @@ def test_speech_that_was_left_out_is_decoded_again(
     model.said_s = (0.0, 0.6)
     transcript = start().transcribe(speech_file, TranscribeOptions(timestamps=True))
     segments = transcript.segments
-    assert 4 < len(segments) == len(model.bands)  # of four phrases
+    assert 2 < len(segments) <= len(model.bands)  # of two chunks
     times = [(segment.start_s, segment.end_s or 0.0) for segment in segments]
     assert all(end_s == pytest.approx(start_s + 0.6) for start_s, end_s in times)
     assert all(end_s <= start_s + 1e-6 for (_, end_s), (start_s, _) in itertools.pairwise(times))
