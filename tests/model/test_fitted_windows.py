@@ -114,11 +114,12 @@ def test_states_are_an_array_of_the_host(
     assert states.shape == (num_rows, num_frames // 2, SHAPE.d_model)
 
 
+@pytest.mark.parametrize("encoder", ["ctranslate2", "array"])
 @pytest.mark.parametrize("encoder_batch_size", [0, 1, 2, 8])
 def test_rows_in_windows_of_several_lengths_are_as_if_alone(
-    random_folder: Path, rows: list[Features], encoder_batch_size: int
+    random_folder: Path, rows: list[Features], encoder_batch_size: int, encoder: str
 ) -> None:
-    model = loaded_in(random_folder, encoder_batch_size=encoder_batch_size)
+    model = loaded_in(random_folder, encoder=encoder, encoder_batch_size=encoder_batch_size)
     together = encoded(model, rows)
     assert together.shape == (len(rows), POSITIONS, SHAPE.d_model)
     for row, found in zip(rows, together, strict=True):

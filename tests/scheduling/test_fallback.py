@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from fakes import PATIENCE_S, FakeModel, words
 from pending import fitted_chunk, new_request, text
-from talkmill.engine import EncoderWindow, ModelError, TranscribeOptions
+from talkmill.engine import EncoderWindow, ModelError, Request, Segment, TranscribeOptions
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
+from talkmill.engine.scheduling.request import ChunkCost
 from talkmill.engine.scheduling.window_guard import MIN_CHUNKS
 from talkmill.engine.types import Features
 from worker_bench import Bench
@@ -105,6 +108,28 @@ def test_batches_of_both_attempts_count(bench: Bench) -> None:
     sizes = [one.future.result(PATIENCE_S).timings.mean_batch_size for one in (once, twice)]
     assert sizes == [2.0, 1.5]  # with the other, then alone
     assert bench.pool.stats.num_chunks == 4
+
+
+def test_second_attempt_waits_from_when_it_was_put(bench: Bench) -> None:
+    class Recorded(Request):
+        costs: tuple[ChunkCost, ...] = ()
+
+        def chunk_repeated(self, cost: ChunkCost) -> None:
+            self.costs = (*self.costs, cost)
+            super().chunk_repeated(cost)
+
+        def chunk_done(
+            self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
+        ) -> None:
+            self.costs = (*self.costs, cost)
+            super().chunk_done(index, segments, cost, num_written)
+
+    request = Recorded(new_request().checked)
+    long_ago_s = time.monotonic() - 1000
+    bench.put_chunks(request, replace(fitted_chunk(request, LOOP, 1.0), put_s=long_ago_s))
+    request.future.result(PATIENCE_S)
+    first, second = request.costs
+    assert second.queue_s < 1000 <= first.queue_s
 
 
 def test_request_says_that_its_windows_were_fitted(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes import FakeModel, features_of, loaded, tokenizer_file, words
-from pending import new_request, pending_chunk
-from talkmill.engine import Request, TranscribeOptions
+from pending import fitted_chunk, new_request, pending_chunk
+from talkmill.engine import Request, Segment, TranscribeOptions
+from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
@@ -96,3 +98,47 @@ def test_failure_of_the_model_is_raised(model: FakeModel) -> None:
     model.poisoned = frozenset({20})
     with pytest.raises(RuntimeError, match="poisoned"):
         runner_of(model).run([chunk(20)])
+
+
+@pytest.mark.parametrize("plan", [DecodePlan(), EXACT], ids=["native", "exact"])
+def test_suspect_answer_comes_with_the_next_attempt_and_why(
+    model: FakeModel, plan: DecodePlan
+) -> None:
+    model.loops = frozenset({20})
+    request = new_request(plan=plan)
+    right, suspect = runner_of(model).run(
+        [fitted_chunk(request, 30, 1.0), fitted_chunk(request, 20, 4.0)]
+    )
+    assert (right.again, right.reason) == (None, "")
+    assert suspect.again is not None
+    assert suspect.again.window is FULL_WINDOW
+    assert suspect.reason == "compression ratio over 2.4"
+
+
+def test_unwanted_chunk_has_no_next_attempt(model: FakeModel) -> None:
+    model.loops = frozenset({20})
+    gone = new_request()
+    gone.cancel()
+    (one,) = runner_of(model).run([fitted_chunk(gone, 20, 1.0)])
+    assert one.again is None
+
+
+def test_words_of_earlier_attempts_do_not_make_an_answer_suspect(model: FakeModel) -> None:
+    accepted = (Segment(" so it goes" * 30, 0.0, 10.0),)
+    item = replace(fitted_chunk(new_request(), 20, 3.0, start_s=10.0), accepted=accepted)
+    (one,) = runner_of(model).run([item])
+    assert one.again is None
+    assert [segment.text.strip() for segment in one.segments[1:]] == [words(20)]
+    assert one.segments[0] == accepted[0]
+
+
+def test_batch_may_have_as_many_tokens_as_its_longest_chunk(model: FakeModel) -> None:
+    request = new_request()
+    short, long = fitted_chunk(request, 20, 1.0), fitted_chunk(request, 30, 5.0, index=1)
+    for batch in ([short, long], [short, chunk(40, request)]):
+        runner_of(model).run(batch)
+    plans = [batch.plan for batch in model.generated]
+    assert [plan.max_new_tokens for plan in plans if plan] == [
+        24 + 5 * 16,
+        DecodePlan().max_new_tokens,
+    ]
