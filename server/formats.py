@@ -16,7 +16,9 @@ def to_text(transcript: Transcript) -> str:
 
 def to_json(transcript: Transcript) -> str:
     """Return every field as JSON on one line."""
-    return json.dumps(dataclasses.asdict(transcript), ensure_ascii=False) + "\n"
+    known = dataclasses.asdict(transcript)
+    known["encoder_window"] = transcript.encoder_window.value
+    return json.dumps(known, ensure_ascii=False) + "\n"
 
 
 def to_srt(transcript: Transcript) -> str:

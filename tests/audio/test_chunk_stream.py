@@ -16,20 +16,23 @@ from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.types import Samples
 
 
-def test_a_chunk_is_yielded_once_the_pause_after_it_is_long_enough() -> None:
-    # 3.2 s of speech, then silence in blocks of 0.096 s: the sixth makes it 0.576 s.
-    blocks = itertools.chain([audio_of([(100, 0)])], itertools.repeat(audio_of([(0, 3)])))
+@pytest.mark.parametrize(
+    ("num_windows", "num_blocks"),
+    [
+        pytest.param(100, 16, id="after 3.2 s of speech 1.536 s"),
+        pytest.param(130, 11, id="after 4.2 s of speech 1.056 s"),
+        pytest.param(320, 6, id="after 10.2 s of speech 0.576 s"),
+    ],
+)
+def test_a_chunk_is_yielded_once_the_pause_after_it_is_long_enough(
+    num_windows: int, num_blocks: int
+) -> None:
+    # Silence comes in blocks of 0.096 s.
+    speech = audio_of([(num_windows, 0)])
+    blocks = itertools.chain([speech], itertools.repeat(audio_of([(0, 3)])))
     steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
-    is_chunk = [step is not None for step in itertools.islice(steps, 9)]
-    assert is_chunk == [False] * 6 + [True, False, False]
-
-
-def test_short_speech_waits_for_the_next_phrase_for_a_second() -> None:
-    # 0.64 s of speech: the eleventh block makes the silence 1.056 s.
-    blocks = itertools.chain([audio_of([(20, 0)])], itertools.repeat(audio_of([(0, 3)])))
-    steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
-    is_chunk = [step is not None for step in itertools.islice(steps, 13)]
-    assert is_chunk == [False] * 11 + [True, False]
+    is_chunk = [step is not None for step in itertools.islice(steps, num_blocks + 3)]
+    assert is_chunk == [False] * num_blocks + [True, False, False]
 
 
 @pytest.mark.parametrize("mode", [VadMode.AUTO, VadMode.ON])
@@ -40,7 +43,7 @@ def test_chunks_are_yielded_before_the_rest_is_read(mode: VadMode) -> None:
         nonlocal num_read
         while True:  # for ever
             num_read += 1
-            yield audio_of([(100, 25)])
+            yield audio_of([(100, 50)])
 
     steps = split_chunks(blocks(), mode, lambda _: None, detector)
     chunks = (chunk for chunk in steps if chunk is not None)
