@@ -66,14 +66,14 @@ def in_window(features: Features, num_frames: int) -> Features:
     """Return features cut to a window, or padded as `log_mel` pads them with silence.
 
     Args:
-        features: float32 (n_mels, any number of frames), with silence in the last frame if they
-            are padded.
+        features: float32 (n_mels, any number of frames); the least value stands for silence.
         num_frames: Frames of the window.
     """
     missing = num_frames - features.shape[1]
     if missing <= 0:
         return features[:, :num_frames]
-    return np.concatenate([features, np.repeat(features[:, -1:], missing, axis=1)], axis=1)
+    silence = np.full((len(features), missing), features.min(), np.float32)
+    return np.concatenate([features, silence], axis=1)
 
 
 def _padded(samples: Samples, num_frames: int, window_samples: int) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from .silence import Silence, load_or_measure, measure_states
 from .tokenizer import WhisperTokenizer
 from .versions import library_versions
 from .whisper_ct2 import CTranslate2Model, array_library
+
+_log = logging.getLogger(__name__)
 
 _BLAS_VARIABLES = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"}
 
@@ -137,6 +140,9 @@ def _with_silence(replicas: Sequence[CTranslate2Model], runtime: Runtime, revisi
     windows = runtime.windows
     if windows.kind is not EncoderWindow.FITTED:
         return windows
+    if runtime.device != "cpu" and runtime.indexes != (0,):
+        _log.warning("full windows: fitted ones run on GPU 0 only, not on %s", runtime.indexes)
+        return Windows(EncoderWindow.FULL)
     if array_library(runtime.device) is None:
         return Windows(EncoderWindow.FULL)
     first = replicas[0]

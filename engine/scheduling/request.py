@@ -90,7 +90,7 @@ class Request:
         self._num_emitted = 0  # chunks whose segments have been given out
         self._costs: list[ChunkCost] = []
         self._num_written = 0  # samples of speech that the segments cover
-        self._encoder_window = EncoderWindow.FULL
+        self._encoder_window = checked.encoder_window
 
     @property
     def options(self) -> TranscribeOptions:
@@ -149,7 +149,7 @@ class Request:
         """Count a chunk on its way to the model, in a window of this kind."""
         with self._lock:
             self._num_sent += 1
-            if kind is not EncoderWindow.FULL:
+            if self._num_sent == 1 or kind is not EncoderWindow.FULL:
                 self._encoder_window = kind
 
     def chunk_repeated(self, cost: ChunkCost) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ..audio.decode import SAMPLE_RATE
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
+from ..decoding.plan import Strategy
 from ..model.loading import LoadedModel
 from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
@@ -154,7 +155,7 @@ class Runner:
         """Return the chunk as it must be decoded again, and why; None if the answer is accepted."""
         if item.num_attempts >= MAX_ATTEMPTS or not self._is_wanted(item.request):
             return None, ""
-        if item.window.kind is EncoderWindow.FITTED:
+        if item.window.kind is EncoderWindow.FITTED and not _is_forced(item, hypothesis):
             text = "".join(segment.text for segment in segments[len(item.accepted) :])
             begin = self._tokenizer.timestamp_begin
             speech_s = (
@@ -182,6 +183,18 @@ class Runner:
         return self._tokenizer.prompt(
             request.language, options.task, options.timestamps, request.previous
         )
+
+
+def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:
+    """Return whether the request's own parameters may have made an answer look suspect.
+
+    That is an answer that was drawn, or is as short or as long as the request's limits say. A drawn
+    one that is as long as a loop is suspect all the same.
+    """
+    plan, num_tokens = item.request.plan, len(hypothesis.tokens)
+    if num_tokens >= plan.max_new_tokens or 0 < plan.min_new_tokens >= num_tokens:
+        return True
+    return plan.strategy is Strategy.SAMPLE and num_tokens < max_tokens(item.audio_s)
 
 
 def _max_tokens(item: PendingChunk) -> int:

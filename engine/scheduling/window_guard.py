@@ -22,7 +22,8 @@ class WindowGuard:
         self._windows = windows
         self._lock = threading.Lock()
         self._num_fitted = 0
-        self._num_fallbacks = 0
+        self._num_failed = 0  # of these
+        self._num_fallbacks = 0  # of all answers
         self._is_given_up = False
 
     @property
@@ -36,16 +37,20 @@ class WindowGuard:
             kind = EncoderWindow.FULL
         return self._windows.of(kind, num_samples)
 
-    def count(self, *, is_fallback: bool) -> None:
-        """Count a chunk that was decoded in a fitted window.
+    def count(self, *, is_fallback: bool, is_telling: bool = True) -> None:
+        """Count an answer that was decoded in a fitted window.
 
         Args:
-            is_fallback: Whether its answer was suspect, and it is decoded in the full window.
+            is_fallback: Whether it was suspect, and its audio is decoded in the full window.
+            is_telling: Whether it says something of how the model does with fitted windows.
         """
         with self._lock:
-            self._num_fitted += 1
             self._num_fallbacks += is_fallback
-            share = self._num_fallbacks / self._num_fitted
+            if not is_telling:
+                return
+            self._num_fitted += 1
+            self._num_failed += is_fallback
+            share = self._num_failed / self._num_fitted
             gives_up = self._num_fitted >= MIN_CHUNKS and share > MAX_FALLBACK_SHARE
             is_first = gives_up and not self._is_given_up
             self._is_given_up = self._is_given_up or gives_up

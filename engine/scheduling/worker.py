@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from ..audio.windows import FULL_WINDOW
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
+from ..decoding.plan import Strategy
 from ..errors import DeviceLost, ModelError, NotReady
 from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
@@ -138,9 +139,12 @@ class WorkerPool:
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
-        if item.window.kind is EncoderWindow.FITTED and not item.num_attempts:
-            is_full = decoded.again is not None and decoded.again.window is FULL_WINDOW
-            self._guard.count(is_fallback=is_full)
+        if item.window.kind is EncoderWindow.FITTED:
+            is_fallback = decoded.again is not None and decoded.again.window is FULL_WINDOW
+            # What is drawn says little of the windows.
+            is_drawn = item.request.plan.strategy is Strategy.SAMPLE
+            is_telling = not (item.num_attempts or is_drawn)
+            self._guard.count(is_fallback=is_fallback, is_telling=is_telling)
         try:
             if decoded.again is not None:
                 _log.debug("request %d: decoded again: %s", item.request.id, decoded.reason)

@@ -22,7 +22,6 @@ from fakes import (
 from pending import text
 from talkmill.engine import Engine, Segment, Task, TranscribeOptions, VadMode
 from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
-from talkmill.engine.types import Samples
 
 OFF = TranscribeOptions(vad=VadMode.OFF)
 TONE = tones_file(40)
@@ -58,19 +57,16 @@ class TestAnswers:
         assert tuple(reported) == transcript.segments
         assert [segment.text.strip() for segment in reported] == [words(b) for b in range(10, 20)]
 
-    def test_speech_is_cut_at_pauses(
-        self, engine: Engine, model: FakeModel, speech: Samples
+    def test_speech_is_cut_at_its_long_pauses(
+        self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
-        pause = np.zeros(48_000, np.float32)
-        transcript = engine.transcribe(encode_audio(np.concatenate([speech, pause, speech])))
-        segments = transcript.segments
-        assert len(model.bands) == len(segments)
-        before = [one for one in segments if one.end_s is not None and one.end_s <= 11.0]
-        after = [one for one in segments if one.start_s >= 14.0]
-        assert [*before, *after] == [*segments]
-        assert before
-        assert after
-        assert 12 < transcript.speech_s < 22
+        transcript = engine.transcribe(speech_file)
+        assert len(model.bands) == len(transcript.segments) == 2
+        starts_s = [segment.start_s for segment in transcript.segments]
+        assert starts_s == pytest.approx([0.1, 5.2], abs=0.1)
+        ends_s = [segment.end_s for segment in transcript.segments]
+        assert ends_s == pytest.approx([4.6, 10.7], abs=0.1)
+        assert 6 < transcript.speech_s < 11
         assert (transcript.coverage, transcript.warnings) == (1.0, ())
 
     def test_silence_is_an_empty_answer_that_costs_the_model_nothing(

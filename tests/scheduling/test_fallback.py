@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +12,14 @@ import pytest
 
 from fakes import PATIENCE_S, FakeModel, words
 from pending import fitted_chunk, new_request, text
-from talkmill.engine import EncoderWindow, ModelError, Request, Segment, TranscribeOptions
+from talkmill.engine import (
+    EncoderWindow,
+    ModelError,
+    NotReady,
+    Request,
+    Segment,
+    TranscribeOptions,
+)
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
@@ -166,6 +174,23 @@ def test_full_window_that_the_model_fails_on_fails_the_request(
     assert isinstance(failed.future.exception(PATIENCE_S), ModelError)
     assert text(bench.put(10, plan=plan, fitted_s=1.0)) == words(10)
     assert bench.pool.stats.num_failed_chunks == 1
+
+
+@lanes
+def test_closing_fails_a_chunk_that_waits_for_its_second_attempt(
+    bench: Bench, plan: DecodePlan
+) -> None:
+    bench.model.hold()
+    request = bench.put(LOOP, plan=plan, fitted_s=1.0)
+    bench.model.wait_for_calls(1)
+    closer = threading.Thread(target=bench.pool.close)
+    closer.start()
+    while not bench.queue.is_closed:  # the pool closes it before it joins its threads
+        closer.join(0.001)
+    bench.model.release()
+    closer.join(PATIENCE_S)
+    assert isinstance(request.future.exception(0), NotReady)
+    assert windows(bench) == [(160,)]
 
 
 def test_loop_is_cut_at_the_most_tokens_that_speech_has(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from pending import fitted_chunk, new_request, pending_chunk
 from talkmill.engine import Request, Segment, TranscribeOptions
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.hypothesis import Hypothesis
-from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.runner import DecodedChunk, Runner
@@ -142,3 +142,20 @@ def test_batch_may_have_as_many_tokens_as_its_longest_chunk(model: FakeModel) ->
         24 + 5 * 16,
         DecodePlan().max_new_tokens,
     ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_accepted"),
+    [
+        pytest.param(DecodePlan(), False, id="too few words"),
+        pytest.param(DecodePlan(max_new_tokens=3), True, id="cut at the request's limit"),
+        pytest.param(DecodePlan(min_new_tokens=100, is_exact=True), True, id="at its least length"),
+        pytest.param(DecodePlan(strategy=Strategy.SAMPLE), True, id="drawn"),
+    ],
+)
+def test_answer_that_the_request_itself_forces_is_not_suspect(
+    model: FakeModel, plan: DecodePlan, is_accepted: bool
+) -> None:
+    item = fitted_chunk(new_request(plan=plan), 10, length_s=20.0)
+    (found,) = runner_of(model).run([item])
+    assert (found.again is None) is is_accepted
