@@ -34,8 +34,3 @@ class Runtime:
     encoder: str = "ctranslate2"
     encoder_batch_size: int = 0
     batch_positions: int = 0
-
-    @property
-    def num_workers(self) -> int:
-        """Workers on all devices together."""
-        return self.workers * len(self.indexes)

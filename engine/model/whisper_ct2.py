@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import math
@@ -221,6 +222,7 @@ def _max_length(num_tokens: int, prompt_length: int) -> int:
     return max(2 * num_tokens, num_tokens + prompt_length - 1)
 
 
+@functools.cache  # each replica asks, and the warning comes once
 def array_library(device: str) -> Any | None:
     """Return the array library of a device: NumPy on a CPU, CuPy on a GPU, None without CuPy."""
     if device == "cpu":
