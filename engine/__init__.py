@@ -35,13 +35,16 @@ from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
 from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
+    Channels,
     EncoderWindow,
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     VadMode,
+    Word,
 )
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "AudioTooLong",
     "CacheStats",
     "Cancelled",
+    "Channels",
     "CheckedOptions",
     "ConfigError",
     "DeadlineExceeded",
@@ -75,12 +79,14 @@ __all__ = [
     "TalkmillError",
     "Task",
     "Timings",
+    "TokenLogprob",
     "TranscribeOptions",
     "Transcript",
     "TuningSetup",
     "UnknownModel",
     "UnsupportedOption",
     "VadMode",
+    "Word",
     "WorkerStats",
     "declared_duration_s",
     "split_commas",

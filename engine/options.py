@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel
+from .errors import UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import EncoderWindow, TranscribeOptions
+from .types import Channels, EncoderWindow, TranscribeOptions
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def check_options(
     """
     if model_name and model_name != model.name:
         raise UnknownModel(f"model {model_name!r} is not served here, {model.name} is", "model")
+    _refuse_what_is_missing(options)
     model.check_task(options.task)
     previous, prompt_warnings = _previous(model, options.prompt)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
@@ -77,3 +78,16 @@ def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[s
         return tokens, ()
     warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
     return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+
+
+def _refuse_what_is_missing(options: TranscribeOptions) -> None:
+    missing = {
+        "return_timestamps": options.words,
+        "languages": bool(options.languages),
+        "hotwords": bool(options.hotwords),
+        "channels": options.channels is not Channels.MIX,
+        "token_logprobs": options.token_logprobs,
+    }
+    for name, is_asked_for in missing.items():
+        if is_asked_for:
+            raise UnsupportedOption(f"{name}: this value is not supported yet", name)

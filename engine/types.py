@@ -48,18 +48,34 @@ class EncoderWindow(enum.Enum):
     DECLARED = "declared"
 
 
+class Channels(enum.Enum):
+    """What to do with audio of several channels.
+
+    MIX: one transcript of the mean of all channels. SPLIT: each channel on its own.
+    """
+
+    MIX = "mix"
+    SPLIT = "split"
+
+
 @dataclass(frozen=True)
 class TranscribeOptions:
     """The options of one request.
 
     Attributes:
-        language: Whisper's language code; None detects it from the first chunk.
+        language: A code or English name; None, "" and "auto" detect it from the first chunk,
+            "multi" from each chunk.
         task: Whether to transcribe or to translate into English.
         prompt: Text that precedes the audio, as context for the model.
         vad: Whether speech is detected.
         timestamps: Whether Whisper generates timestamps.
+        words: Whether each segment has its words with their times.
         encoder_window: What decides the length of the encoder's window; None for the server's
             choice.
+        languages: Languages that detection chooses from; empty for all.
+        hotwords: Words and names that are likely to occur.
+        channels: What to do with audio of several channels.
+        token_logprobs: Whether the answer has the log-probability of each token of its text.
         parameters: The generation parameters of the decoder.
     """
 
@@ -68,7 +84,12 @@ class TranscribeOptions:
     prompt: str = ""
     vad: VadMode = VadMode.AUTO
     timestamps: bool = False
+    words: bool = False
     encoder_window: EncoderWindow | None = None
+    languages: tuple[str, ...] = ()
+    hotwords: tuple[str, ...] = ()
+    channels: Channels = Channels.MIX
+    token_logprobs: bool = False
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
 
 
@@ -100,18 +121,73 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of the transcript. Times are seconds from the start of the utterance.
+
+    Attributes:
+        text: The word with its punctuation as the model wrote it, usually with a leading space.
+        start_s: Start.
+        end_s: End.
+        probability: Mean probability of its tokens, 0 to 1.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token of the transcript.
+
+    Attributes:
+        text: Its text; a character of several tokens has the replacement character in each.
+        logprob: Natural logarithm of its probability.
+        data: Its bytes, UTF-8 together with its neighbours.
+    """
+
+    text: str
+    logprob: float
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Segment:
     """A piece of the transcript. Times are seconds from the start of the utterance.
+
+    `avg_logprob`, `no_speech_prob`, `compression_ratio`, `temperature` and `seek` are those of the
+    audio and the text that were decoded together with it, as openai/whisper has them.
 
     Attributes:
         text: The text as the model wrote it, usually with a leading space.
         start_s: Start.
         end_s: End; None if the model wrote no closing timestamp.
+        tokens: The ids of its tokens, timestamps left out.
+        avg_logprob: Mean log-probability of the tokens; see `Hypothesis`.
+        no_speech_prob: Probability that the audio holds no speech, 0 to 1.
+        compression_ratio: Bytes of the text over its compressed bytes.
+        temperature: Temperature of sampling; 0 where nothing is sampled.
+        seek: Start of the audio, in frames of 10 ms.
+        words: Its words, if the request asks for them.
+        logprobs: Its tokens with their log-probabilities, if the request asks for them.
+        language: Its language, if the request detects that of each chunk; else empty.
+        channel: Its channel, from 0, if channels are split; else None.
     """
 
     text: str
     start_s: float
     end_s: float | None
+    tokens: tuple[int, ...] = ()
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+    compression_ratio: float = 0.0
+    temperature: float = 0.0
+    seek: int = 0
+    words: tuple[Word, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    language: str = ""
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +230,8 @@ class Transcript:
         coverage: Share of the detected speech that the segments cover, 0 to 1; None if speech was
             not detected because detection is off.
         encoder_window: What decided the length of the encoder's window.
+        other_languages: The next most probable languages and their probabilities, best first, if
+            the language was detected.
         warnings: Problems that did not fail the request, e.g. audio that is cut off.
         is_cached: Whether it was computed for another request.
     """
@@ -167,5 +245,6 @@ class Transcript:
     timings: Timings
     coverage: float | None = None
     encoder_window: EncoderWindow = EncoderWindow.FULL
+    other_languages: tuple[tuple[str, float], ...] = ()
     warnings: tuple[str, ...] = field(default=())
     is_cached: bool = False

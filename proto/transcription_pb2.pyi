@@ -34,6 +34,12 @@ class EncoderWindow(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENCODER_WINDOW_FULL: _ClassVar[EncoderWindow]
     ENCODER_WINDOW_DECLARED: _ClassVar[EncoderWindow]
 
+class Channels(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANNELS_UNSPECIFIED: _ClassVar[Channels]
+    CHANNELS_MIX: _ClassVar[Channels]
+    CHANNELS_SPLIT: _ClassVar[Channels]
+
 class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EARLY_STOPPING_UNSPECIFIED: _ClassVar[EarlyStopping]
@@ -55,6 +61,9 @@ ENCODER_WINDOW_UNSPECIFIED: EncoderWindow
 ENCODER_WINDOW_FITTED: EncoderWindow
 ENCODER_WINDOW_FULL: EncoderWindow
 ENCODER_WINDOW_DECLARED: EncoderWindow
+CHANNELS_UNSPECIFIED: Channels
+CHANNELS_MIX: Channels
+CHANNELS_SPLIT: Channels
 EARLY_STOPPING_UNSPECIFIED: EarlyStopping
 EARLY_STOPPING_TRUE: EarlyStopping
 EARLY_STOPPING_FALSE: EarlyStopping
@@ -95,7 +104,7 @@ class TranscribeStreamResponse(_message.Message):
     def __init__(self, segment: _Optional[_Union[Chunk, _Mapping]] = ..., result: _Optional[_Union[TranscribeResponse, _Mapping]] = ...) -> None: ...
 
 class TranscribeOptions(_message.Message):
-    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window")
+    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window", "languages", "hotwords", "channels", "token_logprobs")
     RETURN_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +112,10 @@ class TranscribeOptions(_message.Message):
     VAD_FIELD_NUMBER: _ClassVar[int]
     GENERATION_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     ENCODER_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    HOTWORDS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     return_timestamps: ReturnTimestamps
     language: str
     task: Task
@@ -110,10 +123,14 @@ class TranscribeOptions(_message.Message):
     vad: VadMode
     generation_parameters: GenerationParameters
     encoder_window: EncoderWindow
-    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ...) -> None: ...
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    hotwords: _containers.RepeatedScalarFieldContainer[str]
+    channels: Channels
+    token_logprobs: bool
+    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ..., languages: _Optional[_Iterable[str]] = ..., hotwords: _Optional[_Iterable[str]] = ..., channels: _Optional[_Union[Channels, str]] = ..., token_logprobs: bool = ...) -> None: ...
 
 class GenerationParameters(_message.Message):
-    __slots__ = ("temperature", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "penalty_alpha", "use_cache", "seed", "length_penalty", "diversity_penalty", "patience", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens")
+    __slots__ = ("temperature", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "penalty_alpha", "use_cache", "seed", "length_penalty", "diversity_penalty", "patience", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "temperatures", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "condition_on_prev_tokens")
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +154,11 @@ class GenerationParameters(_message.Message):
     REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
     NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURES_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_RATIO_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    NO_SPEECH_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_ON_PREV_TOKENS_FIELD_NUMBER: _ClassVar[int]
     temperature: float
     top_k: int
     top_p: float
@@ -160,10 +182,15 @@ class GenerationParameters(_message.Message):
     repetition_penalty: float
     no_repeat_ngram_size: int
     suppress_tokens: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., max_length: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., min_length: _Optional[int] = ..., min_new_tokens: _Optional[int] = ..., do_sample: bool = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., num_beams: _Optional[int] = ..., num_beam_groups: _Optional[int] = ..., penalty_alpha: _Optional[float] = ..., use_cache: bool = ..., seed: _Optional[int] = ..., length_penalty: _Optional[float] = ..., diversity_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppress_tokens: _Optional[_Iterable[int]] = ...) -> None: ...
+    temperatures: _containers.RepeatedScalarFieldContainer[float]
+    compression_ratio_threshold: float
+    logprob_threshold: float
+    no_speech_threshold: float
+    condition_on_prev_tokens: bool
+    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., max_length: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., min_length: _Optional[int] = ..., min_new_tokens: _Optional[int] = ..., do_sample: bool = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., num_beams: _Optional[int] = ..., num_beam_groups: _Optional[int] = ..., penalty_alpha: _Optional[float] = ..., use_cache: bool = ..., seed: _Optional[int] = ..., length_penalty: _Optional[float] = ..., diversity_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppress_tokens: _Optional[_Iterable[int]] = ..., temperatures: _Optional[_Iterable[float]] = ..., compression_ratio_threshold: _Optional[float] = ..., logprob_threshold: _Optional[float] = ..., no_speech_threshold: _Optional[float] = ..., condition_on_prev_tokens: bool = ...) -> None: ...
 
 class TranscribeResponse(_message.Message):
-    __slots__ = ("text", "chunks", "language", "language_probability", "duration_s", "speech_s", "timings", "warnings", "coverage", "encoder_window")
+    __slots__ = ("text", "chunks", "language", "language_probability", "duration_s", "speech_s", "timings", "warnings", "coverage", "encoder_window", "logprobs", "other_languages")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +201,8 @@ class TranscribeResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     ENCODER_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     text: str
     chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
     language: str
@@ -184,17 +213,67 @@ class TranscribeResponse(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     coverage: float
     encoder_window: EncoderWindow
-    def __init__(self, text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., speech_s: _Optional[float] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., coverage: _Optional[float] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ...) -> None: ...
+    logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
+    other_languages: _containers.RepeatedCompositeFieldContainer[LanguageProbability]
+    def __init__(self, text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., speech_s: _Optional[float] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., coverage: _Optional[float] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., other_languages: _Optional[_Iterable[_Union[LanguageProbability, _Mapping]]] = ...) -> None: ...
+
+class TokenLogprob(_message.Message):
+    __slots__ = ("token", "logprob", "bytes")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    logprob: float
+    bytes: bytes
+    def __init__(self, token: _Optional[str] = ..., logprob: _Optional[float] = ..., bytes: _Optional[bytes] = ...) -> None: ...
+
+class LanguageProbability(_message.Message):
+    __slots__ = ("language", "probability")
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    language: str
+    probability: float
+    def __init__(self, language: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Word(_message.Message):
+    __slots__ = ("word", "start_s", "end_s", "probability")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    word: str
+    start_s: float
+    end_s: float
+    probability: float
+    def __init__(self, word: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("text", "start_s", "end_s")
+    __slots__ = ("text", "start_s", "end_s", "words", "tokens", "avg_logprob", "no_speech_prob", "compression_ratio", "temperature", "seek", "language", "channel")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     START_S_FIELD_NUMBER: _ClassVar[int]
     END_S_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    AVG_LOGPROB_FIELD_NUMBER: _ClassVar[int]
+    NO_SPEECH_PROB_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_RATIO_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    SEEK_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     text: str
     start_s: float
     end_s: float
-    def __init__(self, text: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
+    words: _containers.RepeatedCompositeFieldContainer[Word]
+    tokens: _containers.RepeatedScalarFieldContainer[int]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    temperature: float
+    seek: int
+    language: str
+    channel: int
+    def __init__(self, text: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., words: _Optional[_Iterable[_Union[Word, _Mapping]]] = ..., tokens: _Optional[_Iterable[int]] = ..., avg_logprob: _Optional[float] = ..., no_speech_prob: _Optional[float] = ..., compression_ratio: _Optional[float] = ..., temperature: _Optional[float] = ..., seek: _Optional[int] = ..., language: _Optional[str] = ..., channel: _Optional[int] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("decode_s", "vad_s", "features_s", "queue_s", "encode_s", "generate_s", "total_s", "mean_batch_size")

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ..engine import (
+    Channels,
     EncoderWindow,
     GenerationParameters,
     InvalidOption,
@@ -19,6 +20,7 @@ from ..engine import (
     Transcript,
     UnsupportedOption,
     VadMode,
+    Word,
 )
 from ..proto import transcription_pb2 as pb
 
@@ -46,10 +48,17 @@ _EARLY_STOPPING: dict[int, bool | str] = {
     pb.EARLY_STOPPING_FALSE: False,
     pb.EARLY_STOPPING_NEVER: "never",
 }
-_TIMESTAMPS: dict[int, bool] = {
-    pb.RETURN_TIMESTAMPS_UNSPECIFIED: False,
-    pb.RETURN_TIMESTAMPS_NONE: False,
-    pb.RETURN_TIMESTAMPS_SEGMENT: True,
+_CHANNELS: dict[int, Channels] = {
+    pb.CHANNELS_UNSPECIFIED: Channels.MIX,
+    pb.CHANNELS_MIX: Channels.MIX,
+    pb.CHANNELS_SPLIT: Channels.SPLIT,
+}
+# Whether there are segments with times, and whether they have words.
+_TIMESTAMPS: dict[int, tuple[bool, bool]] = {
+    pb.RETURN_TIMESTAMPS_UNSPECIFIED: (False, False),
+    pb.RETURN_TIMESTAMPS_NONE: (False, False),
+    pb.RETURN_TIMESTAMPS_SEGMENT: (True, False),
+    pb.RETURN_TIMESTAMPS_WORD: (True, True),
 }
 
 
@@ -58,19 +67,22 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
 
     Raises:
         InvalidOption: An enum field holds a number that the enum does not define.
-        UnsupportedOption: Word timestamps are asked for, or a field is set that is not in this
-            version of the .proto file.
+        UnsupportedOption: A field is set that is not in this version of the .proto file.
     """
     _refuse_unknown_fields(message, "options")
-    if message.return_timestamps == pb.RETURN_TIMESTAMPS_WORD:
-        raise UnsupportedOption("word timestamps are not supported yet", "return_timestamps")
+    timestamps, words = _lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
     return TranscribeOptions(
         language=message.language if message.HasField("language") else None,
         task=_lookup(_TASKS, message.task, "task"),
         prompt=message.prompt,
         encoder_window=_lookup(_ENCODER_WINDOWS, message.encoder_window, "encoder_window"),
         vad=_lookup(_VAD_MODES, message.vad, "vad"),
-        timestamps=_lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps"),
+        timestamps=timestamps,
+        words=words,
+        languages=tuple(message.languages),
+        hotwords=tuple(message.hotwords),
+        channels=_lookup(_CHANNELS, message.channels, "channels"),
+        token_logprobs=message.token_logprobs,
         parameters=_to_parameters(message.generation_parameters),
     )
 
@@ -118,15 +130,22 @@ def _lookup(values: dict[int, T], number: int, field: str) -> T:
 
 def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
     """Return the message for `options`; the inverse of `to_options`."""
+    return_timestamps = pb.RETURN_TIMESTAMPS_NONE
+    if options.words:
+        return_timestamps = pb.RETURN_TIMESTAMPS_WORD
+    elif options.timestamps:
+        return_timestamps = pb.RETURN_TIMESTAMPS_SEGMENT
     return pb.TranscribeOptions(
-        return_timestamps=pb.RETURN_TIMESTAMPS_SEGMENT
-        if options.timestamps
-        else pb.RETURN_TIMESTAMPS_NONE,
+        return_timestamps=return_timestamps,
         language=options.language,
         task=f"TASK_{options.task.name}",
         prompt=options.prompt,
         vad=f"VAD_MODE_{options.vad.name}",
         encoder_window=_wire_window(options.encoder_window),
+        languages=options.languages,
+        hotwords=options.hotwords,
+        channels=f"CHANNELS_{options.channels.name}",
+        token_logprobs=options.token_logprobs,
         generation_parameters=_from_parameters(options.parameters),
     )
 
@@ -137,14 +156,50 @@ def _wire_window(kind: EncoderWindow | None) -> pb.EncoderWindow:
 
 
 def from_segment(segment: Segment) -> pb.Chunk:
-    """Return the message for a segment."""
-    return pb.Chunk(text=segment.text, start_s=segment.start_s, end_s=segment.end_s)
+    """Return the message for a segment; its `logprobs` are in the answer alone."""
+    return pb.Chunk(
+        text=segment.text,
+        start_s=segment.start_s,
+        end_s=segment.end_s,
+        words=[
+            pb.Word(
+                word=word.text,
+                start_s=word.start_s,
+                end_s=word.end_s,
+                probability=word.probability,
+            )
+            for word in segment.words
+        ],
+        tokens=segment.tokens,
+        avg_logprob=segment.avg_logprob,
+        no_speech_prob=segment.no_speech_prob,
+        compression_ratio=segment.compression_ratio,
+        temperature=segment.temperature,
+        seek=segment.seek,
+        language=segment.language,
+        channel=segment.channel,
+    )
 
 
 def to_segment(message: pb.Chunk) -> Segment:
     """Return the segment in a message."""
-    end_s = message.end_s if message.HasField("end_s") else None
-    return Segment(message.text, message.start_s, end_s)
+    return Segment(
+        text=message.text,
+        start_s=message.start_s,
+        end_s=message.end_s if message.HasField("end_s") else None,
+        tokens=tuple(message.tokens),
+        avg_logprob=_shortest_decimal(message.avg_logprob),
+        no_speech_prob=_shortest_decimal(message.no_speech_prob),
+        compression_ratio=_shortest_decimal(message.compression_ratio),
+        temperature=_shortest_decimal(message.temperature),
+        seek=message.seek,
+        words=tuple(
+            Word(word.word, word.start_s, word.end_s, _shortest_decimal(word.probability))
+            for word in message.words
+        ),
+        language=message.language,
+        channel=message.channel if message.HasField("channel") else None,
+    )
 
 
 def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.TranscribeResponse:
@@ -161,6 +216,15 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         warnings=transcript.warnings,
         coverage=transcript.coverage,
         encoder_window=_wire_window(transcript.encoder_window),
+        logprobs=[
+            pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
+            for segment in transcript.segments
+            for token in segment.logprobs
+        ],
+        other_languages=[
+            pb.LanguageProbability(language=language, probability=probability)
+            for language, probability in transcript.other_languages
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from fakes import FakeModel, loaded, small_config, tokenizer_file, tones_file
 from talkmill.engine import (
+    Channels,
     EncoderWindow,
     Engine,
     GenerationParameters,
@@ -37,7 +38,12 @@ OTHER: dict[str, Any] = {
     "prompt": "one two",
     "vad": VadMode.ON,
     "timestamps": True,
+    "words": True,
     "encoder_window": EncoderWindow.FULL,
+    "languages": ("en", "de"),
+    "hotwords": ("talkmill",),
+    "channels": Channels.SPLIT,
+    "token_logprobs": True,
     "parameters": GenerationParameters(num_beams=2),
 }
 # For each option of the wire, as JSON has it, a value other than the default.
@@ -48,6 +54,10 @@ OVER_HTTP: dict[str, Any] = {
     "prompt": "one two",
     "vad": "off",
     "encoder_window": "full",
+    "languages": ["en", "de"],
+    "hotwords": ["talkmill"],
+    "channels": "split",
+    "token_logprobs": True,
     "num_beams": 2,
 }
 PARAMETERS = "generation_parameters"  # a message of its own; over HTTP its fields stand alone

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from ...engine import (
     PARAMETERS,
+    Channels,
     EncoderWindow,
     GenerationParameters,
     InvalidOption,
     Task,
     TranscribeOptions,
-    UnsupportedOption,
     VadMode,
 )
 
@@ -38,7 +38,6 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
     Raises:
         InvalidOption: A name is unknown, or an option has a value that it does not allow. The
             engine checks the values of generation parameters.
-        UnsupportedOption: Word timestamps are asked for.
     """
     unknown = fields.keys() - _OPTIONS.keys() - _GENERATION - WITHOUT_EFFECT.keys()
     if unknown:
@@ -48,6 +47,7 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
     options = {
         field: read(name, given[name]) for name, (field, read) in _OPTIONS.items() if name in given
     }
+    options["words"] = given.get("return_timestamps") == "word"
     generation: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()
@@ -75,7 +75,7 @@ def read_bool(name: str, value: object) -> bool:
 
 def _read_timestamps(name: str, value: object) -> bool:
     if value == "word":
-        raise UnsupportedOption(f'{name} "word" is not supported yet', name)
+        return True
     if not isinstance(value, bool):
         raise InvalidOption(f'{name} {value!r} is not true, false or "word"', name)
     return value
@@ -89,6 +89,12 @@ def _read_text(name: str, value: object) -> str:
     except UnicodeEncodeError:  # JSON allows lone surrogates
         raise InvalidOption(f"{name} {value!r} is not valid Unicode", name) from None
     return value
+
+
+def _read_texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InvalidOption(f"{name} {value!r} is not a list of strings", name)
+    return tuple(_read_text(name, one) for one in value)
 
 
 def _read_choice(choices: type[Choice]) -> Callable[[str, object], Choice]:
@@ -109,4 +115,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "prompt": ("prompt", _read_text),
     "vad": ("vad", _read_choice(VadMode)),
     "encoder_window": ("encoder_window", _read_choice(EncoderWindow)),
+    "languages": ("languages", _read_texts),
+    "hotwords": ("hotwords", _read_texts),
+    "channels": ("channels", _read_choice(Channels)),
+    "token_logprobs": ("token_logprobs", read_bool),
 }
