@@ -106,18 +106,20 @@ class Chunk:
     """Audio, at most as long as the encoder's longest window, that the model processes at once.
 
     Attributes:
-        index: Its position among the utterance's chunks, from 0.
+        index: Its position among the utterance's chunks, from 0, in the order of their starts.
         samples: The audio.
         spans: The parts of the utterance that it consists of, in order; their lengths add up to
             `len(samples)`.
         speech: The speech that was detected in it, without the silence around it; empty if
             nothing was detected because detection is off.
+        channel: The channel that it is of; 0 if channels are mixed.
     """
 
     index: int
     samples: Samples
     spans: tuple[Span, ...]
     speech: tuple[Span, ...] = ()
+    channel: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkmill.engine import VadMode
-from talkmill.engine.audio.chunking import PAD_SAMPLES, split_chunks
+from talkmill.engine.audio.chunk_stream import split_chunks
+from talkmill.engine.audio.chunking import PAD_SAMPLES
 from talkmill.engine.audio.features import CHUNK_SAMPLES
+from talkmill.engine.audio.resample import Planes
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
 from talkmill.engine.audio.vad import SpeechDetector
 from talkmill.engine.types import Chunk, Samples, Span
@@ -66,19 +68,35 @@ def split(
         max_samples: Length of the longest chunk.
     """
 
-    def blocks() -> Iterator[Samples]:
+    chunks, speech = split_channels(audio[None], mode, sizes, max_samples)
+    return chunks, [num_samples for _, num_samples in speech]
+
+
+def split_channels(
+    planes: Planes,
+    mode: VadMode = VadMode.AUTO,
+    sizes: list[int] | None = None,
+    max_samples: int = CHUNK_SAMPLES,
+) -> tuple[list[Chunk], list[tuple[int, int]]]:
+    """Return the chunks of channels, each from `audio_of`; see `split`."""
+
+    def blocks() -> Iterator[Planes]:
         start = 0
         for size in itertools.cycle(sizes or [64_000]):
-            if start >= len(audio):
+            if start >= planes.shape[1]:
                 return
-            yield audio[start : start + size]
+            yield planes[:, start : start + size]
             start += size
 
-    speech_samples: list[int] = []
+    speech: list[tuple[int, int]] = []
     steps = split_chunks(
-        blocks(), mode, speech_samples.append, lambda: detector(max_samples), max_samples
+        blocks(),
+        mode,
+        lambda *found: speech.append(found),
+        lambda: detector(max_samples),
+        max_samples,
     )
-    return [chunk for chunk in steps if chunk is not None], speech_samples
+    return [chunk for chunk in steps if chunk is not None], speech
 
 
 def check_chunks(chunks: list[Chunk], audio: Samples, max_samples: int = CHUNK_SAMPLES) -> None:

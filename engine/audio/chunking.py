@@ -1,4 +1,4 @@
-"""Splits one utterance into chunks that fit the model's window, cut at silences.
+"""Splits one channel of an utterance into chunks that fit the model's window, cut at silences.
 
 A chunk ends at a pause: the longer the chunk already is, the shorter the pause that ends it (1.5 s
 at first, 0.5 s from 10 s on). A chunk that would be longer than the model's window is cut at a
@@ -6,16 +6,15 @@ shorter pause. A chunk is contiguous audio, its pauses included, so times in the
 utterance differ by an offset. Chunks are not filled up to 30 s: with several sentences and long
 pauses in a window, Whisper often leaves sentences out; with a few words alone it mishears them.
 
-Works on a stream: a chunk is yielded as soon as its end is known, and its audio is then released.
-None is yielded after each block without a chunk, so that hours of silence do not hold up other
-requests. Every span of speech that the detector finds is in exactly one chunk, in order.
+Works on a stream: a chunk is returned as soon as its end is known, and its audio is then released.
+Every span of speech that the detector finds is in exactly one chunk, in order.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -45,59 +44,90 @@ _SHORTEST_REST = SAMPLE_RATE // 2
 _LENGTHENED_REST = SAMPLE_RATE
 
 
-def split_chunks(
-    blocks: Iterable[Samples],
+class Splitter(Protocol):
+    """Splits one channel, block by block. Not thread-safe."""
+
+    @property
+    def next_start(self) -> int:
+        """The next chunk starts at this sample or later."""
+
+    def feed(self, block: Samples | None) -> list[Chunk]:
+        """Take the next block, None for the end; return the chunks that are complete now."""
+
+
+def new_splitter(
     mode: VadMode,
     on_speech: Callable[[int], None],
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
-) -> Iterator[Chunk | None]:
-    """Yield the chunks of one utterance, and None after each block without a chunk.
+) -> Splitter:
+    """Return what splits one channel into chunks of 1 to `max_samples` samples with one span each.
 
     Args:
-        blocks: The audio, float32 of shape (num_samples,) each.
-        mode: Whether speech is detected. OFF: no, the chunks are fixed windows over all audio, and
-            None is never yielded. AUTO and ON: yes.
+        mode: Whether speech is detected. OFF: no, the chunks are fixed windows over all audio. AUTO
+            and ON: yes.
         on_speech: Called with the number of samples of each span of speech.
         new_detector: Creates the speech detector; by default one with Silero's model. Its spans
             must be at most `max_samples - 2 * PAD_SAMPLES` long.
         max_samples: Length of the longest chunk, in samples.
-
-    Yields:
-        Chunks of 1 to `max_samples` samples with one span each, or None.
     """
     if mode is VadMode.OFF:
-        yield from _fixed_windows(blocks, on_speech, max_samples)
-        return
+        return _FixedWindows(on_speech, max_samples)
     max_speech = max_samples - 2 * PAD_SAMPLES
     detector = new_detector() if new_detector else SpeechDetector(max_speech)
-    cutter = _Cutter(max_speech)
-    for block in itertools.chain(blocks, [None]):
+    return _AtPauses(on_speech, detector, max_speech)
+
+
+class _AtPauses:
+    """A `Splitter` at the pauses between spans of speech."""
+
+    def __init__(
+        self, on_speech: Callable[[int], None], detector: SpeechDetector, max_speech: int
+    ) -> None:
+        self._on_speech = on_speech
+        self._detector = detector
+        self._cutter = _Cutter(max_speech)
+
+    @property
+    def next_start(self) -> int:
+        """See `Splitter`."""
+        return self._cutter.next_start
+
+    def feed(self, block: Samples | None) -> list[Chunk]:
+        """See `Splitter`."""
+        detector, cutter = self._detector, self._cutter
         if block is not None:
             cutter.add_audio(block)
         for span in detector.finish() if block is None else detector.feed(block):
-            on_speech(span.end - span.start)
+            self._on_speech(span.end - span.start)
             cutter.add_speech(span)
         start = detector.open_start
         quiet_until = detector.position if start is None else start
-        chunks = cutter.take(math.inf if block is None else quiet_until)
-        yield from chunks
-        if not chunks:
-            yield None
+        return cutter.take(math.inf if block is None else quiet_until)
 
 
-def _fixed_windows(
-    blocks: Iterable[Samples], on_speech: Callable[[int], None], max_samples: int
-) -> Iterator[Chunk]:
-    audio: Samples = np.zeros(0, np.float32)
-    index = start = 0
-    for block in itertools.chain(blocks, [None]):
-        audio = audio if block is None else np.concatenate([audio, block])
-        while length := _window_length(len(audio), max_samples, is_last=block is None):
-            window, audio = audio[:length], audio[length:]
-            on_speech(length)
-            yield Chunk(index, window, (Span(start, start + length),))
-            index, start = index + 1, start + length
+class _FixedWindows:
+    """A `Splitter` into windows of the same length."""
+
+    def __init__(self, on_speech: Callable[[int], None], max_samples: int) -> None:
+        self._on_speech = on_speech
+        self._max_samples = max_samples
+        self._audio: Samples = np.zeros(0, np.float32)
+        self._index = 0  # of the next window
+        self.next_start = 0
+
+    def feed(self, block: Samples | None) -> list[Chunk]:
+        """See `Splitter`."""
+        if block is not None:
+            self._audio = np.concatenate([self._audio, block])
+        chunks = []
+        while length := _window_length(len(self._audio), self._max_samples, is_last=block is None):
+            window, self._audio = self._audio[:length], self._audio[length:]
+            self._on_speech(length)
+            span = Span(self.next_start, self.next_start + length)
+            chunks.append(Chunk(self._index, window, (span,)))
+            self._index, self.next_start = self._index + 1, span.end
+        return chunks
 
 
 def _window_length(num_samples: int, max_samples: int, *, is_last: bool) -> int:
@@ -130,6 +160,11 @@ class _Cutter:
         self._speech: list[Span] = []  # not in a chunk yet
         self._index = 0  # of the next chunk
         self._taken = 0  # end of the last chunk
+
+    @property
+    def next_start(self) -> int:
+        """See `Splitter`."""
+        return self._audio_start
 
     def add_audio(self, block: Samples) -> None:
         """Append a block of audio."""

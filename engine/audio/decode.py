@@ -1,12 +1,11 @@
-"""Decodes any audio file to float32 mono at 16 kHz, as a stream of blocks.
+"""Decodes any audio file to float32 at 16 kHz, mono or each channel, as a stream of blocks.
 
-The only module that uses PyAV. It opens nothing but the given bytes: formats that refer to other
-files or addresses (playlists, concat scripts) are refused.
+Uses PyAV; only `resample` does so, too. It opens nothing but the given bytes: formats that refer to
+other files or addresses (playlists, concat scripts) are refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import logging
@@ -16,21 +15,15 @@ from typing import BinaryIO
 
 import av
 import numpy as np
-from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from ..errors import AudioTooLong, InvalidAudio
-from ..types import Samples
+from ..types import Channels, Samples
+from .resample import Planes, resample
 
 SAMPLE_RATE = 16_000
-_MERGED_S = 1  # seconds of audio in one call of the resampler
-_SCALES = {
-    (sample_format, "mono", SAMPLE_RATE): scale
-    for sample_format, scale in (("s16", 2**-15), ("s16p", 2**-15), ("flt", 1), ("fltp", 1))
-}
 BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
 
 # Self-contained formats. FFmpeg also knows formats that open the files which the input names.
@@ -57,39 +50,57 @@ _log = logging.getLogger(__name__)
 def decode_audio(
     source: BinaryIO, max_audio_s: float, warn: Callable[[str], None]
 ) -> Iterator[Samples]:
-    """Yield the first audio stream of a file as mono samples at 16 kHz.
+    """Yield the first audio stream of a file as mono samples at 16 kHz; see `decode_channels`."""
+    for planes in decode_channels(source, max_audio_s, warn):
+        yield planes[0]
+
+
+def decode_channels(
+    source: BinaryIO,
+    max_audio_s: float,
+    warn: Callable[[str], None],
+    channels: Channels = Channels.MIX,
+) -> Iterator[Planes]:
+    """Yield the first audio stream of a file at 16 kHz.
 
     A file that is cut off or damaged is decoded as far as possible, and `warn` is called.
 
     Args:
         source: The file, seekable, at its start.
-        max_audio_s: Limit on the decoded audio, in seconds.
+        max_audio_s: Limit on the decoded audio, all channels of the result together, in seconds.
         warn: Called with one sentence for each problem.
+        channels: MIX gives one channel, SPLIT those of the file.
 
     Yields:
-        float32 of shape (num_samples,), about 4 s each.
+        float32 of shape (num_channels, num_samples), about 4 s each.
 
     Raises:
         InvalidAudio: The file has no known format or no audio stream, or nothing can be decoded.
+        InvalidOption: The file has more channels than can be split.
         AudioTooLong: The decoded audio is longer than `max_audio_s`.
     """
-    max_samples = int(max_audio_s * SAMPLE_RATE)
     num_samples = 0
     if _is_cut_off(source):
         warn("audio is cut off: the end of the file is missing")
     with _open(source) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
-        for block in _finite(_blocks(_resample(_merge(_frames(container, stream, warn)))), warn):
-            num_samples += len(block)
-            if num_samples > max_samples:
-                raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s")
+        pieces = resample(_frames(container, stream, warn), SAMPLE_RATE, channels, warn)
+        for block in _finite(_blocks(pieces), warn):
+            num_samples += block.shape[1]
+            _check_length(num_samples, len(block), max_audio_s)
             yield block
     decoded_s = num_samples / SAMPLE_RATE
     if num_samples == 0:
         raise InvalidAudio("nothing in the audio stream can be decoded")
     if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
         warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
+
+
+def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> None:
+    if num_samples * num_channels > int(max_audio_s * SAMPLE_RATE):
+        count = f", each of its {num_channels} channels counted" if num_channels > 1 else ""
+        raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s{count}")
 
 
 def _is_cut_off(source: BinaryIO) -> bool:
@@ -172,122 +183,29 @@ def _frames(
         warn(f"audio is damaged: {num_damaged} packets could not be decoded")
 
 
-def _merge(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    """Join frames of one format into frames of about 1 s: the calls for short ones are costly."""
-    fifo = AudioFifo()
-    audio_format: tuple[str, str, int] | None = None
-    for frame in frames:
-        frame.pts = None  # AudioFifo refuses gaps in the timestamps
-        found = _format(frame)
-        if found != audio_format or fifo.samples >= frame.sample_rate * _MERGED_S:
-            yield from _drain(fifo)
-            if found != audio_format:  # a stream may change its format midway
-                fifo, audio_format = AudioFifo(), found
-        fifo.write(frame)
-    yield from _drain(fifo)
-
-
-def _drain(fifo: AudioFifo) -> Iterator[AudioFrame]:
-    frame = fifo.read()
-    if frame is not None:
-        frame.pts = None  # gaps in the timestamps are not filled
-        yield frame
-
-
-def _format(frame: AudioFrame) -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
-    resampler: _Scaler | _Resampler | None = None
-    for frame in frames:
-        if resampler is None or _format(frame) != resampler.format:
-            if resampler is not None:
-                yield from resampler.take(None)
-            resampler = _Scaler(frame) if _format(frame) in _SCALES else _Resampler(frame)
-        yield from resampler.take(frame)
-    if resampler is not None:
-        yield from resampler.take(None)
-
-
-class _Scaler:
-    """Scales audio that is 16 kHz mono already; FFmpeg would take twice as long to copy it."""
-
-    def __init__(self, frame: AudioFrame) -> None:
-        self.format = _format(frame)
-        self._scale = np.float32(_SCALES[self.format])
-
-    def take(self, frame: AudioFrame | None) -> list[Samples]:
-        """Return the samples of a frame; None ends the stream and returns none."""
-        return [] if frame is None else [frame.to_ndarray()[0] * self._scale]
-
-
-class _Resampler:
-    """Resamples audio of one format; mixes to mono first, or FFmpeg would resample each channel."""
-
-    def __init__(self, frame: AudioFrame) -> None:
-        self.format = _format(frame)
-        self._mixer = AudioResampler("fltp", "mono", frame.sample_rate)
-        self._resampler = AudioResampler("fltp", "mono", SAMPLE_RATE)
-        with _errors_as_invalid_audio():
-            self._gain = _mixing_gain(frame.layout.name, len(frame.layout.channels))
-
-    def take(self, frame: AudioFrame | None) -> list[Samples]:
-        """Return the samples that are ready; None ends the stream and returns the rest."""
-        with _errors_as_invalid_audio():
-            mixed: list[AudioFrame | None] = [*self._mixer.resample(frame)]
-            if frame is None:
-                mixed.append(None)
-            found = [block for part in mixed for block in self._resampler.resample(part)]
-        samples = [block.to_ndarray()[0] for block in found]
-        return samples if self._gain == 1.0 else [block * self._gain for block in samples]
-
-
-@contextlib.contextmanager
-def _errors_as_invalid_audio() -> Iterator[None]:
-    try:
-        yield
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudio("the audio's format cannot be resampled to 16 kHz mono") from error
-
-
-@functools.cache
-def _mixing_gain(layout: str, num_channels: int) -> float:
-    """Return the gain that keeps a mono mix as loud as its channels.
-
-    FFmpeg does not scale the mix if the output is float.
-    """
-    # Packed samples, as PyAV miscounts more than eight planes.
-    ones = np.ones((1, num_channels * SAMPLE_RATE // 10), np.float32)
-    frame = AudioFrame.from_ndarray(ones, format="flt", layout=layout)
-    frame.sample_rate = SAMPLE_RATE
-    [mixed, *_] = AudioResampler("flt", "mono", SAMPLE_RATE).resample(frame)
-    return 1.0 / max(1.0, float(mixed.to_ndarray().max()))
-
-
-def _blocks(pieces: Iterator[Samples]) -> Iterator[Samples]:
-    held: list[Samples] = []
+def _blocks(pieces: Iterator[Planes]) -> Iterator[Planes]:
+    held: list[Planes] = []
     num_samples = 0
     for piece in pieces:
         held.append(piece)
-        num_samples += len(piece)
+        num_samples += piece.shape[1]
         if num_samples >= BLOCK_SAMPLES:
-            yield np.concatenate(held)
+            yield np.concatenate(held, 1)
             held, num_samples = [], 0
     if num_samples:
-        yield np.concatenate(held)
+        yield np.concatenate(held, 1)
 
 
-def _finite(blocks: Iterator[Samples], warn: Callable[[str], None]) -> Iterator[Samples]:
-    has_warned = False
+def _finite(blocks: Iterator[Planes], warn: Callable[[str], None]) -> Iterator[Planes]:
+    warn = functools.cache(warn)  # once for each channel
     for block in blocks:
-        if np.abs(block).max() <= _PEAK_LIMIT:  # false for NaN, too
-            yield block
-            continue
-        if not has_warned:
+        for channel, plane in enumerate(block):
+            if np.abs(plane).max() <= _PEAK_LIMIT:  # false for NaN, too
+                continue
+            where = f"channel {channel}" if len(block) > 1 else "audio"
             warn(
-                f"audio has samples that are NaN or over {_PEAK_LIMIT:g}: NaN was set to 0, "
+                f"{where} has samples that are NaN or over {_PEAK_LIMIT:g}: NaN was set to 0, "
                 "the rest clipped to -1 to 1"
             )
-            has_warned = True
-        yield np.clip(np.nan_to_num(block, nan=0.0), -1.0, 1.0)
+            plane[:] = np.clip(np.nan_to_num(plane, nan=0.0), -1.0, 1.0)
+        yield block

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from ..types import Chunk, Features, Samples, VadMode
-from .chunking import split_chunks
-from .decode import SAMPLE_RATE, decode_audio
+from ..types import Channels, Chunk, Features, VadMode
+from .chunk_stream import split_chunks
+from .decode import SAMPLE_RATE, decode_channels
 from .features import CHUNK_SAMPLES, log_mel
+from .resample import Planes
 from .windows import FULL_WINDOW, Window
 
 
@@ -45,8 +47,9 @@ class AudioReport:
     """Facts about one request's audio; complete when its last chunk is prepared.
 
     Attributes:
-        num_samples: Number of samples decoded so far, at 16 kHz.
-        num_speech_samples: Number of these that are in spans of speech.
+        num_samples: Number of samples of each channel decoded so far, at 16 kHz.
+        num_speech_samples: Number of samples that are in spans of speech, of all channels together.
+        speech_of: The same of each channel.
         decode_s: CPU seconds spent on decoding.
         vad_s: CPU seconds spent on detecting speech and splitting into chunks.
         features_s: CPU seconds spent on features.
@@ -55,6 +58,7 @@ class AudioReport:
 
     num_samples: int = 0
     num_speech_samples: int = 0
+    speech_of: Counter[int] = field(default_factory=Counter)
     decode_s: float = 0.0
     vad_s: float = 0.0
     features_s: float = 0.0
@@ -67,7 +71,7 @@ class AudioReport:
 
     @property
     def speech_s(self) -> float:
-        """Length of the speech in it, in seconds."""
+        """Length of the speech in all its channels, in seconds."""
         return self.num_speech_samples / SAMPLE_RATE
 
 
@@ -87,6 +91,7 @@ class Preparation(Iterator[Prepared | None]):
         max_audio_s: float,
         max_samples: int = CHUNK_SAMPLES,
         choose_window: Callable[[int], Window] = lambda num_samples: FULL_WINDOW,
+        channels: Channels = Channels.MIX,
     ) -> None:
         """Store the source; nothing is read yet.
 
@@ -94,16 +99,18 @@ class Preparation(Iterator[Prepared | None]):
             source: The audio file, seekable.
             vad: Whether speech is detected.
             n_mels: Mel bands of the model.
-            max_audio_s: Limit on the decoded audio, in seconds.
+            max_audio_s: Limit on the decoded audio, split channels together, in seconds.
             max_samples: Length of the longest chunk, in samples.
             choose_window: Returns the encoder's window of a chunk with this number of samples.
+            channels: What to do with audio of several channels.
         """
         self.report = AudioReport()
         self._source = source
         self._n_mels = n_mels
         self._choose_window = choose_window
-        self._blocks = self._decoded(decode_audio(source, max_audio_s, self.report.warnings.append))
-        self._head: list[Samples] = []  # decoded by `identify`, not split yet
+        warn = self.report.warnings.append
+        self._blocks = self._decoded(decode_channels(source, max_audio_s, warn, channels))
+        self._head: list[Planes] = []  # decoded by `identify`, not split yet
         self._chunks = split_chunks(
             self._all_blocks(),
             vad,
@@ -133,9 +140,12 @@ class Preparation(Iterator[Prepared | None]):
     def _digest_samples(self) -> str:
         digest = hashlib.sha256()
         for block in self._head:
-            digest.update(block.tobytes())
+            digest.update(
+                block.T.tobytes()
+            )  # sample by sample: blocks differ from format to format
+        num_channels = len(self._head[0])
         # A damaged file may have the same samples, but its transcript has other warnings.
-        return f"samples {digest.hexdigest()} {self.report.warnings}"
+        return f"samples {digest.hexdigest()} {num_channels} {self.report.warnings}"
 
     def __next__(self) -> Prepared | None:
         """Return the next chunk with its features, or None if none is complete yet."""
@@ -156,20 +166,21 @@ class Preparation(Iterator[Prepared | None]):
         """Close the source."""
         self._source.close()
 
-    def _all_blocks(self) -> Iterator[Samples]:
+    def _all_blocks(self) -> Iterator[Planes]:
         while self._head:
             yield self._head.pop(0)
         yield from self._blocks
 
-    def _decoded(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    def _decoded(self, blocks: Iterator[Planes]) -> Iterator[Planes]:
         while True:
             start_s = time.thread_time()
             block = next(blocks, None)
             self.report.decode_s += time.thread_time() - start_s
             if block is None:
                 return
-            self.report.num_samples += len(block)
+            self.report.num_samples += block.shape[1]
             yield block
 
-    def _count_speech(self, num_samples: int) -> None:
+    def _count_speech(self, channel: int, num_samples: int) -> None:
         self.report.num_speech_samples += num_samples
+        self.report.speech_of[channel] += num_samples

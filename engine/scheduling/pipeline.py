@@ -103,6 +103,7 @@ class Pipeline:
             self._max_audio_s,
             max_samples=self.model.runtime.windows.max_samples(kind),
             choose_window=functools.partial(self._guard.choose, kind),
+            channels=request.options.channels,
         )
         self._feeder.add(request, preparation)
 

@@ -11,9 +11,13 @@ import pytest
 
 from planned_audio import audio_of, detector
 from talkmill.engine import VadMode
-from talkmill.engine.audio.chunking import split_chunks
+from talkmill.engine.audio.chunk_stream import split_chunks
 from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.types import Samples
+from talkmill.engine.audio.resample import Planes
+
+
+def ignore(channel: int, num_samples: int) -> None:
+    """Take the report of a span of speech."""
 
 
 @pytest.mark.parametrize(
@@ -29,8 +33,8 @@ def test_a_chunk_is_yielded_once_the_pause_after_it_is_long_enough(
 ) -> None:
     # Silence comes in blocks of 0.096 s.
     speech = audio_of([(num_windows, 0)])
-    blocks = itertools.chain([speech], itertools.repeat(audio_of([(0, 3)])))
-    steps = split_chunks(blocks, VadMode.AUTO, lambda _: None, detector)
+    blocks = itertools.chain([speech[None]], itertools.repeat(audio_of([(0, 3)])[None]))
+    steps = split_chunks(blocks, VadMode.AUTO, ignore, detector)
     is_chunk = [step is not None for step in itertools.islice(steps, num_blocks + 3)]
     assert is_chunk == [False] * num_blocks + [True, False, False]
 
@@ -39,13 +43,13 @@ def test_a_chunk_is_yielded_once_the_pause_after_it_is_long_enough(
 def test_chunks_are_yielded_before_the_rest_is_read(mode: VadMode) -> None:
     num_read = 0
 
-    def blocks() -> Iterator[Samples]:
+    def blocks() -> Iterator[Planes]:
         nonlocal num_read
         while True:  # for ever
             num_read += 1
-            yield audio_of([(100, 50)])
+            yield audio_of([(100, 50)])[None]
 
-    steps = split_chunks(blocks(), mode, lambda _: None, detector)
+    steps = split_chunks(blocks(), mode, ignore, detector)
     chunks = (chunk for chunk in steps if chunk is not None)
     for _ in range(5):
         next(chunks)
@@ -53,8 +57,8 @@ def test_chunks_are_yielded_before_the_rest_is_read(mode: VadMode) -> None:
 
 
 def test_hours_of_silence_give_way_after_every_block() -> None:
-    silence = itertools.repeat(np.full(4 * SAMPLE_RATE, -1.0, np.float32))  # for ever
-    steps = split_chunks(silence, VadMode.ON, lambda _: None, detector)
+    silence = itertools.repeat(np.full((1, 4 * SAMPLE_RATE), -1.0, np.float32))  # for ever
+    steps = split_chunks(silence, VadMode.ON, ignore, detector)
     assert [next(steps) for _ in range(50)] == [None] * 50
 
 
@@ -71,11 +75,11 @@ def test_hours_of_silence_give_way_after_every_block() -> None:
 def test_memory_stays_bounded_however_long_the_audio(
     mode: VadMode, stretch: tuple[int, int]
 ) -> None:
-    block = audio_of([stretch])
+    block = audio_of([stretch])[None]
     blocks = (block.copy() for _ in range(900))  # an hour: 230 MB
     tracemalloc.start()
     try:
-        for _ in split_chunks(blocks, mode, lambda _: None, detector):
+        for _ in split_chunks(blocks, mode, ignore, detector):
             pass
         _, peak = tracemalloc.get_traced_memory()
     finally:

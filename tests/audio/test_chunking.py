@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from planned_audio import Plan, audio_of, check_chunks, spans_of, split
 from talkmill.engine import VadMode
-from talkmill.engine.audio.chunking import PAD_SAMPLES, split_chunks
+from talkmill.engine.audio.chunk_stream import split_chunks
+from talkmill.engine.audio.chunking import PAD_SAMPLES
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
@@ -209,9 +210,8 @@ def test_speech_with_silero_is_in_the_chunks(speech: Samples) -> None:
     pause = np.zeros(8 * SAMPLE_RATE, np.float32)
     audio = np.concatenate([speech, pause, speech, pause, speech])
     speech_samples: list[int] = []
-    chunks = [
-        c for c in split_chunks([audio], VadMode.AUTO, speech_samples.append) if c is not None
-    ]
+    steps = split_chunks([audio[None]], VadMode.AUTO, lambda _, num: speech_samples.append(num))
+    chunks = [chunk for chunk in steps if chunk is not None]
     check_chunks(chunks, audio)
     num_samples = sum(len(chunk.samples) for chunk in chunks)
     assert 3 * 6 * SAMPLE_RATE < sum(speech_samples) <= num_samples < 3 * len(speech)
