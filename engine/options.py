@@ -8,7 +8,7 @@ from .decoding.plan import DecodePlan, make_plan
 from .errors import UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import Channels, EncoderWindow, TranscribeOptions
+from .types import EncoderWindow, TranscribeOptions
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,6 @@ def _refuse_what_is_missing(options: TranscribeOptions) -> None:
         "return_timestamps": options.words,
         "languages": bool(options.languages),
         "hotwords": bool(options.hotwords),
-        "channels": options.channels is not Channels.MIX,
         "token_logprobs": options.token_logprobs,
     }
     for name, is_asked_for in missing.items():

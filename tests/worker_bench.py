@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -51,7 +52,7 @@ class Bench:
         for item in items:
             request.chunk_sent(item.window.kind)
         num_samples = sum(span.end - span.start for item in items for span in item.speech)
-        request.audio_done(AudioReport(num_samples, num_samples))
+        request.audio_done(AudioReport(num_samples, Counter({0: num_samples})))
         request.future.add_done_callback(lambda _: self.done.append(request))
         for item in items:
             self.queue.put(item)

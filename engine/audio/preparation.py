@@ -48,8 +48,8 @@ class AudioReport:
 
     Attributes:
         num_samples: Number of samples of each channel decoded so far, at 16 kHz.
-        num_speech_samples: Number of samples that are in spans of speech, of all channels together.
-        speech_of: The same of each channel.
+        speech_of: Number of samples of each channel that are in spans of speech; channel 0 if
+            channels are mixed.
         decode_s: CPU seconds spent on decoding.
         vad_s: CPU seconds spent on detecting speech and splitting into chunks.
         features_s: CPU seconds spent on features.
@@ -57,7 +57,6 @@ class AudioReport:
     """
 
     num_samples: int = 0
-    num_speech_samples: int = 0
     speech_of: Counter[int] = field(default_factory=Counter)
     decode_s: float = 0.0
     vad_s: float = 0.0
@@ -68,6 +67,11 @@ class AudioReport:
     def duration_s(self) -> float:
         """Length of the audio decoded so far, in seconds."""
         return self.num_samples / SAMPLE_RATE
+
+    @property
+    def num_speech_samples(self) -> int:
+        """Number of samples in spans of speech, of all channels together."""
+        return self.speech_of.total()
 
     @property
     def speech_s(self) -> float:
@@ -182,5 +186,4 @@ class Preparation(Iterator[Prepared | None]):
             yield block
 
     def _count_speech(self, channel: int, num_samples: int) -> None:
-        self.report.num_speech_samples += num_samples
         self.report.speech_of[channel] += num_samples

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from ..audio.decode import SAMPLE_RATE
 from ..audio.preparation import Preparation
 from ..errors import ModelError, TalkmillError
 from .cache import AnswerCache, is_cacheable
@@ -162,7 +163,9 @@ class Feeder:
             request.fail(failure)
             return False
         if prepared is not None:
-            request.chunk_sent(prepared.window.kind)
+            chunk = prepared.chunk
+            start_s = chunk.spans[0].start / SAMPLE_RATE
+            request.chunk_sent(prepared.window.kind, start_s, chunk.channel)
             self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
         return True
 

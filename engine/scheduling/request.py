@@ -6,6 +6,7 @@ import itertools
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, replace
@@ -14,11 +15,19 @@ from ..audio.preparation import AudioReport
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
 from ..options import CheckedOptions
-from ..types import EncoderWindow, Segment, Timings, TranscribeOptions, Transcript, VadMode
+from ..transcript.coverage import coverage, coverage_warnings
+from ..types import (
+    Channels,
+    EncoderWindow,
+    Segment,
+    Timings,
+    TranscribeOptions,
+    Transcript,
+    VadMode,
+)
+from .segment_order import SegmentOrder
 
 OnSegment = Callable[[Segment], None]
-
-MIN_COVERAGE = 0.98  # less of the speech in the segments gives a warning
 
 _ids = itertools.count()
 
@@ -85,11 +94,11 @@ class Request:
         self._language_probability = 1.0 if checked.language else 0.0
         self._num_sent = self._num_done = 0
         self._report: AudioReport | None = None  # once all its chunks are sent
-        self._early: dict[int, list[Segment]] = {}  # done, but a chunk before them is not
+        self._is_split = checked.given.channels is Channels.SPLIT
+        self._order = SegmentOrder(is_split=self._is_split)
         self._segments: list[Segment] = []
-        self._num_emitted = 0  # chunks whose segments have been given out
         self._costs: list[ChunkCost] = []
-        self._num_written = 0  # samples of speech that the segments cover
+        self._written: Counter[int] = Counter()  # samples of speech with text, of each channel
         self._encoder_window = checked.encoder_window
 
     @property
@@ -145,10 +154,13 @@ class Request:
         num_ahead = self.num_ahead
         return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
 
-    def chunk_sent(self, kind: EncoderWindow = EncoderWindow.FULL) -> None:
+    def chunk_sent(
+        self, kind: EncoderWindow = EncoderWindow.FULL, start_s: float = 0.0, channel: int = 0
+    ) -> None:
         """Count a chunk on its way to the model, in a window of this kind."""
         with self._lock:
             self._num_sent += 1
+            self._order.sent(start_s, channel)
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
                 self._encoder_window = kind
 
@@ -160,16 +172,13 @@ class Request:
     def chunk_done(
         self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
     ) -> None:
-        """Take the segments of one chunk; give out those whose predecessors are all done."""
+        """Take the segments of one chunk; give out those whose turn it is."""
         try:
             with self._lock:
                 self._num_done += 1
                 self._costs.append(cost)
-                self._num_written += num_written
-                self._early[index] = segments
-                while (ready := self._early.pop(self._num_emitted, None)) is not None:
-                    self._num_emitted += 1
-                    self._emit(ready)
+                self._written[self._order.channel_of(index)] += num_written
+                self._emit(self._order.done(index, segments))
                 self._finish_if_complete()
         finally:
             self._on_progress()
@@ -220,6 +229,7 @@ class Request:
     def _finish_if_complete(self) -> None:
         if self._report is None or self._num_done < self._num_sent or self.is_done:
             return
+        self._emit(self._order.rest())
         self.computed = self._transcript(self._report)
         self._resolve(self.computed)
 
@@ -232,7 +242,10 @@ class Request:
 
     def _transcript(self, report: AudioReport) -> Transcript:
         costs = self._costs
-        coverage = self._coverage(report)
+        is_detected = self.options.vad is not VadMode.OFF
+        missing: list[str] = []
+        if is_detected:
+            missing = coverage_warnings(self._written, report.speech_of, is_split=self._is_split)
         return Transcript(
             text="".join(segment.text for segment in self._segments).strip(),
             segments=tuple(self._segments),
@@ -250,21 +263,7 @@ class Request:
                 total_s=time.monotonic() - self._submitted_s,
                 mean_batch_size=sum(cost.batch_size for cost in costs) / max(1, len(costs)),
             ),
-            coverage=coverage,
+            coverage=coverage(self._written, report.speech_of) if is_detected else None,
             encoder_window=self._encoder_window,
-            warnings=(*report.warnings, *_coverage_warnings(coverage, report.speech_s)),
+            warnings=(*report.warnings, *missing),
         )
-
-    def _coverage(self, report: AudioReport) -> float | None:
-        if self.options.vad is VadMode.OFF:
-            return None
-        if not report.num_speech_samples:
-            return 1.0
-        return min(1.0, self._num_written / report.num_speech_samples)
-
-
-def _coverage_warnings(coverage: float | None, speech_s: float) -> list[str]:
-    if coverage is None or coverage >= MIN_COVERAGE or not speech_s:
-        return []
-    missing_s = (1 - coverage) * speech_s
-    return [f"coverage {coverage:.2f}: {missing_s:.1f} of {speech_s:.1f} s of speech has no text"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_answer_waits_for_the_end_of_the_audio() -> None:
     send(request, 1)
     request.chunk_done(0, [segment(0)], COST)
     assert not request.is_done
-    request.audio_done(AudioReport(num_samples=32_000, num_speech_samples=16_000))
+    request.audio_done(AudioReport(num_samples=32_000, speech_of=Counter({0: 16_000})))
     transcript = request.future.result(0)
     assert (transcript.duration_s, transcript.speech_s) == (2.0, 1.0)
 
@@ -129,7 +130,7 @@ def test_coverage_is_the_share_of_the_speech_that_all_chunks_wrote(
     send(request, 2)
     for index, num_samples in enumerate(num_written):
         request.chunk_done(index, [segment(index)], COST, num_written=num_samples)
-    request.audio_done(AudioReport(num_samples=200_000, num_speech_samples=160_000))
+    request.audio_done(AudioReport(num_samples=200_000, speech_of=Counter({0: 160_000})))
     transcript = request.future.result(0)
     assert transcript.coverage == pytest.approx(coverage)
     assert transcript.warnings == warnings
@@ -146,7 +147,7 @@ def test_coverage_is_not_known_without_detection() -> None:
     request = new_request(options=TranscribeOptions(vad=VadMode.OFF))
     send(request, 1)
     request.chunk_done(0, [], COST)
-    request.audio_done(AudioReport(num_samples=16_000, num_speech_samples=16_000))
+    request.audio_done(AudioReport(num_samples=16_000, speech_of=Counter({0: 16_000})))
     assert request.future.result(0).coverage is None
     assert request.future.result(0).warnings == ()
 
