@@ -92,6 +92,11 @@ class TranscribeOptions:
     token_logprobs: bool = False
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether the answer shows its segments: they have times or channels."""
+        return self.timestamps or self.channels is Channels.SPLIT
+
 
 @dataclass(frozen=True)
 class Span:
@@ -223,11 +228,13 @@ class Transcript:
 
     Attributes:
         text: The whole text, without leading or trailing space.
-        segments: The segments in order: with timestamps Whisper's own, without one per chunk.
+        segments: The segments in order: with timestamps Whisper's own, without one per chunk. Those
+            of split channels are ordered by their start, then by their channel.
         language: Code, given or detected; empty if none was given and there is no speech.
         language_probability: 0 to 1; 1 if the language was given or is the model's only one.
-        duration_s: Length of the decoded audio.
-        speech_s: Length of the speech detected in it; the whole length with `VadMode.OFF`.
+        duration_s: Length of the decoded audio, however many channels are split.
+        speech_s: Length of the speech detected in it; the whole length with `VadMode.OFF`. Split
+            channels are added up.
         timings: How the time was spent.
         coverage: Share of the detected speech that the segments cover, 0 to 1; None if speech was
             not detected because detection is off.

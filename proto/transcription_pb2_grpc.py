@@ -59,8 +59,8 @@ class TranscriptionServicer(object):
 
     def TranscribeStream(self, request_iterator, context):
         """Transcribes one file that is sent in pieces of any size, after a first message with options.
-        Segments are returned in order, each as soon as it and all before it are done; the last message
-        is the whole result.
+        Segments are returned in the order of the result, each as soon as it and all before it are done;
+        the last message is the whole result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
                 self._check_inline_size(len(request.audio))
                 transcript = await self._gateway.transcribe(request.audio, checked, call)
                 self._send_compute_headers(context, transcript)
-                return from_transcript(transcript, timestamps=options.timestamps)
+                return from_transcript(transcript, timestamps=options.has_segments)
         raise AssertionError("an error was swallowed. This is a bug.")
 
     async def TranscribeStream(
@@ -60,7 +60,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
                 yield pb.TranscribeStreamResponse(segment=from_segment(item))
             else:
                 self._send_compute_headers(context, item)
-                result = from_transcript(item, timestamps=options.timestamps)
+                result = from_transcript(item, timestamps=options.has_segments)
                 yield pb.TranscribeStreamResponse(result=result)
 
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:

@@ -11,7 +11,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from ...engine import PARAMETERS, EncoderWindow, Parameter, Task, VadMode
+from ...engine import PARAMETERS, Channels, EncoderWindow, Parameter, Task, VadMode
 from .fields import WITHOUT_EFFECT
 from .openai import FORMATS_OF_ANSWERS
 
@@ -151,6 +151,7 @@ def _huggingface_operation() -> Json:
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
         "vad": {"enum": [mode.value for mode in VadMode]},
         "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
+        "channels": {"enum": [mode.value for mode in Channels]},
         **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
@@ -174,11 +175,8 @@ def _huggingface_operation() -> Json:
             "options": _object(use_cache={"type": "boolean"}, wait_for_model={"type": "boolean"}),
         },
     }
-    chunk = _object(
-        text=_TEXT,
-        timestamp=_list({"anyOf": [_SECONDS, {"type": "null"}]}),
-        timestamps=_list({"anyOf": [_SECONDS, {"type": "null"}]}),
-    )
+    times = _list({"anyOf": [_SECONDS, {"type": "null"}]})
+    chunk = _object(text=_TEXT, timestamp=times, timestamps=times, channel={"type": "integer"})
     answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
@@ -208,6 +206,7 @@ def _openai_operation(task: Task) -> Json:
             "prompt": _TEXT,
             "vad": {"enum": [mode.value for mode in VadMode]},
             "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
+            "channels": {"enum": [mode.value for mode in Channels]},
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
             "timestamp_granularities[]": _list({"enum": ["segment"]}),

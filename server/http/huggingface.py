@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from starlette.responses import JSONResponse, Response
 
-from ...engine import InvalidOption, Transcript
+from ...engine import InvalidOption, Segment, Transcript
 from ..gateway import CallOptions
 from ..status import MalformedBody
 from .body import check_audio_type, media_type
@@ -37,7 +37,7 @@ async def transcribe(call: Call) -> Response:
     if audio is None:
         audio = await call.gateway.receive(call.bodies.pieces(call.request))
     transcript = await call.transcribe(audio, checked, warnings)
-    answer = to_answer(transcript, timestamps=options.timestamps)
+    answer = to_answer(transcript, timestamps=options.has_segments)
     return JSONResponse(answer, headers=call.gateway.compute_headers(transcript))
 
 
@@ -45,18 +45,22 @@ def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
     """Return a transcript in HF's schema.
 
     Each chunk has its times twice: as `timestamps` (HF's specification) and as `timestamp` (what
-    HF's clients read).
+    HF's clients read). Where channels are split, it has its `channel`.
     """
     answer: dict[str, Any] = {"text": transcript.text}
     if timestamps:
-        answer["chunks"] = [
-            {"text": segment.text, "timestamp": times, "timestamps": times}
-            for segment in transcript.segments
-            for times in [[segment.start_s, segment.end_s]]
-        ]
+        answer["chunks"] = [_chunk(segment) for segment in transcript.segments]
     if transcript.warnings:
         answer["warnings"] = list(transcript.warnings)
     return answer
+
+
+def _chunk(segment: Segment) -> dict[str, Any]:
+    times = [segment.start_s, segment.end_s]
+    chunk: dict[str, Any] = {"text": segment.text, "timestamp": times, "timestamps": times}
+    if segment.channel is not None:
+        chunk["channel"] = segment.channel
+    return chunk
 
 
 def _read_body(

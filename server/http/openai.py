@@ -32,7 +32,7 @@ _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
 _TIMED = ("verbose_json", "srt", "vtt")
 _GRANULARITIES = "timestamp_granularities[]"
 # Other fields are parsed as JSON: numbers, lists.
-_TEXTS = ("language", "prompt", "vad", "encoder_window")
+_TEXTS = ("language", "prompt", "vad", "encoder_window", "channels")
 
 
 async def transcriptions(call: Call) -> Response:
@@ -149,6 +149,7 @@ def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Resp
 def _segments(transcript: Transcript) -> list[dict[str, Any]]:
     return [
         {"id": i, "start": start_s, "end": end_s, "text": segment.text}
+        | ({} if segment.channel is None else {"channel": segment.channel})
         for i, ((start_s, end_s, _), segment) in enumerate(
             zip(timed_lines(transcript), transcript.segments, strict=True)
         )
