@@ -13,7 +13,10 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from ..engine import (
+    Channels,
+    EncoderWindow,
     EngineConfig,
+    InvalidOption,
     TalkmillError,
     Task,
     TranscribeOptions,
@@ -24,12 +27,15 @@ from .auth import new_token
 from .config import ServerConfig
 from .demo import run_demo
 from .formats import FORMATS
+from .http.fields import to_options
 from .lifecycle import serve as serve_until_stopped
-from .settings import build, flag, parse_parameters, settings
+from .settings import build, flag, parse_pairs, settings
 from .transcribe import Result, in_process, over_grpc, transcribe_files
 from .tune import run_tune
 
 _TIMED_FORMATS = ("srt", "vtt", "tsv")  # formats that need timestamps
+_REQUEST_OPTIONS = ("language", "task", "prompt", "vad", "encoder_window", "channels")
+"""Options of `transcribe` that have the names and values of the API."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -149,12 +155,27 @@ def tune(**given: Any) -> None:
     help="Detect speech and drop what has none: auto and on always, off never.",
 )
 @click.option(
+    "--encoder-window",
+    type=click.Choice([kind.value for kind in EncoderWindow]),
+    help="Length of the encoder's window: fitted to each piece of audio, full (30 s), or as the "
+    "model declares it. Default: what the server or --encoder-windows says.",
+)
+@click.option(
+    "--channels",
+    type=click.Choice([mode.value for mode in Channels]),
+    default=Channels.MIX.value,
+    show_default=True,
+    help="mix transcribes the mean of all channels, split each channel on its own; the output "
+    "then names the channel.",
+)
+@click.option(
     "-p",
     "--parameter",
-    "parameters",
+    "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A generation parameter, e.g. num_beams=4. Can be repeated.",
+    help="A generation parameter, or an option without a flag of its own, by its name in the API; "
+    "VALUE is JSON or plain text: -p num_beams=4. Can be repeated.",
 )
 @click.option(
     "--timestamps/--no-timestamps",
@@ -171,11 +192,7 @@ def transcribe(
     token: str | None,
     output: str,
     output_dir: Path | None,
-    language: str | None,
-    task: str,
-    prompt: str,
-    vad: str,
-    parameters: tuple[str, ...],
+    pairs: tuple[str, ...],
     timestamps: bool | None,
     **given: Any,
 ) -> None:
@@ -189,14 +206,9 @@ def transcribe(
         names = [path.name for path in files]
         duplicate = next(name for name in names if names.count(name) > 1)
         raise click.UsageError(f"--output-dir: two input files are named {duplicate}")
-    options = TranscribeOptions(
-        language=language,
-        task=Task(task),
-        prompt=prompt,
-        vad=VadMode(vad),
-        timestamps=output != "txt" if timestamps is None else timestamps,
-        parameters=parse_parameters(parameters),
-    )
+    fields = {name: given.pop(name) for name in _REQUEST_OPTIONS}
+    fields["return_timestamps"] = output != "txt" if timestamps is None else timestamps
+    options = _read_options(fields, pairs)
     config = build(EngineConfig, given)
     typed = [name for name in given if _is_on_command_line(context, name)]
     if server is not None and typed:
@@ -210,6 +222,25 @@ def transcribe(
     except TalkmillError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(1 if num_failed else 0)
+
+
+def _read_options(fields: dict[str, Any], pairs: tuple[str, ...]) -> TranscribeOptions:
+    """Return the options of the request, read as HTTP's are.
+
+    Args:
+        fields: The options that have a flag, by name.
+        pairs: Others, as NAME=VALUE.
+    """
+    others = parse_pairs(pairs)
+    if doubles := others.keys() & fields.keys():
+        raise click.UsageError(f"--parameter {min(doubles)}: the option has a flag of its own")
+    try:
+        options, warnings = to_options({**fields, **others})
+    except InvalidOption as error:
+        raise click.UsageError(str(error)) from error
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return options
 
 
 def _is_on_command_line(context: click.Context, name: str) -> bool:

@@ -21,7 +21,7 @@ def to_json(transcript: Transcript) -> str:
     """Return every field as JSON on one line."""
     known = dataclasses.asdict(transcript)
     known["encoder_window"] = transcript.encoder_window.value
-    return json.dumps(known, ensure_ascii=False) + "\n"
+    return json.dumps(known, ensure_ascii=False, default=list) + "\n"  # bytes as numbers
 
 
 def to_srt(transcript: Transcript) -> str:

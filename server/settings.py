@@ -13,8 +13,6 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ..engine import PARAMETERS, GenerationParameters
-
 Config = TypeVar("Config", bound=BaseModel)
 Command = Callable[..., Any]
 
@@ -98,23 +96,21 @@ def _type(field: FieldInfo) -> dict[str, Any]:
     return {"type": str, "metavar": names.get(kind, "TEXT")}
 
 
-def parse_parameters(pairs: tuple[str, ...]) -> GenerationParameters:
-    """Return the generation parameters given as NAME=VALUE, with VALUE as JSON or plain text.
+def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is given as NAME=VALUE, with VALUE as JSON or plain text.
 
     Raises:
-        click.UsageError: A pair has no "=", or its name is not a generation parameter.
+        click.UsageError: A pair has no "=", or a name is given twice.
     """
-    names = [parameter.name for parameter in PARAMETERS]
     given: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if name not in names or not equals:
-            raise click.UsageError(
-                f"--parameter {pair!r} is not NAME=VALUE with NAME one of {', '.join(names)}"
-            )
+        if not equals:
+            raise click.UsageError(f"--parameter {pair!r} is not NAME=VALUE")
+        if name in given:
+            raise click.UsageError(f"--parameter {name} is given twice")
         try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        given[name] = tuple(value) if isinstance(value, list) else value
-    return GenerationParameters(**given)
+            given[name] = json.loads(text)
+        except (ValueError, RecursionError):
+            given[name] = text
+    return given

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import av
 import numpy as np
 
-from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
+from talkmill.engine import Channels
+from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio, decode_channels
+from talkmill.engine.audio.resample import Planes
 from talkmill.engine.types import Samples
 
 # container, codec, rate, channels, least correlation with what was encoded
@@ -75,9 +78,21 @@ def encode_audio(
     from_rate: int = SAMPLE_RATE,
     bit_rate: int | None = None,
 ) -> bytes:
-    """Return mono samples as a file of any format that PyAV writes, the same in each channel."""
+    """Return samples as a file of any format that PyAV writes.
+
+    Args:
+        samples: Of shape (num_samples,), the same in each channel, or (num_channels, num_samples).
+        container: The format of the file.
+        codec: The codec of its stream.
+        rate: Its samples per second.
+        channels: Its channels, for mono samples.
+        from_rate: Samples per second of `samples`.
+        bit_rate: Of the codec; None for its own choice.
+    """
     target = io.BytesIO()
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    if samples.ndim == 1:
+        samples = np.repeat(samples[None], channels, 0)
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
     with av.open(target, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate)
         assert isinstance(stream, av.AudioStream)
@@ -88,7 +103,7 @@ def encode_audio(
         sample_format = stream.format.name if stream.format or not formats else formats[0].name
         resampler = av.AudioResampler(sample_format, layout, rate)
         # A mono frame would lose 3 dB a channel on its way to stereo: give each its own copy.
-        planes = np.ascontiguousarray(np.repeat(samples[None], channels, 0), dtype=np.float32)
+        planes = np.ascontiguousarray(samples, dtype=np.float32)
         for start in range(0, planes.shape[1], 4096):
             block = np.ascontiguousarray(planes[:, start : start + 4096])
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
@@ -100,6 +115,16 @@ def encode_audio(
             output.mux(stream.encode(resampled))
         output.mux(stream.encode(None))
     return target.getvalue()
+
+
+def pcm_wav(planes: Planes) -> bytes:
+    """Return 16 kHz audio as WAV of 16 bits that names no layout; of any number of channels."""
+    num_channels = len(planes)
+    data = (planes.T * 32767).astype("<i2").tobytes()
+    fields = (1, num_channels, SAMPLE_RATE, SAMPLE_RATE * 2 * num_channels, 2 * num_channels, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, *fields)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def decode_file(path: Path) -> Samples:
@@ -142,6 +167,15 @@ def decoded(file: bytes, max_audio_s: float = 60.0) -> tuple[Samples, list[str]]
     blocks = list(decode_audio(io.BytesIO(file), max_audio_s, warnings.append))
     assert all(block.dtype == np.float32 and block.ndim == 1 for block in blocks)
     return np.concatenate(blocks), warnings
+
+
+def decoded_channels(file: bytes, max_audio_s: float = 60.0) -> tuple[Planes, list[str]]:
+    """Return all samples of each channel of a file, and the warnings."""
+    warnings: list[str] = []
+    source = io.BytesIO(file)
+    blocks = list(decode_channels(source, max_audio_s, warnings.append, Channels.SPLIT))
+    assert all(block.dtype == np.float32 and block.ndim == 2 for block in blocks)
+    return np.concatenate(blocks, 1), warnings
 
 
 def correlation(found: Samples, expected: Samples, reach_s: float = 0.1) -> float:

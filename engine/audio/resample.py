@@ -25,8 +25,8 @@ MAX_CHANNELS = 8
 _MERGED_S = 1  # seconds of audio in one call of the resampler
 _SCALES = {"s16": 2**-15, "s16p": 2**-15, "flt": 1, "fltp": 1}  # by the format of the samples
 
-# Two channels cancel each other out if their mix has less than this share of the power of the
-# louder one. Channels with nothing in common leave at least a quarter.
+# Two channels cancel each other out if their mix has less than this share of the power of the first
+# one: they are then about as loud as each other. Channels with nothing in common leave a quarter.
 _CANCELLED_POWER = 0.01
 
 
@@ -155,7 +155,7 @@ class _Mixer:
     """Resamples audio of one format; mixes to mono first, or FFmpeg would resample each channel.
 
     Where two channels cancel each other out, as with a microphone that is wired the wrong way, the
-    louder one is taken instead of their mix.
+    first is taken instead of their mix.
     """
 
     def __init__(
@@ -188,17 +188,13 @@ class _Mixer:
         if frame is None or self._stereo is None:
             return mixed
         [both] = self._stereo.take(frame)
-        powers = np.einsum("ij,ij->i", both, both)
         mix = both.sum(0) / 2
-        if np.dot(mix, mix) >= _CANCELLED_POWER * powers.max():  # also of silence
+        if np.dot(mix, mix) >= _CANCELLED_POWER * np.dot(both[0], both[0]):  # also of silence
             return mixed
-        self._warn(
-            "the two channels cancel each other out when they are mixed: the louder one is used"
-        )
-        louder = both[int(powers.argmax())] / self._gain
-        chosen = AudioFrame.from_ndarray(np.ascontiguousarray(louder[None]), "fltp", "mono")
-        chosen.sample_rate = frame.sample_rate
-        return [chosen]
+        self._warn("the two channels cancel each other out when they are mixed: the first is used")
+        first = AudioFrame.from_ndarray(both[:1] / self._gain, "fltp", "mono")
+        first.sample_rate = frame.sample_rate
+        return [first]
 
 
 @contextlib.contextmanager

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 import pytest
 
-from audio_files import FORMATS, correlation, decoded, encode_audio, tone, video_file
+from audio_files import (
+    FORMATS,
+    correlation,
+    decoded,
+    encode_audio,
+    pcm_wav,
+    tone,
+    video_file,
+)
 from talkmill.engine import InvalidAudio, declared_duration_s
 from talkmill.engine.audio.decode import SAMPLE_RATE, decode_audio
 from talkmill.engine.types import Samples
@@ -66,24 +73,15 @@ def test_no_sample_is_lost_or_made(num_samples: int) -> None:
     np.testing.assert_array_equal(found, samples)
 
 
-def silent_wav(channels: int) -> bytes:
-    """Return a second of silence."""
-    data = bytes(2 * channels * SAMPLE_RATE)
-    fields = (1, channels, SAMPLE_RATE, SAMPLE_RATE * 2 * channels, 2 * channels, 16)
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, *fields)
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
 def test_more_channels_than_eight_are_mixed_where_they_have_places() -> None:
-    found, _ = decoded(silent_wav(16))
+    found, _ = decoded(pcm_wav(np.zeros((16, SAMPLE_RATE), np.float32)))
     assert len(found) == SAMPLE_RATE
 
 
 @pytest.mark.parametrize("channels", [9, 64, 200])
 def test_channels_without_a_place_are_refused(channels: int) -> None:
     with pytest.raises(InvalidAudio, match="form"):
-        decoded(silent_wav(channels))
+        decoded(pcm_wav(np.zeros((channels, SAMPLE_RATE), np.float32)))
 
 
 def test_blocks_are_small_however_long_the_file() -> None:
