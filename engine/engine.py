@@ -177,7 +177,8 @@ class Engine:
                 and releases it when the request ends.
             timeout_s: Seconds after which the answer is of no use.
             use_cache: Whether an earlier answer to the same question will do.
-            on_segment: Called with each segment, in order, from a worker's thread; must not block.
+            on_segment: Called with each segment, in order, from the engine's threads; must not
+                block.
 
         Raises:
             RequestError: An option or the audio is refused; the message says why.

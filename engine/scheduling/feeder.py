@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..audio.decode import SAMPLE_RATE
-from ..audio.preparation import Preparation
+from ..audio.preparation import Preparation, Prepared
 from ..errors import ModelError, TalkmillError
 from .cache import AnswerCache, is_cacheable
 from .pending_chunk import PendingChunk
@@ -149,7 +149,8 @@ class Feeder:
             if self._cache is not None and self._must_claim(entry):
                 self._claim(self._cache, entry)
                 return True
-            prepared = next(entry.preparation)
+            if (prepared := next(entry.preparation)) is not None:
+                self._send(request, prepared)
         except StopIteration:
             request.audio_done(entry.preparation.report)
             return False
@@ -162,12 +163,12 @@ class Feeder:
             failure.__cause__ = error
             request.fail(failure)
             return False
-        if prepared is not None:
-            chunk = prepared.chunk
-            start_s = chunk.spans[0].start / SAMPLE_RATE
-            request.chunk_sent(prepared.window.kind, start_s, chunk.channel)
-            self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
         return True
+
+    def _send(self, request: Request, prepared: Prepared) -> None:
+        start_s = prepared.chunk.spans[0].start / SAMPLE_RATE
+        request.chunk_sent(prepared.window.kind, start_s, prepared.chunk.channel)
+        self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
 
     @staticmethod
     def _must_claim(entry: _Entry) -> bool:

@@ -77,7 +77,7 @@ class Request:
             checked: See the attribute.
             use_cache: See the attribute.
             deadline_s: See the attribute.
-            on_segment: Called with each segment, in order, from a worker's thread.
+            on_segment: Called with each segment, in order, from the engine's threads.
         """
         self.id = next(_ids)
         self.checked = checked
@@ -157,10 +157,16 @@ class Request:
     def chunk_sent(
         self, kind: EncoderWindow = EncoderWindow.FULL, start_s: float = 0.0, channel: int = 0
     ) -> None:
-        """Count a chunk on its way to the model, in a window of this kind."""
+        """Count a chunk on its way to the model; they are sent in the order of their starts.
+
+        Args:
+            kind: What decided the length of its window.
+            start_s: Its start in the utterance, in seconds.
+            channel: Its channel; 0 if channels are mixed.
+        """
         with self._lock:
             self._num_sent += 1
-            self._order.sent(start_s, channel)
+            self._emit(self._order.sent(start_s, channel))
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
                 self._encoder_window = kind
 

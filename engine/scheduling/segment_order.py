@@ -8,13 +8,17 @@ from dataclasses import replace
 
 from ..types import Segment
 
+Place = tuple[float, float]
+"""When a chunk or segment starts, in seconds, and its channel: they come in this order."""
+
+_END = (math.inf, math.inf)
+
 
 class SegmentOrder:
     """Takes the segments of chunks in any order. Not thread-safe; the request holds a lock.
 
-    Chunks are numbered by their starts. The segments of mixed audio come chunk after chunk. With
-    split channels they come by their start, then by their channel: a segment waits for each chunk
-    that starts before it does.
+    Chunks are numbered by their place. The segments of mixed audio come chunk after chunk. Those of
+    split channels come by their own place: a segment waits for each chunk with one before it.
     """
 
     def __init__(self, *, is_split: bool) -> None:
@@ -24,18 +28,19 @@ class SegmentOrder:
             is_split: Whether channels are split, and segments get the channel of their chunk.
         """
         self._is_split = is_split
-        self._sent: list[tuple[float, int]] = []  # start in seconds, and channel, of each chunk
+        self._sent: list[Place] = []  # of each chunk
         self._early: dict[int, Sequence[Segment]] = {}  # done, but a chunk before them is not
         self._num_done = 0  # chunks without one before them that is not done
         self._waiting: list[Segment] = []  # of these, by start and channel
 
-    def sent(self, start_s: float, channel: int) -> None:
-        """Take note of the next chunk."""
+    def sent(self, start_s: float, channel: int) -> list[Segment]:
+        """Take note of the next chunk, and return the segments whose turn it is."""
         self._sent.append((start_s, channel))
+        return self._take(self._next_place())
 
     def channel_of(self, index: int) -> int:
         """Return the channel of a chunk; 0 if channels are mixed."""
-        return self._sent[index][1]
+        return int(self._sent[index][1])
 
     def done(self, index: int, segments: Sequence[Segment]) -> list[Segment]:
         """Take the segments of a chunk, and return those whose turn it is."""
@@ -46,19 +51,28 @@ class SegmentOrder:
         while (ready := self._early.pop(self._num_done, None)) is not None:
             self._num_done += 1
             self._waiting += ready
-        return self._take(self._next_start_s() if self._is_split else math.inf)
+        return self._take(self._next_place())
 
     def rest(self) -> list[Segment]:
         """Return what has waited, once every chunk is done."""
-        return self._take(math.inf)
+        return self._take(_END)
 
-    def _next_start_s(self) -> float:
-        """Return when the next chunk starts, or may start if it was not sent yet."""
-        return self._sent[min(self._num_done, len(self._sent) - 1)][0]
+    def _next_place(self) -> Place:
+        """Return the place of the next chunk, or one before it if it was not sent yet.
 
-    def _take(self, until_s: float) -> list[Segment]:
+        Only another channel can have segments that come before those of earlier chunks.
+        """
+        if not self._is_split:
+            return _END
+        return self._sent[min(self._num_done, len(self._sent) - 1)]
+
+    def _take(self, until: Place) -> list[Segment]:
         if self._is_split:
-            self._waiting.sort(key=lambda segment: (segment.start_s, segment.channel))
-        num_ready = sum(segment.start_s < until_s for segment in self._waiting)
+            self._waiting.sort(key=_place)
+        num_ready = sum(_place(segment) < until for segment in self._waiting)
         ready, self._waiting = self._waiting[:num_ready], self._waiting[num_ready:]
         return ready
+
+
+def _place(segment: Segment) -> Place:
+    return segment.start_s, segment.channel or 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from talkmill.engine import (
     PARAMETERS,
+    Channels,
     EncoderWindow,
     GenerationParameters,
     InvalidOption,
@@ -70,6 +71,7 @@ def as_typed(value: float) -> float:
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
+        channels=st.sampled_from(Channels),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),
@@ -123,7 +125,9 @@ def test_word_timestamps_are_refused_as_unsupported() -> None:
 
 
 @pytest.mark.parametrize("number", [99, -1])
-@pytest.mark.parametrize("field", ["return_timestamps", "task", "vad", "encoder_window"])
+@pytest.mark.parametrize(
+    "field", ["return_timestamps", "task", "vad", "encoder_window", "channels"]
+)
 def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> None:
     given: dict[str, Any] = {field: number}
     message = pb.TranscribeOptions(**given)
@@ -141,6 +145,7 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
         pytest.param("task", pb.Task, id="task"),
         pytest.param("vad", pb.VadMode, id="vad"),
         pytest.param("encoder_window", pb.EncoderWindow, id="encoder_window"),
+        pytest.param("channels", pb.Channels, id="channels"),
     ],
 )
 def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:

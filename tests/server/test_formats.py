@@ -17,6 +17,49 @@ def said(*segments: Segment, duration_s: float = 10.0) -> Transcript:
 TWO = said(Segment(" Hello there.", 0.0, 1.25), Segment(" Bye.", 3.5, 4.0))
 
 
+DIALOGUE = said(
+    Segment(" Hello & hi?", 0.0, None, channel=0),
+    Segment(" Yes.", 0.5, 1.0, channel=1),
+    Segment(" Bye.", 2.0, None, channel=0),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("txt", "Channel 0: Hello & hi?\nChannel 1: Yes.\nChannel 0: Bye.\n"),
+        (
+            "srt",
+            "1\n00:00:00,000 --> 00:00:02,000\nChannel 0: Hello & hi?\n\n"
+            "2\n00:00:00,500 --> 00:00:01,000\nChannel 1: Yes.\n\n"
+            "3\n00:00:02,000 --> 00:00:10,000\nChannel 0: Bye.\n\n",
+        ),
+        (
+            "vtt",
+            "WEBVTT\n\n"
+            "00:00:00.000 --> 00:00:02.000\n<v Channel 0>Hello &amp; hi?\n\n"
+            "00:00:00.500 --> 00:00:01.000\n<v Channel 1>Yes.\n\n"
+            "00:00:02.000 --> 00:00:10.000\n<v Channel 0>Bye.\n\n",
+        ),
+        (
+            "tsv",
+            "start\tend\ttext\tchannel\n"
+            "0\t2000\tHello & hi?\t0\n500\t1000\tYes.\t1\n2000\t10000\tBye.\t0\n",
+        ),
+    ],
+)
+def test_lines_of_split_channels_say_which_and_an_open_end_lasts_to_what_follows_in_it(
+    name: str, text: str
+) -> None:
+    assert FORMATS[name](DIALOGUE) == text
+
+
+def test_json_has_the_channel_of_each_segment() -> None:
+    segments = json.loads(to_json(DIALOGUE))["segments"]
+
+    assert [segment["channel"] for segment in segments] == [0, 1, 0]
+
+
 def test_text_is_the_words_and_a_line_end() -> None:
     assert to_text(TWO) == "Hello there. Bye.\n"
 

@@ -11,7 +11,7 @@ import pytest
 
 from audio_files import encode_audio
 from command_line import SAMPLE, run
-from fakes import FakeModel, tones_file, words
+from fakes import FakeModel, chunk_tones, loaded, tones_file, words
 from served import Serve
 from talkmill.server.auth import new_token
 from talkmill.server.formats import FORMATS
@@ -94,6 +94,80 @@ def test_options_go_to_the_server(serve: Serve, tones: list[Path], model: FakeMo
     assert batch.plan is not None
     assert (batch.plan.num_beams, batch.plan.timestamps) == (4, True)
     assert len(batch.prompts[0]) > 3  # what came before is in front
+
+
+@pytest.fixture
+def stereo(tmp_path: Path) -> Path:
+    """A file that `FakeModel` hears as 10 on the left and as 30 on the right."""
+    path = tmp_path / "stereo.wav"
+    path.write_bytes(encode_audio(np.stack([chunk_tones([10]), chunk_tones([30])])))
+    return path
+
+
+@pytest.mark.parametrize("output", ["txt", "json", "vtt"])
+def test_split_channels_are_named_in_the_output(serve: Serve, stereo: Path, output: str) -> None:
+    to_server = ["--server", serve().address, "--vad", "off", "--output", output]
+
+    result = run("transcribe", stereo, *to_server, "--channels", "split")
+
+    assert result.exit_code == 0, result.output
+    if output == "json":
+        segments = json.loads(result.output)["segments"]
+        assert [segment["channel"] for segment in segments] == [0, 1]
+    else:
+        form = "Channel {}: " if output == "txt" else "<v Channel {}>"
+        lines = [form.format(i) + words(band) for i, band in enumerate((10, 30))]
+        assert [line for line in result.output.splitlines() if line in lines] == lines
+
+
+def test_split_channels_are_named_without_a_server() -> None:
+    result = run("transcribe", SAMPLE, "--channels", "split", "--language", "en")
+
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Channel 0: ")
+
+
+def test_a_window_may_be_chosen(serve: Serve, tones: list[Path], model: FakeModel) -> None:
+    address = serve(loaded(model, windows_s=())).address
+
+    for window, num_frames in (("fitted", 160), ("full", 3000)):
+        args = ["--server", address, "--vad", "off", "--encoder-window", window]
+        assert run("transcribe", tones[0], *args).exit_code == 0
+        assert model.encoded[-1].num_frames == (num_frames,)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("num_beams", "'num_beams' is not NAME=VALUE"),
+        ("num_beans=3", "num_beans is an unknown option"),
+        ("vad=off", "--parameter vad: the option has a flag of its own"),
+        ("hotwords=5", "hotwords 5 is not a list of strings"),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_refused_by_name(pair: str, message: str) -> None:
+    result = run("transcribe", SAMPLE, "-p", pair)
+
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_a_parameter_given_twice_is_refused() -> None:
+    result = run("transcribe", SAMPLE, "-p", "num_beams=2", "-p", "num_beams=3")
+
+    assert result.exit_code == 2
+    assert "num_beams is given twice" in result.output
+
+
+def test_an_option_of_hfs_pipeline_without_effect_gives_a_warning(
+    serve: Serve, tones: list[Path]
+) -> None:
+    args = ["--server", serve().address, "--vad", "off", "-p", "batch_size=8"]
+
+    result = run("transcribe", tones[0], *args)
+
+    assert result.exit_code == 0
+    assert "warning: batch_size has no effect" in result.output
 
 
 @pytest.mark.parametrize("output", ["txt", "json", "srt"])
