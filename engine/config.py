@@ -159,7 +159,10 @@ class EngineConfig(BaseModel):
         "0: one per core.",
     )
     max_audio_s: float = Field(
-        43_200.0, gt=0, description="Longest decoded audio of one request, in seconds."
+        43_200.0,
+        gt=0,
+        description="Longest decoded audio of one request, in seconds; where channels are split, "
+        "each counts.",
     )
     max_audio_bytes: int = Field(
         2**31, gt=0, description="Largest audio file of one request, in bytes."
