@@ -188,8 +188,9 @@ class _Mixer:
         if frame is None or self._stereo is None:
             return mixed
         [both] = self._stereo.take(frame)
-        mix = both.sum(0) / 2
-        if np.dot(mix, mix) >= _CANCELLED_POWER * np.dot(both[0], both[0]):  # also of silence
+        left, right = both
+        mix = (left + right) / 2
+        if not np.dot(mix, mix) < _CANCELLED_POWER * np.dot(left, left):  # silence, NaN
             return mixed
         self._warn("the two channels cancel each other out when they are mixed: the first is used")
         first = AudioFrame.from_ndarray(both[:1] / self._gain, "fltp", "mono")

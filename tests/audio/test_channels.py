@@ -140,3 +140,12 @@ def test_channels_cancel_only_where_both_are_the_same_sound(speech: Samples) -> 
         found, warnings = decoded(encode_audio(np.stack(pair), codec="pcm_f32le"))
         assert warnings == []
         np.testing.assert_allclose(found, sum(pair) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_values_that_are_no_sound_do_not_cancel(value: float) -> None:
+    planes = tones(2)
+    planes[0, 5000:5010] = value
+    _, warnings = decoded(encode_audio(planes, codec="pcm_f32le"))
+    assert [warning for warning in warnings if warning == CANCEL] == []
+    assert len(warnings) == 1
