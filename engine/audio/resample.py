@@ -14,7 +14,7 @@ from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
 from ..errors import InvalidAudio, InvalidOption
-from ..types import Channels
+from ..types import Channels, Samples
 
 Planes = NDArray[np.float32]
 """Audio of one or more channels, float32 of shape (num_channels, num_samples), in -1 to 1."""
@@ -188,14 +188,19 @@ class _Mixer:
         if frame is None or self._stereo is None:
             return mixed
         [both] = self._stereo.take(frame)
-        left, right = both
-        mix = (left + right) / 2
-        if not np.dot(mix, mix) < _CANCELLED_POWER * np.dot(left, left):  # silence, NaN
+        if not _cancel(*both):
             return mixed
         self._warn("the two channels cancel each other out when they are mixed: the first is used")
         first = AudioFrame.from_ndarray(both[:1] / self._gain, "fltp", "mono")
         first.sample_rate = frame.sample_rate
         return [first]
+
+
+def _cancel(left: Samples, right: Samples) -> bool:
+    """Return whether the mix of two channels has next to nothing of them; silence does not."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a file of floats may hold any number
+        mix = (left + right) / 2
+        return bool(np.dot(mix, mix) < _CANCELLED_POWER * np.dot(left, left))
 
 
 @contextlib.contextmanager
