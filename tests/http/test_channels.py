@@ -88,8 +88,10 @@ def said(chunk: pb.Chunk) -> tuple[str, int | None, float]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_channel_has_its_own_words_in_order_of_time(server: Http, way: str) -> None:
-    server.model.said_s = (0.0, 1.0)
+def test_each_channel_has_its_own_words_in_order_of_time(
+    server: Http, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.model, "said_s", (0.0, 1.0))
     found = ask(server, way, "split")
 
     assert found == Found(" ".join(text for text, _, _ in IN_ORDER), IN_ORDER)
