@@ -56,7 +56,10 @@ def check_options(
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
     plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
+        options.parameters,
+        timestamps=options.timestamps,
+        prompt_length=len(prompt),
+        has_previous=bool(previous),
     )
     model.check_tokens(plan.suppress_tokens)
     if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them

@@ -153,7 +153,7 @@ class CTranslate2Model:
             encoded,
             prompts,
             beam_size=plan.num_beams,
-            patience=plan.patience,
+            patience=plan.patience or 1.0,
             length_penalty=length_penalty,
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
