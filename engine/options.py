@@ -61,8 +61,8 @@ def check_options(
         prompt_length=len(prompt),
         has_previous=bool(previous),
     )
-    model.check_tokens(plan.suppress_tokens)
-    if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
+    model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
+    if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
     return CheckedOptions(
         given=options,

@@ -27,6 +27,7 @@ from talkmill.engine.types import Features, Samples, Task
 
 DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
 N_MELS = 80
+NUM_TIMESTAMPS = 1501  # 0 to 30 s
 PATIENCE_S = 30.0  # longest wait of a test for what must happen
 _SILENCE = -9.0  # what `FakeModel` encodes after a short window; less than any features
 
@@ -103,6 +104,7 @@ class FakeModel:
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
+        self.num_tokens = self.tokenizer.timestamp_begin + NUM_TIMESTAMPS
         self.poisoned: frozenset[int] = frozenset()
         self.max_rows: int | None = None
         self.is_lost = False

@@ -31,7 +31,6 @@ class WhisperTokenizer:
         start_of_transcript: The token that starts the transcript, in every prompt.
         no_speech: The token of a chunk without speech; None if the vocabulary has none.
         timestamp_begin: The timestamp token of 0.00 s; all ids from here on are timestamps.
-        num_tokens: Number of tokens in the vocabulary, including special ones.
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
@@ -52,7 +51,6 @@ class WhisperTokenizer:
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
-        self.num_tokens: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._languages: dict[str, int] = {}
         self._tasks: dict[Task, int] = {}
         if is_multilingual:

@@ -24,7 +24,7 @@ from ..errors import ConfigError, DeviceLost
 from .protocol import ArrayEncoder, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
-from .weights import read_weights
+from .weights import num_logits, read_weights
 
 # CUDA errors after which the context cannot be used any more; out of memory is not among them.
 _STICKY_CUDA = re.compile(
@@ -87,6 +87,11 @@ class CTranslate2Model:
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
         return int(self._whisper.n_mels)
+
+    @functools.cached_property
+    def num_tokens(self) -> int:
+        """See `SpeechModel.num_tokens`."""
+        return num_logits(self._folder / "model.bin")
 
     @property
     def is_multilingual(self) -> bool:

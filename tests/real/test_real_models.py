@@ -6,6 +6,7 @@ rate is measured by `benchmarks.real`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ import pytest
 
 from benchmarks.real_scores import WordCounts, count_errors, normal_words
 from benchmarks.real_speech import Clip, SpokenFile, join, short
-from talkmill.engine import Engine, TranscribeOptions, Transcript, VadMode
+from talkmill.engine import (
+    Engine,
+    GenerationParameters,
+    TranscribeOptions,
+    Transcript,
+    VadMode,
+)
+from talkmill.engine.model.tokenizer import WhisperTokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -55,6 +63,18 @@ def test_kennedys_words_are_heard_right(
     options = TranscribeOptions(language="en", timestamps=timestamps, vad=vad)
 
     assert normal_words(engine.transcribe(speech_file, options).text) == normal_words(JFK)
+
+
+def test_timestamps_can_be_suppressed(engine: Engine, speech_file: bytes) -> None:
+    # English-only models have no text for them in tokenizer.json.
+    tokenizer = WhisperTokenizer(Path(engine.config.model) / "tokenizer.json", False)
+    begin = tokenizer.timestamp_begin
+    parameters = GenerationParameters(suppress_tokens=tuple(range(begin, begin + 25)))
+    options = replace(TIMED, vad=VadMode.OFF, parameters=parameters)
+
+    first, *_ = engine.transcribe(speech_file, options).segments
+
+    assert first.start_s >= 0.5
 
 
 def test_short_clips_are_heard_with_few_errors(engine: Engine, clips: list[Clip]) -> None:
