@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel, UnsupportedOption
+from .errors import InvalidOption, UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
 from .types import Channels, EncoderWindow, TranscribeOptions
@@ -64,6 +64,12 @@ def check_options(
     model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
     if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
+    if options.token_logprobs and plan.patience is not None:
+        raise InvalidOption(
+            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
+            "token_logprobs",
+        )
+    plan = replace(plan, token_logprobs=options.token_logprobs)
     return CheckedOptions(
         given=options,
         language=model.check_language(options.language),
@@ -89,7 +95,6 @@ def _refuse_what_is_missing(options: TranscribeOptions) -> None:
         "languages": bool(options.languages),
         "hotwords": bool(options.hotwords),
         "channels": options.channels is not Channels.MIX,
-        "token_logprobs": options.token_logprobs,
     }
     for name, is_asked_for in missing.items():
         if is_asked_for:

@@ -42,6 +42,7 @@ class DecodePlan:
         min_new_tokens: Tokens to generate before the end of text is allowed.
         early_stopping: HF's rule of beam search.
         patience: Where it is given, CTranslate2's beam search runs instead of HF's.
+        token_logprobs: Whether a hypothesis has the log-probability of each token.
 
     The other attributes are the parameters of the same name.
     """
@@ -68,6 +69,7 @@ class DecodePlan:
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     suppress_tokens: tuple[int, ...] = ()
+    token_logprobs: bool = False
 
     @property
     def is_deterministic(self) -> bool:
@@ -164,9 +166,7 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
     return Strategy.GREEDY
 
 
-def _limits(
-    given: GenerationParameters, prompt_length: int
-) -> tuple[int, int, tuple[str, ...]]:
+def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int, tuple[str, ...]]:
     """Return the most and the fewest tokens to generate, and a warning if they contradict."""
     room = MAX_POSITIONS - prompt_length
     most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length

@@ -104,8 +104,8 @@ class LoadedModel:
         firsts = range(begin, begin + MAX_INITIAL_TIMESTAMP + 1)
         if timestamps and set(tokens).issuperset(firsts):
             raise InvalidOption(
-                f"suppress_tokens has all of {firsts[0]} to {firsts[-1]}: with timestamps, an answer "
-                "starts with one of these",
+                f"suppress_tokens has all of {firsts[0]} to {firsts[-1]}: with timestamps, an "
+                "answer starts with one of these",
                 "suppress_tokens",
             )
 
