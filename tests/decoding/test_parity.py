@@ -9,7 +9,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ GOLDENS = {
     name: json.loads((DATA / "parity" / f"{name}.json").read_text(encoding="utf-8"))
     for name in ("random_weights", "demo_model")
 }
+PROMPTED_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["prompted_cases"]
 RANDOM_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["cases"]
 DEMO_CASES: dict[str, dict[str, Any]] = GOLDENS["demo_model"]["cases"]
 AUDIO = {"jfk": DATA / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
 ENGINE_CASES = [
     "greedy",
+    "beam 4",
     "beam 5, never",
     "beam 4, true",
     "groups 4/2, true",
@@ -52,6 +54,7 @@ ENGINE_CASES = [
     "no_repeat_ngram_size 2",
     "suppress_tokens",
 ]
+PROMPT_LENGTH = 4  # without preceding text, at most
 MODES = {"text": False, "times": True}
 VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple(rw.SUPPRESS_FIRST))
 
@@ -63,12 +66,19 @@ def parameters_of(case: dict[str, Any]) -> GenerationParameters:
 
 def task_of(case: dict[str, Any], prompt: list[int], *, timestamps: bool) -> ExactTask:
     """Return the task as a request with these parameters would come to it."""
-    plan, _ = make_plan(parameters_of(case), timestamps=timestamps, prompt_length=len(prompt))
+    plan, _ = make_plan(
+        parameters_of(case),
+        timestamps=timestamps,
+        prompt_length=len(prompt),
+        has_previous=len(prompt) > PROMPT_LENGTH,
+    )
     return ExactTask(prompt, plan, seed=0, chunk=0, is_wanted=lambda: True)
 
 
-def random_task(case: dict[str, Any], *, timestamps: bool) -> ExactTask:
-    prompt = rw.TASK if timestamps else [*rw.TASK, rw.NO_TIMESTAMPS]
+def random_task(
+    case: dict[str, Any], *, timestamps: bool, previous: Sequence[int] = ()
+) -> ExactTask:
+    prompt = [*previous, *rw.TASK] if timestamps else [*previous, *rw.TASK, rw.NO_TIMESTAMPS]
     return task_of(case, prompt, timestamps=timestamps)
 
 
@@ -109,6 +119,46 @@ def test_random_weights_say_what_they_say_in_hf(seed: int, case: str) -> None:
     assert {place: cases[case] for place, cases in found.items()} == {
         place: cases[case] for place, cases in golden.items()
     }
+
+
+@functools.cache
+def answers_after_text(seed: int) -> dict[str, dict[str, list[int]]]:
+    """Decode every case after preceding text, in one batch of prompts of several lengths."""
+    prompted = GOLDENS["random_weights"]["seeds"][str(seed)]["prompted"]
+    places = [(place, name) for place in prompted for name in PROMPTED_CASES]
+    encoded = rw.random_chunks(seed)[[int(place.split(", ")[0]) for place, _ in places]]
+    tasks = [
+        random_task(
+            PROMPTED_CASES[name],
+            timestamps=MODES[place.split(", ")[1]],
+            previous=prompted[place]["previous"],
+        )
+        for place, name in places
+    ]
+    answers = ExactLane(random_decoder(seed), VOCABULARY).run(encoded, tasks)
+    found: dict[str, dict[str, list[int]]] = {}
+    for (place, name), answer in zip(places, answers, strict=True):
+        found.setdefault(place, {})[name] = list(answer.tokens)
+    return found
+
+
+@pytest.mark.parametrize("case", PROMPTED_CASES)
+@pytest.mark.parametrize("seed", rw.SEEDS)
+def test_random_weights_say_after_text_what_they_say_in_hf(seed: int, case: str) -> None:
+    golden = GOLDENS["random_weights"]["seeds"][str(seed)]["prompted"]
+    found = answers_after_text(seed)
+    assert {place: cases[case] for place, cases in found.items()} == {
+        place: known["answers"][case] for place, known in golden.items()
+    }
+
+
+def test_goldens_after_text_depend_on_it() -> None:
+    seeds = GOLDENS["random_weights"]["seeds"].values()
+    for known in (one for seed in seeds for one in seed["prompted"].values()):
+        assert len(known["previous"]) > 10
+        answers = known["answers"]
+        assert answers["greedy, repetition_penalty 1.5"] != answers["greedy"]
+        assert len({tuple(answer) for answer in answers.values()}) > 15
 
 
 def test_goldens_hold_endings_lengths_and_answers_of_every_kind() -> None:
@@ -197,6 +247,36 @@ def test_demo_model_says_what_it_says_in_hf(
         # Each lane has its own way to the log-probabilities.
         assert native.avg_logprob == pytest.approx(exact.avg_logprob, abs=1e-3)
         assert native.no_speech_prob == pytest.approx(exact.no_speech_prob, abs=1e-3)
+
+
+@pytest.mark.parametrize("place", ["jfk, text", "sample, times"])
+@pytest.mark.parametrize("case", PROMPTED_CASES)
+def test_demo_model_says_after_text_what_it_says_in_hf(
+    model: LoadedModel, encoded: dict[str, EncoderOutput], case: str, place: str
+) -> None:
+    audio, mode = place.split(", ")
+    known = GOLDENS["demo_model"]["prompted"][place]
+    special = [] if MODES[mode] else [demo_no_timestamps()]
+    prompt = [*known["previous"], *GOLDENS["demo_model"]["task"], *special]
+    replica, task = model.replicas[0], task_of(PROMPTED_CASES[case], prompt, timestamps=MODES[mode])
+    if task.plan.is_exact:
+        (found,) = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
+    else:
+        (found,) = replica.generate(encoded[audio], [prompt], task.plan)
+    assert list(found.tokens) == known["answers"][case]
+
+
+def test_drawing_from_one_candidate_after_text_is_greedy_search_in_hf(
+    model: LoadedModel, encoded: dict[str, EncoderOutput]
+) -> None:
+    known = GOLDENS["demo_model"]["prompted"]["jfk, text"]
+    prompt = [*known["previous"], *GOLDENS["demo_model"]["task"], demo_no_timestamps()]
+    for rule in ("repetition_penalty 1.5", "no_repeat_ngram_size 2"):
+        greedy = PROMPTED_CASES[f"greedy, {rule}"]
+        task = task_of({**greedy, "do_sample": True, "top_k": 1}, prompt, timestamps=False)
+        assert task.plan.is_exact
+        (found,) = model.replicas[0].exact_lane(model.vocabulary).run(encoded["jfk"], [task])
+        assert list(found.tokens) == known["answers"][f"greedy, {rule}"]
 
 
 def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(

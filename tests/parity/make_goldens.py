@@ -134,12 +134,13 @@ def answers_after_text(
     special: Special,
     answers: Answers,
 ) -> Prompted:
-    """Return HF's answers after text that holds what the greedy answer says, by chunk and mode."""
+    """Return HF's answers after text that holds what a long answer says, by chunk and mode."""
     found: Prompted = {}
-    for place, said in answers.items():
+    for place in answers:
         chunk, mode = place.split(", ")
         timestamps = mode == "times"
-        previous = [token for token in said["greedy"] if token < special.end][:MAX_PREVIOUS]
+        said = answers[f"{chunk}, text"]["greedy, 30 at least"]
+        previous = [token for token in said if token < special.end][:MAX_PREVIOUS]
         prompt = [special.previous, *previous, *task]
         prompt += [] if timestamps else [special.no_timestamps]
         found[place] = {
