@@ -108,7 +108,7 @@ def _limits() -> dict[str, Parameters]:
         "min_length 40, min_new_tokens 8": {"min_length": 40, "min_new_tokens": 8},
         "min_length 3": {"min_length": 3},
         "min_new_tokens 12, max_new_tokens 9": {"min_new_tokens": 12, "max_new_tokens": 9},
-        "beams, min_length 40, max_length 20": {**beams, "min_length": 40, "max_length": 20},
+        "beams, min_length 40, max_length 24": {**beams, "min_length": 40, "max_length": 24},
         "beams, true, 12 tokens": {**beams, "early_stopping": True, **_exactly(12)},
         "beams, never, min_length 20": {**beams, "early_stopping": "never", "min_length": 20},
     }
