@@ -61,15 +61,11 @@ def check_options(
         prompt_length=len(prompt),
         has_previous=bool(previous),
     )
+    if options.token_logprobs:
+        plan = _with_logprobs(plan)
     model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
     if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
-    if options.token_logprobs and plan.patience is not None:
-        raise InvalidOption(
-            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
-            "token_logprobs",
-        )
-    plan = replace(plan, token_logprobs=options.token_logprobs)
     return CheckedOptions(
         given=options,
         language=model.check_language(options.language),
@@ -87,6 +83,15 @@ def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[s
         return tokens, ()
     warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
     return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+
+
+def _with_logprobs(plan: DecodePlan) -> DecodePlan:
+    if plan.patience is not None:
+        raise InvalidOption(
+            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
+            "token_logprobs",
+        )
+    return replace(plan, token_logprobs=True)
 
 
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:

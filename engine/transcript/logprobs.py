@@ -25,8 +25,9 @@ def with_logprobs(
     found: list[Segment] = []
     start = 0
     for segment in segments:
-        start = _find(tokens, list(segment.tokens), start)
-        end = start + len(segment.tokens)
+        own = [token for token in segment.tokens if token < tokenizer.end_of_text]
+        start = _find(tokens, own, start)
+        end = start + len(own)
         logprobs = tuple(
             _token_logprob(token, logprob, tokenizer) for token, logprob in words[start:end]
         )
