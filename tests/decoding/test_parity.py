@@ -8,10 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,25 +17,28 @@ import pytest
 from audio_files import decode_file
 from fakes import DEMO_FOLDER, small_config
 from parity import random_weights as rw
-from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
+from parity.goldens import (
+    AUDIO,
+    GOLDENS,
+    MODES,
+    VOCABULARY,
+    encoded_by,
+    no_timestamps_of_demo,
+    parameters_of,
+    random_decoder,
+    random_task,
+    task_of,
+)
+from talkmill.engine import Engine, TranscribeOptions, VadMode
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
-from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
-from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.model.loading import LoadedModel, load_model
+from talkmill.engine.decoding.plan import DecodePlan, Strategy
+from talkmill.engine.model.loading import LoadedModel
 from talkmill.engine.model.protocol import EncoderOutput
-from talkmill.engine.model.step_decoder import StepDecoder
 
-DATA = Path(__file__).parents[1] / "data"
-GOLDENS = {
-    name: json.loads((DATA / "parity" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("random_weights", "demo_model")
-}
-PROMPTED_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["prompted_cases"]
 RANDOM_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["cases"]
 DEMO_CASES: dict[str, dict[str, Any]] = GOLDENS["demo_model"]["cases"]
-AUDIO = {"jfk": DATA / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
 ENGINE_CASES = [
     "greedy",
     "beam 4",
@@ -54,37 +55,6 @@ ENGINE_CASES = [
     "no_repeat_ngram_size 2",
     "suppress_tokens",
 ]
-PROMPT_LENGTH = 4  # without preceding text, at most
-MODES = {"text": False, "times": True}
-VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple(rw.SUPPRESS_FIRST))
-
-
-def parameters_of(case: dict[str, Any]) -> GenerationParameters:
-    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in case.items()}
-    return GenerationParameters(**given)
-
-
-def task_of(case: dict[str, Any], prompt: list[int], *, timestamps: bool) -> ExactTask:
-    """Return the task as a request with these parameters would come to it."""
-    plan, _ = make_plan(
-        parameters_of(case),
-        timestamps=timestamps,
-        prompt_length=len(prompt),
-        has_previous=len(prompt) > PROMPT_LENGTH,
-    )
-    return ExactTask(prompt, plan, seed=0, chunk=0, is_wanted=lambda: True)
-
-
-def random_task(
-    case: dict[str, Any], *, timestamps: bool, previous: Sequence[int] = ()
-) -> ExactTask:
-    prompt = [*previous, *rw.TASK] if timestamps else [*previous, *rw.TASK, rw.NO_TIMESTAMPS]
-    return task_of(case, prompt, timestamps=timestamps)
-
-
-@functools.cache
-def random_decoder(seed: int) -> StepDecoder:
-    return StepDecoder(rw.random_weights(seed))
 
 
 @functools.cache
@@ -121,48 +91,6 @@ def test_random_weights_say_what_they_say_in_hf(seed: int, case: str) -> None:
     }
 
 
-@functools.cache
-def answers_after_text(seed: int) -> dict[str, dict[str, list[int]]]:
-    """Decode every case after preceding text, in one batch of prompts of several lengths."""
-    prompted = GOLDENS["random_weights"]["seeds"][str(seed)]["prompted"]
-    places = [(place, name) for place in prompted for name in PROMPTED_CASES]
-    encoded = rw.random_chunks(seed)[[int(place.split(", ")[0]) for place, _ in places]]
-    tasks = [
-        random_task(
-            PROMPTED_CASES[name],
-            timestamps=MODES[place.split(", ")[1]],
-            previous=prompted[place]["previous"],
-        )
-        for place, name in places
-    ]
-    answers = ExactLane(random_decoder(seed), VOCABULARY).run(encoded, tasks)
-    found: dict[str, dict[str, list[int]]] = {}
-    for (place, name), answer in zip(places, answers, strict=True):
-        found.setdefault(place, {})[name] = list(answer.tokens)
-    return found
-
-
-@pytest.mark.parametrize("case", PROMPTED_CASES)
-@pytest.mark.parametrize("seed", rw.SEEDS)
-def test_random_weights_say_after_text_what_they_say_in_hf(seed: int, case: str) -> None:
-    golden = GOLDENS["random_weights"]["seeds"][str(seed)]["prompted"]
-    found = answers_after_text(seed)
-    assert {place: cases[case] for place, cases in found.items()} == {
-        place: known["answers"][case] for place, known in golden.items()
-    }
-
-
-def test_goldens_after_text_depend_on_it() -> None:
-    seeds = GOLDENS["random_weights"]["seeds"].values()
-    prompted = [known for seed in seeds for known in seed["prompted"].values()]
-    assert all(len(known["previous"]) > 10 for known in prompted)
-    answers = [known["answers"] for known in prompted]
-    penalized = [own["greedy, repetition_penalty 1.5"] != own["greedy"] for own in answers]
-    assert sum(penalized) > len(answers) / 2
-    distinct = [len({tuple(answer) for answer in own.values()}) for own in answers]
-    assert sum(count > 15 for count in distinct) > len(answers) / 2
-
-
 def test_goldens_hold_endings_lengths_and_answers_of_every_kind() -> None:
     # Or all that agrees with them might agree for the wrong reason.
     seeds = GOLDENS["random_weights"]["seeds"]
@@ -187,37 +115,21 @@ def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    config = small_config(compute_type="float32")
-    return load_model(config)
+def encoded(demo: LoadedModel) -> dict[str, EncoderOutput]:
+    return encoded_by(demo)
 
 
 @pytest.fixture(scope="module")
-def encoded(model: LoadedModel) -> dict[str, EncoderOutput]:
-    encode = model.replicas[0].encode
-    return {
-        name: encode([log_mel(decode_file(path), 80)], FULL_WINDOW.num_positions)
-        for name, path in AUDIO.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def engine(model: LoadedModel) -> Iterator[Engine]:
+def engine(demo: LoadedModel) -> Iterator[Engine]:
     # HF hears windows of 30 s, whatever shorter ones the model would take.
-    with Engine(small_config(max_batch_size=8, encoder_windows=(30,)), model=model) as engine:
+    with Engine(small_config(max_batch_size=8, encoder_windows=(30,)), model=demo) as engine:
         yield engine
 
 
 def demo_task(case: str, mode: str) -> ExactTask:
-    special = [] if MODES[mode] else [demo_no_timestamps()]
+    special = [] if MODES[mode] else [no_timestamps_of_demo()]
     prompt = [*GOLDENS["demo_model"]["task"], *special]
     return task_of(DEMO_CASES[case], prompt, timestamps=MODES[mode])
-
-
-def demo_no_timestamps() -> int:
-    tokens = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
-    ids: dict[str, int] = {token["content"]: token["id"] for token in tokens["added_tokens"]}
-    return ids["<|notimestamps|>"]
 
 
 def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
@@ -237,11 +149,11 @@ def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
 )
 @pytest.mark.parametrize("case", DEMO_CASES)
 def test_demo_model_says_what_it_says_in_hf(
-    model: LoadedModel, encoded: dict[str, EncoderOutput], case: str, audio: str, mode: str
+    demo: LoadedModel, encoded: dict[str, EncoderOutput], case: str, audio: str, mode: str
 ) -> None:
-    replica, task = model.replicas[0], demo_task(case, mode)
+    replica, task = demo.replicas[0], demo_task(case, mode)
     golden = GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"][case]
-    (exact,) = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
+    (exact,) = replica.exact_lane(demo.vocabulary).run(encoded[audio], [task])
     assert list(exact.tokens) == golden
     if not task.plan.is_exact and task.plan.strategy is Strategy.GREEDY:
         (native,) = replica.generate(encoded[audio], [task.prompt], task.plan)
@@ -251,38 +163,8 @@ def test_demo_model_says_what_it_says_in_hf(
         assert native.no_speech_prob == pytest.approx(exact.no_speech_prob, abs=1e-3)
 
 
-@pytest.mark.parametrize("place", ["jfk, text", "sample, times"])
-@pytest.mark.parametrize("case", PROMPTED_CASES)
-def test_demo_model_says_after_text_what_it_says_in_hf(
-    model: LoadedModel, encoded: dict[str, EncoderOutput], case: str, place: str
-) -> None:
-    audio, mode = place.split(", ")
-    known = GOLDENS["demo_model"]["prompted"][place]
-    special = [] if MODES[mode] else [demo_no_timestamps()]
-    prompt = [*known["previous"], *GOLDENS["demo_model"]["task"], *special]
-    replica, task = model.replicas[0], task_of(PROMPTED_CASES[case], prompt, timestamps=MODES[mode])
-    if task.plan.is_exact:
-        (found,) = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
-    else:
-        (found,) = replica.generate(encoded[audio], [prompt], task.plan)
-    assert list(found.tokens) == known["answers"][case]
-
-
-def test_drawing_from_one_candidate_after_text_is_greedy_search_in_hf(
-    model: LoadedModel, encoded: dict[str, EncoderOutput]
-) -> None:
-    known = GOLDENS["demo_model"]["prompted"]["jfk, text"]
-    prompt = [*known["previous"], *GOLDENS["demo_model"]["task"], demo_no_timestamps()]
-    for rule in ("repetition_penalty 1.5", "no_repeat_ngram_size 2"):
-        greedy = PROMPTED_CASES[f"greedy, {rule}"]
-        task = task_of({**greedy, "do_sample": True, "top_k": 1}, prompt, timestamps=False)
-        assert task.plan.is_exact
-        (found,) = model.replicas[0].exact_lane(model.vocabulary).run(encoded["jfk"], [task])
-        assert list(found.tokens) == known["answers"][f"greedy, {rule}"]
-
-
 def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
-    engine: Engine, model: LoadedModel
+    engine: Engine, demo: LoadedModel
 ) -> None:
     golden = GOLDENS["demo_model"]["answers"]["jfk, text"]
     requests = {}
@@ -292,16 +174,16 @@ def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
         )
         requests[case] = engine.submit(io.BytesIO(AUDIO["jfk"].read_bytes()), options)
     found = {case: request.future.result(60).text for case, request in requests.items()}
-    assert found == {case: model.tokenizer.decode(golden[case]).strip() for case in ENGINE_CASES}
+    assert found == {case: demo.tokenizer.decode(golden[case]).strip() for case in ENGINE_CASES}
     assert len(set(found.values())) > 5, "answers that are all alike prove nothing"
     assert engine.stats.mean_batch_size > 1.5, "requests of several kinds must share batches"
 
 
 def test_native_greedy_is_hf_s_whatever_shares_its_batch(
-    model: LoadedModel,
+    demo: LoadedModel,
 ) -> None:
     features = [log_mel(decode_file(path), 80) for path in AUDIO.values()]
-    replica = model.replicas[0]
+    replica = demo.replicas[0]
     for mode in MODES:
         plan = replace(DecodePlan(), timestamps=MODES[mode], max_new_tokens=60)
         prompts = [demo_task("greedy", mode).prompt] * len(AUDIO)

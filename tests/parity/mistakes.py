@@ -251,7 +251,8 @@ LANE = (
          "            cache[self.xp.asarray(changed), :length] = taken\n",
          "            for i in changed:\n"
          "                cache[i, :length] = cache[rows[i], :length]\n"),
-    _one("plan", "not HF's: native penalties after text", "if has_previous and (", "if False and ("),
+    _one("plan", "not HF's: native penalties after text", "if has_previous and (",
+         "if False and ("),
     _one("plan", "not HF's: native beams", "return plan.patience is None", "return False"),
     _one("plan", "min_length forgets the prompt", "max(0, (given.min_length or 0) - "
          "prompt_length)", "given.min_length or 0"),
