@@ -24,7 +24,6 @@ from .errors import (
     Refused,
     RequestError,
     TalkmillError,
-    UnknownModel,
     UnsupportedOption,
 )
 from .model.loading import LoadedModel
@@ -44,6 +43,7 @@ from .types import (
     TranscribeOptions,
     Transcript,
     VadMode,
+    VadOptions,
     Word,
 )
 
@@ -83,9 +83,9 @@ __all__ = [
     "TranscribeOptions",
     "Transcript",
     "TuningSetup",
-    "UnknownModel",
     "UnsupportedOption",
     "VadMode",
+    "VadOptions",
     "Word",
     "WorkerStats",
     "declared_duration_s",

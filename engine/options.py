@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .decoding.parameters import Range
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel, UnsupportedOption
+from .errors import InvalidOption, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import Channels, EncoderWindow, TranscribeOptions
+from .types import Channels, EncoderWindow, TranscribeOptions, VadMode
+
+_VAD_RANGES = {
+    "threshold": Range(float, 0, 1),
+    "silence_duration_ms": Range(int, 100, 30_000),  # a shorter pause counts as speech
+    "prefix_padding_ms": Range(int, 0, 500),  # more leaves no room for speech in a window of 1 s
+}
 
 
 @dataclass(frozen=True)
@@ -34,23 +41,18 @@ class CheckedOptions:
     warnings: tuple[str, ...] = ()
 
 
-def check_options(
-    model: LoadedModel, options: TranscribeOptions, model_name: str = ""
-) -> CheckedOptions:
+def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOptions:
     """Return the options as the model will honour them.
 
     Args:
         model: The model that is served.
         options: The request's options.
-        model_name: The model that the caller expects; empty for any.
 
     Raises:
-        UnknownModel: `model_name` is not the model that is served.
         InvalidOption: A value is out of range, contradicts another, or is not in the model.
     """
-    if model_name and model_name != model.name:
-        raise UnknownModel(f"model {model_name!r} is not served here, {model.name} is", "model")
     _refuse_what_is_missing(options)
+    vad_warnings = _check_vad(options)
     model.check_task(options.task)
     previous, prompt_warnings = _previous(model, options.prompt)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
@@ -68,7 +70,7 @@ def check_options(
         prompt_length=len(prompt),
         plan=plan,
         encoder_window=model.check_encoder_window(options.encoder_window),
-        warnings=(*prompt_warnings, *plan_warnings),
+        warnings=(*prompt_warnings, *vad_warnings, *plan_warnings),
     )
 
 
@@ -78,6 +80,17 @@ def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[s
         return tokens, ()
     warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
     return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+
+
+def _check_vad(options: TranscribeOptions) -> tuple[str, ...]:
+    """Refuse values out of range; return a warning for each one without effect."""
+    given = {name: value for name, value in vars(options.vad_options).items() if value is not None}
+    for name, value in given.items():
+        if not _VAD_RANGES[name].holds(value):
+            raise InvalidOption(f"{name} {value!r} is not in {_VAD_RANGES[name]}", name)
+    if options.vad is not VadMode.OFF:
+        return ()
+    return tuple(f"{name} has no effect: vad is off" for name in given)
 
 
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:

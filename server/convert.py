@@ -20,6 +20,7 @@ from ..engine import (
     Transcript,
     UnsupportedOption,
     VadMode,
+    VadOptions,
     Word,
 )
 from ..proto import transcription_pb2 as pb
@@ -83,8 +84,17 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
         hotwords=tuple(message.hotwords),
         channels=_lookup(_CHANNELS, message.channels, "channels"),
         token_logprobs=message.token_logprobs,
+        vad_options=_to_vad_options(message.vad_options),
         parameters=_to_parameters(message.generation_parameters),
     )
+
+
+def _to_vad_options(message: pb.VadOptions) -> VadOptions:
+    _refuse_unknown_fields(message, "vad_options")
+    given = {descriptor.name: value for descriptor, value in message.ListFields()}
+    if message.HasField("threshold"):
+        given["threshold"] = _shortest_decimal(message.threshold)
+    return VadOptions(**given)
 
 
 def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
@@ -146,6 +156,7 @@ def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
         hotwords=options.hotwords,
         channels=f"CHANNELS_{options.channels.name}",
         token_logprobs=options.token_logprobs,
+        vad_options=pb.VadOptions(**vars(options.vad_options)),
         generation_parameters=_from_parameters(options.parameters),
     )
 

@@ -38,6 +38,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         given.task,
         checked.previous,
         given.vad,
+        given.vad_options,
         checked.plan,
         checked.encoder_window,
     )

@@ -103,6 +103,7 @@ class Pipeline:
             self._max_audio_s,
             max_samples=self.model.runtime.windows.max_samples(kind),
             choose_window=functools.partial(self._guard.choose, kind),
+            vad_options=request.options.vad_options,
         )
         self._feeder.add(request, preparation)
 

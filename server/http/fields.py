@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields as fields_of
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -15,11 +17,14 @@ from ...engine import (
     Task,
     TranscribeOptions,
     VadMode,
+    VadOptions,
 )
 
 Choice = TypeVar("Choice", bound=Enum)
 
 _GENERATION = {parameter.name for parameter in PARAMETERS}
+# In a form or a query every other value is read as JSON.
+_TEXTS = ("language", "task", "prompt", "vad", "encoder_window", "channels")
 
 # Options of HF's pipeline that are accepted without effect, each with the reason.
 WITHOUT_EFFECT = {
@@ -62,6 +67,19 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
     )
 
 
+def read_value(name: str, text: str) -> Any:
+    """Return the value of a field that came as text, in a form or a query: None if it is empty.
+
+    Numbers, lists and the like are JSON. Other text stays text, for the check of the option.
+    """
+    if name in _TEXTS or not text:
+        return text or None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def read_bool(name: str, value: object) -> bool:
     """Return `value`, which must be a boolean.
 
@@ -97,6 +115,15 @@ def _read_texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(_read_text(name, one) for one in value)
 
 
+def _read_vad_options(name: str, value: object) -> VadOptions:
+    if not isinstance(value, dict):
+        raise InvalidOption(f"{name} {value!r} is not an object", name)
+    known = [field.name for field in fields_of(VadOptions)]
+    for member in value.keys() - set(known):
+        raise InvalidOption(f"{member} is not one of {', '.join(known)}", member)
+    return VadOptions(**value)
+
+
 def _read_choice(choices: type[Choice]) -> Callable[[str, object], Choice]:
     def read(name: str, value: object) -> Choice:
         for choice in choices:
@@ -119,4 +146,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "hotwords": ("hotwords", _read_texts),
     "channels": ("channels", _read_choice(Channels)),
     "token_logprobs": ("token_logprobs", read_bool),
+    "vad_options": ("vad_options", _read_vad_options),
 }

@@ -65,7 +65,7 @@ def run(demo: LoadedModel) -> Callable[[TranscribeOptions], tuple[DecodePlan, li
     encoded = replica.encode([log_mel(sound, 80)[:, :NUM_FRAMES]], NUM_FRAMES // 2)
 
     def decode(options: TranscribeOptions) -> tuple[DecodePlan, list[int]]:
-        plan = check_options(demo, options, "").plan
+        plan = check_options(demo, options).plan
         prompt = demo.tokenizer.prompt("en", Task.TRANSCRIBE, options.timestamps)
         if not plan.is_exact:
             return plan, list(replica.generate(encoded, [prompt], plan)[0].tokens)

@@ -21,7 +21,6 @@ from talkmill.engine import (
     State,
     Task,
     TranscribeOptions,
-    UnknownModel,
     VadMode,
 )
 
@@ -70,14 +69,9 @@ class TestRefusals:
         assert failure.value.field == field
         assert source.closed
 
-    def test_other_model_is_refused(self, engine: Engine) -> None:
-        with engine, pytest.raises(UnknownModel) as failure:
-            engine.check(OFF, model="large-v3")
-        assert failure.value.field == "model"
-
     def test_checked_options_are_taken_as_they_are(self, engine: Engine) -> None:
         with engine:
-            checked = engine.check(OFF, model="fake")
+            checked = engine.check(OFF)
             request = engine.submit(TONE, checked)
             assert text(request) == words(40)
             assert request.checked is checked

@@ -166,7 +166,8 @@ def test_openai_gets_an_error_for_a_model_that_is_not_served(client: openai.Open
 
 
 def test_openai_lists_the_model(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["demo"]
+    assert [model.id for model in client.models.list()] == ["demo", "whisper-1"]
+    assert client.models.retrieve("whisper-1").id == "whisper-1"
 
 
 def run(*command: str) -> str:

@@ -76,7 +76,7 @@ def test_a_long_id_is_cut(server: Http) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 405),
+        ("PUT", "/", 405),
         ("PUT", "/models/fake", 405),
         ("GET", "/v1/audio/transcriptions", 405),
         ("POST", "/live", 405),
