@@ -22,25 +22,25 @@ def named(http: Callable[..., Http]) -> Http:
     return http(served_names=NAMES)
 
 
-@pytest.mark.parametrize("model", ["", "fake", *NAMES])
-def test_every_name_gets_the_words(named: Http, send: Send, model: str) -> None:
-    assert named.upload(TONE, model=model).json()["text"] == words(10)
-    assert named.ask(TONE, path=f"/models/{model}" if model else "/").json()["text"] == words(10)
-    assert send(named.served, TONE, model=model).answer().text == words(10)
+@pytest.mark.parametrize("name", ["", "fake", *NAMES])
+def test_every_name_gets_the_words(named: Http, send: Send, name: str) -> None:
+    assert named.upload(TONE, model=name).json()["text"] == words(10)
+    assert named.ask(TONE, path=f"/models/{name}" if name else "/").json()["text"] == words(10)
+    assert send(named.served, TONE, model=name).answer().text == words(10)
 
 
-@pytest.mark.parametrize("model", ["whisper-1", "openai/whisper-large-v2", "FAKE", "fake "])
+@pytest.mark.parametrize("name", ["whisper-1", "openai/whisper-large-v2", "FAKE", "fake "])
 def test_another_name_is_not_found_and_those_that_are_served_are_listed(
-    named: Http, send: Send, model: str
+    named: Http, send: Send, name: str
 ) -> None:
-    form, json = named.upload(TONE, model=model), named.ask(TONE, path=f"/models/{model}")
-    call = send(named.served, TONE, model=model)
+    form, json = named.upload(TONE, model=name), named.ask(TONE, path=f"/models/{name}")
+    call = send(named.served, TONE, model=name)
 
     assert (form.status_code, form.json()["error"]["param"]) == (404, "model")
     assert (json.status_code, json.json()["field"]) == (404, "model")
     assert call.refusal() == Refusal(grpc.StatusCode.NOT_FOUND, "model")
     for message in (form.json()["error"]["message"], json.json()["error"], call.details()):
-        assert f"{model!r} is not served here; served: fake, {', '.join(NAMES)}" in message
+        assert f"{name!r} is not served here; served: fake, {', '.join(NAMES)}" in message
     assert named.model.encoded == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from starlette.datastructures import FormData, UploadFile
@@ -14,7 +13,6 @@ from fakes import tones_file
 from http_calls import Http
 from talkmill.engine import (
     InvalidOption,
-    RequestError,
     Task,
     TranscribeOptions,
     UnsupportedOption,
@@ -22,6 +20,7 @@ from talkmill.engine import (
     VadOptions,
 )
 from talkmill.server.http.openai_form import read_form
+from talkmill.server.status import MalformedBody
 
 TONE = tones_file(10)
 ALL_THREE = {"threshold": 0.25, "silence_duration_ms": 300, "prefix_padding_ms": 0}
@@ -154,13 +153,14 @@ def test_a_query_is_refused(server: Http, path: str) -> None:
     assert (response.status_code, response.json()["error"]["param"]) == (422, "language")
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [[("file", "text")], [("keywords[]", UploadFile(None)), ("file", "x")]],  # type: ignore[arg-type]
-)
-def test_files_and_texts_are_not_confused(fields: list[tuple[str, Any]]) -> None:
-    with pytest.raises(RequestError):
+@pytest.mark.parametrize("name", ["keywords[]", "chunking_strategy", "chunking_strategy[type]"])
+def test_a_file_where_text_belongs_is_refused(name: str) -> None:
+    fields = [("file", UploadFile(io.BytesIO())), (name, UploadFile(io.BytesIO()))]
+
+    with pytest.raises(MalformedBody) as caught:
         read_form(FormData(fields), Task.TRANSCRIBE)
+
+    assert caught.value.field == name
 
 
 def test_more_pauses_cut_the_speech_of_a_request_into_more_chunks(
