@@ -169,7 +169,7 @@ PARAMETERS = (
     ),
     Parameter(
         "max_new_tokens", Range(int, 1, MAX_POSITIONS), "as many as fit",
-        "Most tokens to generate for a chunk.", "both",
+        "Most tokens to generate for a chunk; more than fit are cut to those.", "both",
     ),
     Parameter(
         "min_length", Range(int, 0, MAX_POSITIONS), "0",

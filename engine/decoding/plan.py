@@ -93,6 +93,7 @@ def make_plan(
         InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
+    parameters, cut_warnings = _cut_to_room(parameters, prompt_length)
     strategy = _choose_strategy(parameters)
     most, fewest = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
@@ -114,7 +115,25 @@ def make_plan(
         **effective,
     )
     plan = replace(plan, is_exact=_needs_exact_lane(plan))
-    return plan, tuple(f"{name} has no effect: {reason}" for name, reason in idle.items())
+    idle_warnings = (f"{name} has no effect: {reason}" for name, reason in idle.items())
+    return plan, (*cut_warnings, *idle_warnings)
+
+
+def _cut_to_room(
+    given: GenerationParameters, prompt_length: int
+) -> tuple[GenerationParameters, tuple[str, ...]]:
+    """Return the parameters with `max_new_tokens` cut to what fits, and a warning if it was.
+
+    The model cards of Whisper show 448, which never fits.
+    """
+    room = MAX_POSITIONS - prompt_length
+    if given.max_new_tokens is None or given.max_new_tokens <= room:
+        return given, ()
+    warning = (
+        f"max_new_tokens {given.max_new_tokens}: only {room} fit, as the prompt has "
+        f"{prompt_length} tokens"
+    )
+    return replace(given, max_new_tokens=room), (warning,)
 
 
 def _choose_strategy(given: GenerationParameters) -> Strategy:
@@ -164,18 +183,14 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
 
 def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
     """Return the most and the fewest tokens to generate."""
-    room = MAX_POSITIONS - prompt_length
     most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
     if given.max_new_tokens is not None:
         most_name, most = "max_new_tokens", given.max_new_tokens
-    if not 1 <= most <= room:
-        low, high = (
-            (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, MAX_POSITIONS)
-        )
-        value = getattr(given, most_name)
+    if most < 1:
         raise InvalidOption(
-            f"{most_name} {value} is not in {low} to {high}: the prompt has {prompt_length} tokens",
-            most_name,
+            f"max_length {given.max_length} is not in {prompt_length + 1} to {MAX_POSITIONS}: the "
+            f"prompt has {prompt_length} tokens",
+            "max_length",
         )
     fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
     if given.min_new_tokens is not None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 
-from ...engine import InvalidOption, Segment, Transcript
+from ...engine import InvalidOption, Segment, Transcript, language_name
 from ..formats import to_logprobs
 from ..gateway import CallOptions
 from ..status import MalformedBody
@@ -77,7 +77,7 @@ def _chunk(segment: Segment, language: str, timestamps: bool, languages: bool) -
     if timestamps:
         chunk["timestamp"] = chunk["timestamps"] = [segment.start_s, segment.end_s]
     if languages:
-        chunk["language"] = language
+        chunk["language"] = language_name(language)
     return chunk
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ...engine import Segment, TalkmillError, Transcript
+from ...engine import Segment, TalkmillError, Transcript, language_name
 from ..formats import FORMATS, timed_lines, to_logprobs
 from .errors import openai_details
 from .openai_form import Form
@@ -32,7 +32,7 @@ def respond(form: Form, transcript: Transcript, headers: dict[str, str]) -> Resp
     if form.shape == "verbose_json":
         answer |= {
             "task": form.options.task.value,
-            "language": transcript.language,
+            "language": language_name(transcript.language),
             "duration": transcript.duration_s,
             "segments": _segments(transcript),
         }

@@ -68,7 +68,8 @@ def read_form(form: FormData, task: Task) -> Form:
     _refuse_speakers(form)
     shape = _read_shape(form)
     fields = _read_options(form)
-    fields |= _read_granularities(form, shape)
+    timing, idle = _read_granularities(form, shape)
+    fields |= timing
     fields |= _read_include(form, shape)
     fields |= _read_strategy(form)
     options, warnings = to_options({**fields, "task": task.value})
@@ -78,7 +79,7 @@ def read_form(form: FormData, task: Task) -> Form:
         shape=shape,
         is_streamed=_read_stream(form, shape),
         options=options,
-        warnings=warnings,
+        warnings=(*idle, *warnings),
     )
 
 
@@ -110,18 +111,20 @@ def _read_shape(form: FormData) -> str:
     return shape
 
 
-def _read_granularities(form: FormData, shape: str) -> dict[str, Any]:
-    """Return the option that `timestamp_granularities[]` and `response_format` make."""
-    for value in filter(None, form.getlist(_GRANULARITIES)):
+def _read_granularities(form: FormData, shape: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the option that `timestamp_granularities[]` and `response_format` make, and warnings.
+
+    Vercel's AI SDK sends "segment" with every `response_format`.
+    """
+    values = list(filter(None, form.getlist(_GRANULARITIES)))
+    for value in values:
         if value == "word":
             raise UnsupportedOption(f'{_GRANULARITIES} "word" is not supported yet', _GRANULARITIES)
         if value != "segment":
             raise InvalidOption(f"{_GRANULARITIES} {value!r} is not segment", _GRANULARITIES)
-        if shape != "verbose_json":
-            raise InvalidOption(
-                f"{_GRANULARITIES} needs response_format verbose_json", _GRANULARITIES
-            )
-    return {"return_timestamps": shape in TIMED_FORMATS}
+    idle = f"{_GRANULARITIES} has no effect: response_format is {shape}"
+    has_effect = not values or shape == "verbose_json"
+    return {"return_timestamps": shape in TIMED_FORMATS}, () if has_effect else (idle,)
 
 
 def _read_include(form: FormData, shape: str) -> dict[str, Any]:

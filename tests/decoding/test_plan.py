@@ -93,7 +93,6 @@ def test_parameters_choose_algorithm_and_lane(
         ({"min_length": PROMPT + 9, "max_new_tokens": 8}, "min_length"),
         ({"min_length": 30, "max_length": 29}, "min_length"),
         ({"min_new_tokens": MAX_POSITIONS - PROMPT + 1}, "min_new_tokens"),
-        ({"max_new_tokens": MAX_POSITIONS - PROMPT + 1}, "max_new_tokens"),
         ({"max_length": PROMPT}, "max_length"),
         ({"num_beams": 2, "patience": 0.4}, "patience"),
     ],
@@ -145,16 +144,19 @@ def test_limits_count_the_prompt_as_hf_does(
     assert (plan.max_new_tokens, plan.min_new_tokens) == expected
 
 
-@pytest.mark.parametrize(
-    ("values", "prompt_length"),
-    [({"max_new_tokens": 445}, 4), ({"max_new_tokens": 222}, 227), ({"max_length": 20}, 20)],
-    ids=str,
-)
-def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused(
-    values: dict[str, Any], prompt_length: int
-) -> None:
-    with pytest.raises(InvalidOption, match=f"the prompt has {prompt_length} tokens"):
-        plan_of(prompt_length=prompt_length, **values)
+def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="the prompt has 20 tokens"):
+        plan_of(prompt_length=20, max_length=20)
+
+
+@pytest.mark.parametrize(("given", "prompt_length"), [(445, 4), (222, 227), (448, 3)])
+def test_more_new_tokens_than_fit_are_cut_with_a_warning(given: int, prompt_length: int) -> None:
+    parameters = GenerationParameters(max_new_tokens=given)
+
+    plan, warnings = make_plan(parameters, timestamps=False, prompt_length=prompt_length)
+
+    assert plan.max_new_tokens == 448 - prompt_length
+    assert [warning.split()[:2] for warning in warnings] == [["max_new_tokens", f"{given}:"]]
 
 
 def test_values_given_are_those_of_the_plan() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeModel, loaded, small_config, tones_file, words
+from fakes import PATIENCE_S, FakeModel, loaded, small_config, tones_file, words
 from pending import text
 from talkmill.engine import (
     AudioTooLong,
@@ -37,7 +37,7 @@ REFUSED = [
             "max_new_tokens",
             id=f"max_new_tokens {count}",
         )
-        for count in (-1, 0, 445, 10**9)
+        for count in (-1, 0, 449, 10**9)
     ),
     *(
         pytest.param(
@@ -96,7 +96,16 @@ class TestRefusals:
             parameters=GenerationParameters(max_new_tokens=448 - prompt),
         )
         with engine:
-            assert text(engine.submit(TONE, options)) == words(40)
+            assert engine.submit(TONE, options).future.result(PATIENCE_S).warnings == ()
+
+    def test_longer_answer_than_fits_is_cut_with_a_warning(self, engine: Engine) -> None:
+        parameters = GenerationParameters(max_new_tokens=448)
+        options = TranscribeOptions(vad=VadMode.OFF, parameters=parameters)
+        with engine:
+            request = engine.submit(TONE, options)
+            (warning,) = request.future.result(PATIENCE_S).warnings
+        assert warning.startswith("max_new_tokens 448: only 444 fit")
+        assert request.checked.plan.max_new_tokens == 444
 
     def test_more_requests_than_allowed_are_overload(self, model: FakeModel) -> None:
         with Engine(small_config(max_requests=2), model=loaded(model)) as engine:

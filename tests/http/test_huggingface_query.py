@@ -101,6 +101,7 @@ def test_chunks_have_their_language_when_asked(server: Http) -> None:
     answer = server.ask(LONG, {"return_language": True}).json()
 
     assert [chunk.keys() for chunk in answer["chunks"]] == [{"text", "language"}] * 2
+    assert {chunk["language"] for chunk in answer["chunks"]} == {"english"}
     assert "".join(chunk["text"] for chunk in answer["chunks"]).strip() == answer["text"]
 
 

@@ -97,6 +97,7 @@ def test_verbose_json_is_openais_with_every_field() -> None:
     verbose = answer(form("verbose_json"))
 
     TranscriptionVerbose.model_validate(verbose, strict=True)
+    assert verbose["language"] == "english"
     assert verbose["usage"] == {"type": "duration", "seconds": 3.5}
     assert verbose["segments"] == [
         {
@@ -160,11 +161,14 @@ def test_verbose_events_have_the_times_of_each_segment() -> None:
 
 @pytest.mark.parametrize("shape", ["json", "verbose_json"])
 def test_a_server_answers_in_openais_types(server: Http, shape: str) -> None:
-    kind = {"json": Transcription, "verbose_json": TranscriptionVerbose}[shape]
+    kinds: dict[str, type[BaseModel]] = {
+        "json": Transcription,
+        "verbose_json": TranscriptionVerbose,
+    }
 
     response = server.upload(tones_file(10, 20), response_format=shape)
 
-    kind.model_validate_json(response.content, strict=True)
+    kinds[shape].model_validate_json(response.content, strict=True)
 
 
 def test_a_server_streams_openais_events(server: Http) -> None:

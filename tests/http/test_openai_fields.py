@@ -155,10 +155,10 @@ def test_a_query_is_refused(server: Http, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["keywords[]", "chunking_strategy", "chunking_strategy[type]"])
 def test_a_file_where_text_belongs_is_refused(name: str) -> None:
-    fields = [("file", UploadFile(io.BytesIO())), (name, UploadFile(io.BytesIO()))]
+    form = FormData([("file", UploadFile(io.BytesIO())), (name, UploadFile(io.BytesIO()))])
 
     with pytest.raises(MalformedBody) as caught:
-        read_form(FormData(fields), Task.TRANSCRIBE)
+        read_form(form, Task.TRANSCRIBE)
 
     assert caught.value.field == name
 

@@ -55,7 +55,7 @@ OUTSIDE: dict[str, list[Any]] = {
     "epsilon_cutoff": [-0.1, 1.0],
     "eta_cutoff": [-0.1, 1.0],
     "max_length": [0, 4, 449],
-    "max_new_tokens": [0, 445, -(2**31)],
+    "max_new_tokens": [0, 449, -(2**31)],
     "min_length": [-1, 449],
     "min_new_tokens": [-1, 445],
     "early_stopping": [pb.EARLY_STOPPING_UNSPECIFIED, 99],
