@@ -46,6 +46,12 @@ def test_huggingface_hub_gets_chunks_and_parameters(
     assert [warning.split()[0] for warning in answer["warnings"]] == ["seed"]
 
 
+def test_huggingface_hub_gets_the_language_of_each_chunk(hub: InferenceClient) -> None:
+    answer = hub.automatic_speech_recognition(SAMPLE, extra_body={"return_language": True})
+
+    assert {chunk["language"] for chunk in answer.chunks or []} == {"english"}
+
+
 def test_huggingface_hub_tells_why_it_was_refused(hub: InferenceClient) -> None:
     with pytest.raises(Exception, match="422") as caught:
         hub.automatic_speech_recognition(SAMPLE, extra_body={"num_beams": 99})
@@ -121,6 +127,31 @@ def test_openai_gets_subtitles(client: openai.OpenAI, sample_text: str) -> None:
     assert number == "1"
     assert times.startswith("00:00:0")
     assert sample_text.startswith(" ".join(words))
+
+
+def test_openai_sets_how_the_audio_is_cut(client: openai.OpenAI, sample_text: str) -> None:
+    answer = client.audio.transcriptions.create(
+        file=SAMPLE,
+        model="whisper-1",
+        chunking_strategy={
+            "type": "server_vad",
+            "threshold": 0.4,
+            "silence_duration_ms": 600,
+            "prefix_padding_ms": 300,
+        },
+    )
+
+    assert answer.text == sample_text
+
+
+def test_openai_is_told_that_speakers_are_not_told_apart(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        client.audio.transcriptions.create(
+            file=SAMPLE, model="whisper-1", known_speaker_names=["agent"]
+        )
+
+    assert caught.value.param == "known_speaker_names[]"
+    assert "speakers apart" in caught.value.message
 
 
 def test_openai_gets_the_words_as_they_are_recognised(
