@@ -35,6 +35,11 @@ _CUT_PAUSES = tuple(
     (round(length_s * SAMPLE_RATE), round(pause_s * SAMPLE_RATE))
     for length_s, pause_s in _CUT_PAUSES_S
 )
+CUT_PAUSE = _CUT_PAUSES[0][1]  # the longest of these, in samples
+
+# The longest of these pauses where chunks may differ in language. On Whisper base 0.7 s separates
+# an English word from the Spanish after it, and counted words stay together more than at 0.5 s.
+TURN_PAUSE = round(0.7 * SAMPLE_RATE)
 
 # A chunk that is too long is cut at the longest pause in the last fifth of the window: a cut
 # between clauses causes fewer word errors than one inside a clause.
@@ -51,6 +56,7 @@ def split_chunks(
     on_speech: Callable[[int], None],
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    max_pause: int = CUT_PAUSE,
 ) -> Iterator[Chunk | None]:
     """Yield the chunks of one utterance, and None after each block without a chunk.
 
@@ -62,6 +68,7 @@ def split_chunks(
         new_detector: Creates the speech detector; by default one with Silero's model. Its spans
             must be at most `max_samples - 2 * PAD_SAMPLES` long.
         max_samples: Length of the longest chunk, in samples.
+        max_pause: A pause as long as this ends a chunk of any length; in samples, at least 0.5 s.
 
     Yields:
         Chunks of 1 to `max_samples` samples with one span each, or None.
@@ -71,7 +78,7 @@ def split_chunks(
         return
     max_speech = max_samples - 2 * PAD_SAMPLES
     detector = new_detector() if new_detector else SpeechDetector(max_speech)
-    cutter = _Cutter(max_speech)
+    cutter = _Cutter(max_speech, max_pause)
     for block in itertools.chain(blocks, [None]):
         if block is not None:
             cutter.add_audio(block)
@@ -118,13 +125,14 @@ def _window_length(num_samples: int, max_samples: int, *, is_last: bool) -> int:
 class _Cutter:
     """Holds audio and its speech until they are in a chunk. Not thread-safe."""
 
-    def __init__(self, max_speech: int) -> None:
+    def __init__(self, max_speech: int, max_pause: int) -> None:
         """Start an utterance.
 
         Args:
             max_speech: Most samples from the first to the last speech of a chunk.
+            max_pause: A pause as long as this ends a chunk.
         """
-        self._max_speech = max_speech
+        self._limits = max_speech, max_pause
         self._audio: Samples = np.zeros(0, np.float32)
         self._audio_start = 0  # position of its first sample in the utterance
         self._speech: list[Span] = []  # not in a chunk yet
@@ -147,7 +155,7 @@ class _Cutter:
                 if there is none.
         """
         chunks = []
-        while num_spans := _first_cut(self._speech, quiet_until, self._max_speech):
+        while num_spans := _first_cut(self._speech, quiet_until, *self._limits):
             chunks.append(self._chunk(num_spans))
         needed = self._speech[0].start if self._speech else quiet_until
         if needed < math.inf:
@@ -169,7 +177,7 @@ class _Cutter:
         return chunk
 
 
-def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int) -> int:
+def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int, max_pause: int) -> int:
     """Return how many spans the first chunk takes; 0 if that depends on what follows.
 
     The answer does not change with more speech or a later `quiet_until`: the chunks do not depend
@@ -179,6 +187,7 @@ def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int) -> i
         speech: The spans that are in no chunk yet, in order.
         quiet_until: Where the next one starts at the earliest, in samples.
         max_speech: Most samples from the first to the last speech of a chunk.
+        max_pause: A pause as long as this ends a chunk.
     """
     starts = [*(span.start for span in speech[1:]), quiet_until]
     # After each span. The last one is at least this long, the others are exactly this long.
@@ -187,7 +196,7 @@ def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int) -> i
         num_samples = speech[i].end - speech[0].start
         if i and num_samples > max_speech:
             return _cut_of_long(speech[: i + 1], pauses, max_speech)
-        if pause >= _cut_pause(num_samples):
+        if pause >= min(max_pause, _cut_pause(num_samples)):
             return i + 1
     return 0
 
