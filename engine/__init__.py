@@ -27,6 +27,7 @@ from .errors import (
     UnknownModel,
     UnsupportedOption,
 )
+from .model.languages import language_name
 from .model.loading import LoadedModel
 from .options import CheckedOptions
 from .scheduling.admission import Permit
@@ -89,6 +90,7 @@ __all__ = [
     "Word",
     "WorkerStats",
     "declared_duration_s",
+    "language_name",
     "split_commas",
     "tune",
 ]

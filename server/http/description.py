@@ -11,9 +11,10 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from ...engine import PARAMETERS, EncoderWindow, Parameter, Task, VadMode
+from ...engine import PARAMETERS, Parameter, Task
 from .fields import WITHOUT_EFFECT
 from .openai import FORMATS_OF_ANSWERS
+from .option_schemas import shared_options
 
 Json = dict[str, Any]
 
@@ -146,11 +147,8 @@ def _huggingface_operation() -> Json:
     generation = {"$ref": "#/components/schemas/GenerationParameters"}
     options = {
         "return_timestamps": {"type": "boolean", "description": "Return chunks with their times."},
-        "language": {**_TEXT, "description": "Language spoken, e.g. en. Default: detected."},
         "task": {"enum": [task.value for task in Task]},
-        "prompt": {**_TEXT, "description": "Text that precedes the audio."},
-        "vad": {"enum": [mode.value for mode in VadMode]},
-        "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
+        **shared_options(),
         **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
@@ -204,10 +202,8 @@ def _openai_operation(task: Task) -> Json:
         "properties": {
             "file": {"type": "string", "format": "binary"},
             "model": {**_TEXT, "description": "The model served, or whisper-1 for any."},
-            "language": _TEXT,
-            "prompt": _TEXT,
-            "vad": {"enum": [mode.value for mode in VadMode]},
-            "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
+            **shared_options(),
+            "keywords[]": _list({**_TEXT, "description": "OpenAI's name of hotwords."}),
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
             "timestamp_granularities[]": _list({"enum": ["segment"]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
@@ -26,6 +27,17 @@ WITHOUT_EFFECT = {
     "chunk_length_s": "audio of any length is cut at silences",
     "stride_length_s": "chunks do not overlap",
     "batch_size": "the server batches across requests",
+}
+
+# Lists in a form, by the names of their fields, which may be repeated; "keywords" is OpenAI's.
+FORM_LISTS = {
+    name + brackets: option
+    for name, option in (
+        ("keywords", "hotwords"),
+        ("hotwords", "hotwords"),
+        ("languages", "languages"),
+    )
+    for brackets in ("", "[]")
 }
 
 
@@ -60,6 +72,16 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
         TranscribeOptions(**options, parameters=GenerationParameters(**generation)),
         tuple(warnings),
     )
+
+
+def add_to_list(fields: dict[str, Any], name: str, text: str) -> None:
+    """Add a field of `FORM_LISTS` to the options in `fields`: one text, or a list in JSON."""
+    try:
+        value = json.loads(text) if text.lstrip().startswith("[") else text
+    except (ValueError, RecursionError):
+        value = text
+    known = fields.setdefault(FORM_LISTS[name], [])
+    known.extend(value if isinstance(value, list) else [value] if value else [])
 
 
 def read_bool(name: str, value: object) -> bool:

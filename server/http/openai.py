@@ -17,12 +17,13 @@ from ...engine import (
     Task,
     Transcript,
     UnsupportedOption,
+    language_name,
 )
 from ..formats import FORMATS, timed_lines
 from ..status import MalformedBody
 from .endpoint import Call
 from .errors import openai_details
-from .fields import to_options
+from .fields import FORM_LISTS, add_to_list, to_options
 
 ANY_MODEL = "whisper-1"
 """The model that many tools name whatever is served; it selects the model that is served."""
@@ -75,7 +76,7 @@ async def _answer(call: Call, task: Task) -> Response:
 
 def _refuse_doubles(form: FormData) -> None:
     for name in form:
-        if name != _GRANULARITIES and len(form.getlist(name)) > 1:
+        if name not in (_GRANULARITIES, *FORM_LISTS) and len(form.getlist(name)) > 1:
             raise InvalidOption(f"{name} is given twice", name)
 
 
@@ -115,6 +116,9 @@ def _read_fields(form: FormData) -> dict[str, Any]:
             )
         if not isinstance(text, str):
             raise MalformedBody(f"{name} is a file", name)
+        if name in FORM_LISTS:
+            add_to_list(fields, name, text)
+            continue
         fields[name] = (text or None) if name in _TEXTS else _read_json(text)
     return fields
 
@@ -137,7 +141,7 @@ def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Resp
     if shape == "verbose_json":
         answer |= {
             "task": task.value,
-            "language": transcript.language,
+            "language": language_name(transcript.language),
             "duration": transcript.duration_s,
             "segments": _segments(transcript),
         }

@@ -64,7 +64,11 @@ def test_subtitles_come_with_their_times(server: Http, shape: str, start: str) -
 def test_verbose_json_has_segments(server: Http, granularity: dict[str, str]) -> None:
     answer = server.upload(LONG, response_format="verbose_json", **granularity).json()
 
-    assert (answer["task"], answer["language"], answer["duration"]) == ("transcribe", "en", 31.0)
+    assert (answer["task"], answer["language"], answer["duration"]) == (
+        "transcribe",
+        "english",
+        31.0,
+    )
     assert [segment["id"] for segment in answer["segments"]] == [0, 1]
     assert [segment["text"].strip() for segment in answer["segments"]] == [words(10), words(20)]
     assert [segment["start"] for segment in answer["segments"]] == [1.0, 31.0]
