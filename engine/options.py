@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from .decoding.parameters import Range
 from .decoding.plan import DecodePlan, make_plan
 from .errors import InvalidOption, UnsupportedOption
+from .model.languages import find_language, is_multi
 from .model.loading import LoadedModel
-from .model.tokenizer import MAX_PREVIOUS_TOKENS
+from .model.previous_text import PreviousText, make_previous
 from .types import Channels, EncoderWindow, TranscribeOptions, VadMode
 
 _VAD_RANGES = {
@@ -24,20 +25,26 @@ class CheckedOptions:
 
     Attributes:
         given: The options themselves.
-        language: The given one, or the model's only one; None where it must be detected.
-        previous: Tokens of the prompt.
-        prompt_length: Tokens before each chunk's answer, `previous` among them.
+        language: The given one, or the only possible one; None where it must be detected.
+        previous: Tokens of the prompt and the hotwords.
+        prompt_length: Tokens before the first chunk's answer, `previous` among them.
         plan: How each chunk is decoded.
         encoder_window: What decides the length of the encoder's window.
+        languages: Codes that detection chooses from; empty for all.
+        is_multi: Whether each chunk has a language of its own.
+        is_conditioned: Whether the text before a chunk is its prompt.
         warnings: One sentence for each option that has no effect.
     """
 
     given: TranscribeOptions
     language: str | None
-    previous: tuple[int, ...]
+    previous: PreviousText
     prompt_length: int
     plan: DecodePlan
     encoder_window: EncoderWindow = EncoderWindow.FULL
+    languages: tuple[str, ...] = ()
+    is_multi: bool = False
+    is_conditioned: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -54,9 +61,10 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
     _refuse_what_is_missing(options)
     vad_warnings = _check_vad(options)
     model.check_task(options.task)
-    previous, prompt_warnings = _previous(model, options.prompt)
+    languages = _check_languages(model, options)
+    previous, prompt_warnings = make_previous(model.tokenizer, options.prompt, options.hotwords)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
-    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
+    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous.tokens)
     plan, plan_warnings = make_plan(
         options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
     )
@@ -65,21 +73,41 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
         plan = replace(plan, top_k=0)
     return CheckedOptions(
         given=options,
-        language=model.check_language(options.language),
+        language=languages.language,
         previous=previous,
         prompt_length=len(prompt),
         plan=plan,
         encoder_window=model.check_encoder_window(options.encoder_window),
-        warnings=(*prompt_warnings, *vad_warnings, *plan_warnings),
+        languages=languages.choice,
+        is_multi=languages.is_multi,
+        is_conditioned=bool(options.parameters.condition_on_prev_tokens),
+        warnings=(*languages.warnings, *prompt_warnings, *vad_warnings, *plan_warnings),
     )
 
 
-def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    tokens = model.tokenizer.encode(prompt)
-    if len(tokens) <= MAX_PREVIOUS_TOKENS:
-        return tokens, ()
-    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
-    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+@dataclass(frozen=True)
+class _Languages:
+    """See the attributes of `CheckedOptions`."""
+
+    language: str | None
+    choice: tuple[str, ...] = ()
+    is_multi: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _check_languages(model: LoadedModel, options: TranscribeOptions) -> _Languages:
+    known, name = model.tokenizer.languages, model.name
+    language = model.check_language(options.language)
+    found = [find_language(one, known, "languages", name) for one in options.languages]
+    choice = tuple(dict.fromkeys(found))
+    if language is None and len(choice) != 1:
+        return _Languages(None, choice, is_multi(options.language))
+    warnings = []
+    if is_multi(options.language):
+        warnings.append('language "multi" has no effect: there is only one language to choose from')
+    if language is not None and choice:
+        warnings.append(f"languages has no effect: the language is {language}")
+    return _Languages(language or choice[0], warnings=tuple(warnings))
 
 
 def _check_vad(options: TranscribeOptions) -> tuple[str, ...]:
@@ -96,8 +124,6 @@ def _check_vad(options: TranscribeOptions) -> tuple[str, ...]:
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:
     missing = {
         "return_timestamps": options.words,
-        "languages": bool(options.languages),
-        "hotwords": bool(options.hotwords),
         "channels": options.channels is not Channels.MIX,
         "token_logprobs": options.token_logprobs,
     }

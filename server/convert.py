@@ -253,4 +253,8 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         warnings=tuple(message.warnings),
         coverage=message.coverage if message.HasField("coverage") else None,
         encoder_window=_ENCODER_WINDOWS.get(message.encoder_window) or EncoderWindow.FULL,
+        other_languages=tuple(
+            (other.language, _shortest_decimal(other.probability))
+            for other in message.other_languages
+        ),
     )

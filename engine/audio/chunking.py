@@ -37,6 +37,11 @@ _CUT_PAUSES = tuple(
     for length_s, pause_s in _CUT_PAUSES_S
 )
 _SAMPLES_PER_MS = SAMPLE_RATE // 1000
+CUT_PAUSE = _CUT_PAUSES[0][1]  # the longest of these, in samples
+
+# The longest of these pauses where chunks may differ in language. On Whisper base 0.7 s separates
+# an English word from the Spanish after it, and counted words stay together more than at 0.5 s.
+TURN_PAUSE = round(0.7 * SAMPLE_RATE)
 _DEFAULTS = VadOptions()
 
 # A chunk that is too long is cut at the longest pause in the last fifth of the window: a cut
@@ -58,10 +63,11 @@ class _Cuts:
         pauses: Ascending lengths of a chunk, each with the pause that ends it from there on.
     """
 
-    def __init__(self, max_samples: int, options: VadOptions) -> None:
-        """Resolve the options for chunks of at most `max_samples`."""
+    def __init__(self, max_samples: int, options: VadOptions, max_pause: int) -> None:
+        """Resolve the options; see `split_chunks`."""
         before_ms, pause_ms = options.prefix_padding_ms, options.silence_duration_ms
-        self.pauses = _CUT_PAUSES if pause_ms is None else ((0, pause_ms * _SAMPLES_PER_MS),)
+        default = tuple((length, min(pause, max_pause)) for length, pause in _CUT_PAUSES)
+        self.pauses = default if pause_ms is None else ((0, pause_ms * _SAMPLES_PER_MS),)
         self.before = PAD_SAMPLES if before_ms is None else before_ms * _SAMPLES_PER_MS
         self.after = min(PAD_SAMPLES, self.shortest_pause // 2)
         self.max_speech = max_samples - self.before - self.after
@@ -83,6 +89,7 @@ def split_chunks(
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
     options: VadOptions = _DEFAULTS,
+    max_pause: int = CUT_PAUSE,
 ) -> Iterator[Chunk | None]:
     """Yield the chunks of one utterance, and None after each block without a chunk.
 
@@ -95,6 +102,8 @@ def split_chunks(
             must be at most `max_samples - 2 * PAD_SAMPLES` long.
         max_samples: Length of the longest chunk, in samples.
         options: How speech is detected and cut.
+        max_pause: A pause as long as this ends a chunk of any length, unless `options` say; in
+            samples, at least 0.5 s.
 
     Yields:
         Chunks of 1 to `max_samples` samples with one span each, or None.
@@ -102,7 +111,7 @@ def split_chunks(
     if mode is VadMode.OFF:
         yield from _fixed_windows(blocks, on_speech, max_samples)
         return
-    cuts = _Cuts(max_samples, options)
+    cuts = _Cuts(max_samples, options, max_pause)
     threshold = DEFAULT_THRESHOLD if options.threshold is None else options.threshold
     default = functools.partial(SpeechDetector, cuts.max_speech, threshold=threshold)
     detector = (new_detector or default)()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ..types import Chunk, Features, Samples, VadMode, VadOptions
-from .chunking import split_chunks
+from .chunking import CUT_PAUSE, TURN_PAUSE, split_chunks
 from .decode import SAMPLE_RATE, decode_audio
 from .features import CHUNK_SAMPLES, log_mel
 from .windows import FULL_WINDOW, Window
@@ -89,6 +89,8 @@ class Preparation(Iterator[Prepared | None]):
         max_samples: int = CHUNK_SAMPLES,
         choose_window: Callable[[int], Window] = lambda num_samples: FULL_WINDOW,
         vad_options: VadOptions = _DEFAULTS,
+        *,
+        has_turns: bool = False,
     ) -> None:
         """Store the source; nothing is read yet.
 
@@ -100,6 +102,7 @@ class Preparation(Iterator[Prepared | None]):
             max_samples: Length of the longest chunk, in samples.
             choose_window: Returns the encoder's window of a chunk with this number of samples.
             vad_options: How speech is detected and cut.
+            has_turns: Whether shorter pauses end a chunk: the next one may be in another language.
         """
         self.report = AudioReport()
         self._source = source
@@ -113,6 +116,7 @@ class Preparation(Iterator[Prepared | None]):
             self._count_speech,
             max_samples=max_samples,
             options=vad_options,
+            max_pause=TURN_PAUSE if has_turns else CUT_PAUSE,
         )
 
     def identify(self) -> str:

@@ -78,6 +78,13 @@ class DecodePlan:
         """Rows of the decoder's batch that one chunk takes."""
         return self.top_k if self.strategy is Strategy.CONTRASTIVE else self.num_beams
 
+    def after(self, prompt_length: int) -> DecodePlan:
+        """Return the plan for a chunk whose prompt leaves less room than the request's own."""
+        most = min(self.max_new_tokens, MAX_POSITIONS - prompt_length)
+        if most == self.max_new_tokens:
+            return self
+        return replace(self, max_new_tokens=most, min_new_tokens=min(self.min_new_tokens, most))
+
 
 def make_plan(
     parameters: GenerationParameters, *, timestamps: bool, prompt_length: int
@@ -100,6 +107,7 @@ def make_plan(
     if "patience" not in idle:
         _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    resolved.add("condition_on_prev_tokens")  # it changes the prompts only
     if strategy is not Strategy.SAMPLE:
         resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {

@@ -8,10 +8,8 @@ from collections.abc import Collection
 
 from ..errors import InvalidOption
 
-DETECT_EACH = "multi"
-"""Instead of a language: it is detected in each chunk."""
-
 _DETECT = ("", "auto")  # instead of a language: it is detected once
+_DETECT_EACH = "multi"  # instead of a language: it is detected in each chunk
 _MAX_SHOWN = 40  # characters of a wrong name in the message
 _MIN_LIKENESS = 0.6  # of a name in the message, by difflib's measure
 
@@ -58,9 +56,14 @@ def language_name(code: str) -> str:
     return NAMES.get(code, code)
 
 
-def is_detected(language: str | None) -> bool:
-    """Return whether a request leaves its language open."""
-    return language is None or language.strip().casefold() in _DETECT
+def is_open(language: str | None) -> bool:
+    """Return whether the value of a request's language leaves it to be detected."""
+    return language is None or language.strip().casefold() in (*_DETECT, _DETECT_EACH)
+
+
+def is_multi(language: str | None) -> bool:
+    """Return whether a request asks for the language of each chunk."""
+    return language is not None and language.strip().casefold() == _DETECT_EACH
 
 
 def find_language(language: str, known: Collection[str], field: str, model_name: str) -> str:
@@ -82,7 +85,7 @@ def find_language(language: str, known: Collection[str], field: str, model_name:
         first, second, *_ = wanted.split("-")
         candidates += [f"{first}-{second}", first]
     for candidate in candidates:
-        for code in (candidate, _CODES.get(candidate)):
+        for code in (candidate, _CODES.get(candidate, "")):
             if code in known:
                 return code
     given = repr(language[:_MAX_SHOWN])

@@ -36,6 +36,9 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
     question = (
         checked.language,
         given.task,
+        checked.languages,
+        checked.is_multi,
+        checked.is_conditioned,
         checked.previous,
         given.vad,
         given.vad_options,

@@ -104,6 +104,7 @@ class Pipeline:
             max_samples=self.model.runtime.windows.max_samples(kind),
             choose_window=functools.partial(self._guard.choose, kind),
             vad_options=request.options.vad_options,
+            has_turns=request.checked.is_multi,
         )
         self._feeder.add(request, preparation)
 

@@ -33,6 +33,17 @@ WITHOUT_EFFECT = {
     "batch_size": "the server batches across requests",
 }
 
+# Lists in a form, by the names of their fields, which may be repeated; "keywords" is OpenAI's.
+FORM_LISTS = {
+    name + brackets: option
+    for name, option in (
+        ("keywords", "hotwords"),
+        ("hotwords", "hotwords"),
+        ("languages", "languages"),
+    )
+    for brackets in ("", "[]")
+}
+
 
 def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str, ...]]:
     """Return the options in `fields`, and a warning for each field without effect.
@@ -78,6 +89,16 @@ def read_value(name: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def add_to_list(fields: dict[str, Any], name: str, text: str) -> None:
+    """Add a field of `FORM_LISTS` to the options in `fields`: one text, or a list in JSON."""
+    try:
+        value = json.loads(text) if text.lstrip().startswith("[") else text
+    except (ValueError, RecursionError):
+        value = text
+    known = fields.setdefault(FORM_LISTS[name], [])
+    known.extend(value if isinstance(value, list) else [value] if value else [])
 
 
 def read_bool(name: str, value: object) -> bool:

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from ...engine import InvalidOption, Task, TranscribeOptions, UnsupportedOption
 from ..status import MalformedBody
-from .fields import read_value, to_options
+from .fields import FORM_LISTS, add_to_list, read_value, to_options
 
 FORMATS_OF_ANSWERS = ("json", "text", "srt", "verbose_json", "vtt")
 TIMED_FORMATS = ("verbose_json", "srt", "vtt")
@@ -18,11 +18,9 @@ STREAMED_FORMATS = ("json", "text", "verbose_json")
 _GRANULARITIES = "timestamp_granularities[]"
 _INCLUDE = "include[]"
 _STRATEGY = "chunking_strategy"
-# Lists of text, which OpenAI's clients send as one field for each item, and our name for each.
-_LISTS = {"keywords[]": "hotwords", "languages[]": "languages"}
-_REPEATED = {_GRANULARITIES, _INCLUDE, *_LISTS}
+_REPEATED = {_GRANULARITIES, _INCLUDE, *FORM_LISTS}
 _OF_SPEAKERS = ("known_speaker_names", "known_speaker_references")
-_OWN = {"file", "model", "response_format", "stream", _GRANULARITIES, _INCLUDE, _STRATEGY, *_LISTS}
+_OWN = {"file", "model", "response_format", "stream", _GRANULARITIES, _INCLUDE, _STRATEGY}
 # Options that this schema has under another name.
 _SET_BY = {
     "task": "the path",
@@ -181,18 +179,15 @@ def _read_stream(form: FormData, shape: str) -> bool:
 
 def _read_options(form: FormData) -> dict[str, Any]:
     """Return the fields that are options of the request."""
-    fields: dict[str, Any] = {
-        option: texts
-        for name, option in _LISTS.items()
-        if (texts := [_text(name, value) for value in form.getlist(name) if value])
-    }
+    fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if name in _OWN or _is_member(name):
             continue
         if name in _SET_BY:
             raise InvalidOption(f"{name} is not accepted here: {_SET_BY[name]} sets it", name)
-        if name in fields:
-            raise InvalidOption(f"{name} is given twice", name)
+        if name in FORM_LISTS:
+            add_to_list(fields, name, _text(name, value))
+            continue
         fields[name] = read_value(name, _text(name, value))
     return fields
 

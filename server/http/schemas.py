@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...engine import PARAMETERS, Channels, EncoderWindow, Parameter, Task, VadMode
+from ...engine import PARAMETERS, Channels, Parameter, Task
 from .fields import WITHOUT_EFFECT
 from .openai_form import FORMATS_OF_ANSWERS
+from .option_schemas import shared_options
 
 Json = dict[str, Any]
 
@@ -61,12 +62,7 @@ _VAD_OPTIONS: Json = {
 }
 # Options of both schemas.
 _OPTIONS: Json = {
-    "language": {**TEXT, "description": "Language spoken, e.g. en. Default: detected."},
-    "prompt": {**TEXT, "description": "Text that precedes the audio."},
-    "vad": {"enum": [mode.value for mode in VadMode]},
-    "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
-    "languages": {**json_list(TEXT), "description": "Languages that detection chooses from."},
-    "hotwords": {**json_list(TEXT), "description": "Words and names that are likely to occur."},
+    **shared_options(),
     "channels": {"enum": [channels.value for channels in Channels]},
 }
 _LOGPROB = _whole(token=TEXT, logprob=_NUMBER, bytes=json_list(_INTEGER))

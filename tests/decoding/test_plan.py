@@ -208,6 +208,8 @@ def valid_values(parameter: Parameter) -> st.SearchStrategy[Any]:
     )
 
 
+_NOT_IN_PLANS = ("do_sample", "condition_on_prev_tokens")
+
 VALID = st.fixed_dictionaries(
     {}, optional={parameter.name: valid_values(parameter) for parameter in PARAMETERS}
 )
@@ -233,7 +235,7 @@ def test_valid_values_plan_or_are_refused_by_name(
     assert plan.timestamps is timestamps
     for name, value in values.items():
         is_idle = any(warning.startswith(f"{name} ") for warning in warnings)
-        is_resolved = name.startswith(("max_", "min_")) or name == "do_sample"
+        is_resolved = name.startswith(("max_", "min_")) or name in _NOT_IN_PLANS
         is_greedy_zero = name == "temperature" and value == 0
         assert is_idle or is_resolved or is_greedy_zero or getattr(plan, name) == value
     greedy = DecodePlan(timestamps=timestamps, max_new_tokens=plan.max_new_tokens)

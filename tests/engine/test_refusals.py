@@ -28,7 +28,8 @@ OFF = TranscribeOptions(vad=VadMode.OFF)
 TONE = tones_file(40)
 REFUSED = [
     pytest.param({"language": "xx"}, InvalidOption, "language", id="language"),
-    pytest.param({"language": ""}, InvalidOption, "language", id="empty language"),
+    pytest.param({"languages": ("xx",)}, InvalidOption, "languages", id="languages"),
+    pytest.param({"languages": ("",)}, InvalidOption, "languages", id="empty one of languages"),
     pytest.param({"task": Task.TRANSLATE}, InvalidOption, "task", id="task"),
     *(
         pytest.param(

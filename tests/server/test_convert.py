@@ -52,6 +52,7 @@ SAID = Transcript(
     ),
     coverage=0.875,
     encoder_window=EncoderWindow.FITTED,
+    other_languages=(("de", 0.2), ("nl", 0.05)),
     warnings=("the audio is damaged",),
 )
 

@@ -46,6 +46,7 @@ ALONE: dict[str, list[Any]] = {
     "repetition_penalty": [0.5, 2.0],
     "no_repeat_ngram_size": [0, 3],
     "suppress_tokens": [[], [5, 6]],
+    "condition_on_prev_tokens": [True, False],
 }
 OUTSIDE: dict[str, list[Any]] = {
     "temperature": [-0.1, 101.0, float("nan"), float("inf")],
@@ -69,7 +70,12 @@ OUTSIDE: dict[str, list[Any]] = {
     "no_repeat_ngram_size": [-1, 449],
     "suppress_tokens": [[-1], [5, 2_000_000], [5_000]],
 }
-WITHOUT_OUTSIDE = {"do_sample", "use_cache", "seed"}  # their type on the wire is their range
+WITHOUT_OUTSIDE = {
+    "do_sample",
+    "use_cache",
+    "seed",
+    "condition_on_prev_tokens",
+}  # their type on the wire is their range
 IDLE_ALONE = {
     "top_k",
     "top_p",
