@@ -21,7 +21,7 @@ from ..gateway import Gateway
 from . import huggingface, openai
 from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
-from .errors import huggingface_error, openai_error
+from .errors import huggingface_error, openai_content, openai_error
 
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 200  # characters; a longer id of the client is cut
@@ -108,7 +108,9 @@ def _openai_object(name: str) -> dict[str, Any]:
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path}: {error.detail}"
-    return JSONResponse({"error": message}, error.status_code, error.headers)
+    is_openai = request.url.path.startswith("/v1/")
+    content = openai_content(message) if is_openai else message
+    return JSONResponse({"error": content}, error.status_code, error.headers)
 
 
 class _RequestIds:
