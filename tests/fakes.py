@@ -22,6 +22,7 @@ from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
 from talkmill.engine.model.files import ModelProperties
+from talkmill.engine.model.protocol import Detection
 from talkmill.engine.model.tokenizer import TIMESTAMP_S, WhisperTokenizer
 from talkmill.engine.types import Features, Samples, Task
 
@@ -121,9 +122,8 @@ class FakeModel:
 
     @property
     def bands(self) -> list[int]:
-        """Return what was heard so far, in the order of the encoder's rows."""
-        with self._arrived:
-            return [band for batch in self.encoded for band in batch.bands]
+        """What was heard so far, in the order of the encoder's rows."""
+        return [band for batch in list(self.encoded) for band in batch.bands]
 
     def hold(self) -> None:
         """Let every call from now on wait inside the model until `release`."""
@@ -154,10 +154,8 @@ class FakeModel:
         num_frames = tuple(row.shape[1] for row in features)
         shape = (len(features), self.n_mels, max(num_frames))
         with self._arrived:
-            self._num_calls += 1
             self.encoded.append(Batch(shape, bands, num_frames=num_frames))
-            self._arrived.notify_all()
-        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+        self.wait()
         if self.is_lost:
             raise DeviceLost("CUDA failed with error an illegal memory access was encountered")
         if self.max_rows is not None and len(features) > self.max_rows:
@@ -169,9 +167,11 @@ class FakeModel:
             encoded[i, :, : row.shape[1]] = row
         return encoded
 
-    def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, encoded: NDArray[np.float32], rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
         self.num_detections += 1
-        return [self.language] * len(encoded)
+        return [(self.language,)] * len(rows)
 
     def generate(
         self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan

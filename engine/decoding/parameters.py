@@ -48,6 +48,7 @@ class GenerationParameters:
     repetition_penalty: float | None = None
     no_repeat_ngram_size: int | None = None
     suppress_tokens: tuple[int, ...] | None = None
+    condition_on_prev_tokens: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ PARAMETERS = (
     ),
     Parameter(
         "max_new_tokens", Range(int, 1, MAX_POSITIONS), "as many as fit",
-        "Most tokens to generate for a chunk.", "both",
+        "Most tokens to generate for a chunk; more than fit are cut to those.", "both",
     ),
     Parameter(
         "min_length", Range(int, 0, MAX_POSITIONS), "0",
@@ -236,6 +237,12 @@ PARAMETERS = (
     Parameter(
         "suppress_tokens", Range(int, 0, 1_000_000), "the model's own",
         "Ids of tokens never to generate, besides the model's own.", "both", is_list=True,
+    ),
+    Parameter(
+        "condition_on_prev_tokens", Range(bool), "false",
+        "The text before a chunk is its prompt: the request's chunks are decoded one after the "
+        "other.",
+        "both",
     ),
 )  # fmt: skip
 

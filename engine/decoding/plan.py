@@ -81,6 +81,13 @@ class DecodePlan:
         """Rows of the decoder's batch that one chunk takes."""
         return self.top_k if self.strategy is Strategy.CONTRASTIVE else self.num_beams
 
+    def after(self, prompt_length: int) -> DecodePlan:
+        """Return the plan for a chunk whose prompt leaves less room than the request's own."""
+        most = min(self.max_new_tokens, MAX_POSITIONS - prompt_length)
+        if most == self.max_new_tokens:
+            return self
+        return replace(self, max_new_tokens=most, min_new_tokens=min(self.min_new_tokens, most))
+
 
 def make_plan(
     parameters: GenerationParameters,
@@ -101,12 +108,14 @@ def make_plan(
         InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
+    parameters, cut_warnings = _cut_to_room(parameters, prompt_length)
     strategy = _choose_strategy(parameters)
     most, fewest, warnings = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
     if "patience" not in idle:
         _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    resolved.add("condition_on_prev_tokens")  # it changes the prompts only
     if strategy is not Strategy.SAMPLE:
         resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {
@@ -122,7 +131,25 @@ def make_plan(
         **effective,
     )
     plan = replace(plan, is_exact=_needs_exact_lane(plan, has_previous))
-    return plan, (*(f"{name} has no effect: {why}" for name, why in idle.items()), *warnings)
+    idle_warnings = (f"{name} has no effect: {reason}" for name, reason in idle.items())
+    return plan, (*cut_warnings, *idle_warnings, *warnings)
+
+
+def _cut_to_room(
+    given: GenerationParameters, prompt_length: int
+) -> tuple[GenerationParameters, tuple[str, ...]]:
+    """Return the parameters with `max_new_tokens` cut to what fits, and a warning if it was.
+
+    The model cards of Whisper show 448, which never fits.
+    """
+    room = MAX_POSITIONS - prompt_length
+    if given.max_new_tokens is None or given.max_new_tokens <= room:
+        return given, ()
+    warning = (
+        f"max_new_tokens {given.max_new_tokens}: only {room} fit, as the prompt has "
+        f"{prompt_length} tokens"
+    )
+    return replace(given, max_new_tokens=room), (warning,)
 
 
 def _choose_strategy(given: GenerationParameters) -> Strategy:
@@ -168,18 +195,14 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
 
 def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int, tuple[str, ...]]:
     """Return the most and the fewest tokens to generate, and a warning if they contradict."""
-    room = MAX_POSITIONS - prompt_length
     most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
     if given.max_new_tokens is not None:
         most_name, most = "max_new_tokens", given.max_new_tokens
-    if not 1 <= most <= room:
-        low, high = (
-            (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, MAX_POSITIONS)
-        )
-        value = getattr(given, most_name)
+    if most < 1:
         raise InvalidOption(
-            f"{most_name} {value} is not in {low} to {high}: the prompt has {prompt_length} tokens",
-            most_name,
+            f"max_length {given.max_length} is not in {prompt_length + 1} to {MAX_POSITIONS}: the "
+            f"prompt has {prompt_length} tokens",
+            "max_length",
         )
     fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
     if given.min_new_tokens is not None:

@@ -19,6 +19,7 @@ from ..types import EncoderWindow, Task
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
+from .languages import find_language, is_open
 from .protocol import SpeechModel
 from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
@@ -54,20 +55,15 @@ class LoadedModel:
     fingerprint: str = ""
 
     def check_language(self, language: str | None) -> str | None:
-        """Return the language to decode in, or None if it must be detected.
+        """Return the code of the language to decode in, or None if it must be detected.
 
         Raises:
             InvalidOption: The model has no token for the language.
         """
         known = self.tokenizer.languages
-        if language is None:
+        if is_open(language):
             return next(iter(known)) if len(known) == 1 else None
-        if language not in known:
-            names = ", ".join(sorted(known))
-            raise InvalidOption(
-                f"language {language!r} is not a language of {self.name}: {names}", "language"
-            )
-        return language
+        return find_language(language or "", known, "language", self.name)
 
     def check_task(self, task: Task) -> None:
         """Check that the model can do a task.

@@ -17,6 +17,9 @@ from .silence import Silence
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; opaque to everyone else."""
 
+Detection = tuple[tuple[str, float], ...]
+"""Codes of languages with their probabilities, the most probable first."""
+
 
 class ArrayEncoder(Protocol):
     """An encoder other than CTranslate2's. Thread-safe.
@@ -53,8 +56,17 @@ class SpeechModel(Protocol):
                 output for silence follows.
         """
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """Return the most likely language of each row and its probability."""
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """Return the probability of every language for some rows.
+
+        Args:
+            encoded: What `encode` returned.
+            rows: Indexes of the rows.
+            max_positions: Positions to look at, from the first; 0 for all. The time grows with
+                their number.
+        """
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan

@@ -5,6 +5,7 @@ Reads a model's `tokenizer.json` and needs nothing else of the model.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -60,6 +61,7 @@ class WhisperTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
+        self._plain = Tokenizer.from_str(_without_special_tokens(path))
         self.end_of_text = self._special("<|endoftext|>")
         self.start_of_transcript = self._special("<|startoftranscript|>")
         self.no_speech = self._find("<|nospeech|>", "<|nocaptions|>")
@@ -91,11 +93,10 @@ class WhisperTokenizer:
         return tokens if timestamps else [*tokens, self._no_timestamps]
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of plain text; special tokens in it are dropped."""
+        """Return the tokens of a text; what looks like a special token is text like any other."""
         if not text.strip():
             return ()
-        ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
-        return tuple(number for number in ids if number < self.end_of_text)
+        return tuple(self._plain.encode(" " + text.strip(), add_special_tokens=False).ids)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of the tokens; special tokens and timestamps are dropped."""
@@ -115,3 +116,9 @@ class WhisperTokenizer:
         if number is None:
             raise ConfigError(f"model: tokenizer.json has no {token}, so it is not Whisper's")
         return int(number)
+
+
+def _without_special_tokens(path: Path) -> str:
+    """Return a `tokenizer.json` as it would be without its special tokens."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({**content, "added_tokens": [], "post_processor": None})

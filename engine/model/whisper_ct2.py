@@ -23,7 +23,7 @@ from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
 from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
-from .protocol import ArrayEncoder, EncoderOutput
+from .protocol import ArrayEncoder, Detection, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
 from .weights import num_logits, read_weights
@@ -144,10 +144,17 @@ class CTranslate2Model:
         storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
         return self._call(self._whisper.encode, storage)
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """See `SpeechModel.detect_language`."""
-        rows = self._call(self._whisper.detect_language, encoded)
-        return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """See `SpeechModel.detect_languages`."""
+        num_rows, num_positions, _ = encoded.shape
+        if len(rows) < num_rows or 0 < max_positions < num_positions:
+            xp = self._array_library
+            part = self._to_array(encoded, xp)[list(rows), : max_positions or None]
+            encoded = ctranslate2.StorageView.from_array(xp.ascontiguousarray(part))
+        found = self._call(self._whisper.detect_language, encoded)
+        return [tuple((token.strip("<|>"), p) for token, p in row) for row in found]
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan

@@ -36,8 +36,12 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
     question = (
         checked.language,
         given.task,
+        checked.languages,
+        checked.is_multi,
+        checked.is_conditioned,
         checked.previous,
         given.vad,
+        given.vad_options,
         checked.plan,
         checked.encoder_window,
     )

@@ -8,6 +8,9 @@ from ..audio.decode import SAMPLE_RATE
 from ..audio.features import HOP_SAMPLES, in_window
 from ..audio.preparation import Prepared
 from ..audio.windows import FULL_WINDOW, Window, Windows
+from ..decoding.plan import DecodePlan
+from ..model.previous_text import NOTHING, PreviousText
+from ..model.protocol import Detection
 from ..types import EncoderWindow, Features, Segment, Span
 from .batch_key import BatchKey
 from .request import Request
@@ -28,6 +31,8 @@ class PendingChunk:
         put_s: Instant of its arrival in the queue, of `time.monotonic`.
         accepted: Segments that earlier attempts gave, of the audio before `spans`.
         num_attempts: How often it was decoded before.
+        previous: What stands before the start of its transcript.
+        detection: The languages that were detected in it; empty if none were yet.
     """
 
     request: Request
@@ -40,11 +45,13 @@ class PendingChunk:
     put_s: float
     accepted: tuple[Segment, ...] = ()
     num_attempts: int = 0
+    previous: PreviousText = NOTHING
+    detection: Detection = ()
 
     @classmethod
     def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
         """Return a chunk that was prepared for a request, as it enters the queue."""
-        chunk, window = prepared.chunk, prepared.window
+        chunk, window, previous = prepared.chunk, prepared.window, request.previous
         return cls(
             request=request,
             index=chunk.index,
@@ -52,9 +59,20 @@ class PendingChunk:
             speech=chunk.speech,
             features=prepared.features,
             window=window,
-            key=BatchKey.of(request.plan, request.prompt_length, window.num_positions),
+            key=_key(request, previous, window),
             put_s=now_s,
+            previous=previous,
         )
+
+    @property
+    def plan(self) -> DecodePlan:
+        """How it is decoded: as its request says, in the room that its prompt leaves."""
+        return _plan(self.request, self.previous)
+
+    @property
+    def language(self) -> str | None:
+        """Its language; None where that must be detected."""
+        return self.request.language or (self.detection[0][0] if self.detection else None)
 
     @property
     def audio_s(self) -> float:
@@ -69,6 +87,7 @@ class PendingChunk:
             window=FULL_WINDOW,
             key=replace(self.key, num_positions=FULL_WINDOW.num_positions),
             num_attempts=self.num_attempts + 1,
+            detection=(),  # the shorter window may have misled it
         )
 
     def rest(self, start: int, accepted: tuple[Segment, ...]) -> PendingChunk:
@@ -91,3 +110,18 @@ class PendingChunk:
             accepted=accepted,
             num_attempts=self.num_attempts + 1,
         )
+
+    def after(self, previous: PreviousText) -> PendingChunk:
+        """Return the same audio with something else before the start of its transcript."""
+        if previous == self.previous:
+            return self
+        return replace(self, key=_key(self.request, previous, self.window), previous=previous)
+
+
+def _plan(request: Request, previous: PreviousText) -> DecodePlan:
+    return request.plan.after(request.prompt_length_after(previous))
+
+
+def _key(request: Request, previous: PreviousText, window: Window) -> BatchKey:
+    length = request.prompt_length_after(previous)
+    return BatchKey.of(_plan(request, previous), length, window.num_positions)

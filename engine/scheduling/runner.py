@@ -14,6 +14,7 @@ from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import Strategy
 from ..model.loading import LoadedModel
+from ..model.previous_text import PreviousText
 from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
 from ..transcript.logprobs import with_logprobs
@@ -21,8 +22,10 @@ from ..transcript.segments import to_segments
 from ..types import EncoderWindow, Segment
 from .pending_chunk import PendingChunk
 from .request import Request
+from .request_language import Heard, limited
 
 MAX_ATTEMPTS = 2  # after the first
+CHECKED_POSITIONS = 400  # 8 s are enough to see that a chunk is of another language
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -58,6 +61,7 @@ class DecodedChunk:
         reason: Why it must.
         encoded: The batch that holds the encoder's output of the chunk.
         row: The chunk's row in it.
+        previous: What stands before the audio that follows.
     """
 
     item: PendingChunk
@@ -68,6 +72,20 @@ class DecodedChunk:
     reason: str
     encoded: EncodedBatch
     row: int
+    previous: PreviousText
+
+    @property
+    def heard(self) -> Heard:
+        """The languages that were detected in it."""
+        item = self.item
+        spans = item.speech or item.spans
+        return Heard(
+            index=item.index,
+            detection=item.detection,
+            start_s=spans[0].start / SAMPLE_RATE,
+            num_samples=sum(span.end - span.start for span in spans),
+            has_text=bool(self.segments),
+        )
 
 
 class Runner:
@@ -100,8 +118,8 @@ class Runner:
         """Encode a batch, detect the languages that are not known, and make the prompts."""
         positions = batch[0].window.num_positions
         output = self._replica.encode([item.features for item in batch], positions)
-        self._detect_languages(output, batch)
-        return EncodedBatch(batch, output, [self._prompt(item.request) for item in batch])
+        items = self._detect_languages(output, batch)
+        return EncodedBatch(items, output, [self._prompt(item) for item in items])
 
     def decode(self, encoded: EncodedBatch) -> list[DecodedChunk]:
         """Return the decoded chunks of an encoded batch, whose chunks share one key.
@@ -131,7 +149,7 @@ class Runner:
         return [
             ExactTask(
                 prompt=prompt,
-                plan=replace(item.request.plan, max_new_tokens=_max_tokens(item)),
+                plan=replace(item.plan, max_new_tokens=_max_tokens(item)),
                 seed=item.request.seed,
                 chunk=item.index,
                 is_wanted=functools.partial(self._is_wanted, item.request),
@@ -145,11 +163,16 @@ class Runner:
         timestamps = item.request.options.timestamps
         found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
         found = with_logprobs(found, hypothesis, self._tokenizer)
+        if item.request.checked.is_multi:
+            found = [replace(segment, language=item.language or "") for segment in found]
         segments = [*item.accepted, *found]
         until = written_until(segments, item.spans[0], timestamps=timestamps)
         again, reason = self._next_attempt(item, hypothesis, segments, until)
         written = num_written(until, item.speech)
-        return DecodedChunk(item, hypothesis, segments, written, again, reason, encoded, row)
+        previous = _following(item, hypothesis) if found else item.previous
+        return DecodedChunk(
+            item, hypothesis, segments, written, again, reason, encoded, row, previous
+        )
 
     def _next_attempt(
         self, item: PendingChunk, hypothesis: Hypothesis, segments: list[Segment], until: int
@@ -168,23 +191,44 @@ class Runner:
                 return item.in_full_window(), reason
         has_advanced = until - item.spans[0].start >= _MIN_ADVANCE_S * SAMPLE_RATE
         if item.request.options.timestamps and has_advanced and is_unwritten(until, item.speech):
-            return item.rest(until, tuple(segments)), "speech after the last segment"
+            rest = item.rest(until, tuple(segments))
+            return rest.after(_following(item, hypothesis)), "speech after the last segment"
         return None, ""
 
-    def _detect_languages(self, output: EncoderOutput, batch: Sequence[PendingChunk]) -> None:
-        # Only a request's first chunk comes here without a language: the others wait for it.
-        unknown = [(row, item) for row, item in enumerate(batch) if item.request.language is None]
-        if unknown:
-            detected = self._replica.detect_language(output)
-            for row, item in unknown:
-                item.request.set_language(*detected[row])
+    def _detect_languages(
+        self, output: EncoderOutput, batch: Sequence[PendingChunk]
+    ) -> list[PendingChunk]:
+        """Return the chunks with the languages that were detected in them.
 
-    def _prompt(self, request: Request) -> list[int]:
-        options = request.options
-        assert request.language is not None
+        Of chunks whose request's language was detected in an earlier one the first seconds are
+        enough: what they tell may be a warning in the end.
+        """
+        items = list(batch)
+        open_rows: list[int] = []
+        known_rows: list[int] = []
+        for row, item in enumerate(items):
+            if item.request.checked.language is None and not item.detection:
+                (open_rows if item.language is None else known_rows).append(row)
+        for rows, max_positions in ((open_rows, 0), (known_rows, CHECKED_POSITIONS)):
+            found = self._replica.detect_languages(output, rows, max_positions) if rows else []
+            for row, detection in zip(rows, found, strict=True):
+                possible = limited(detection, items[row].request.checked.languages)
+                items[row] = replace(items[row], detection=possible)
+        return items
+
+    def _prompt(self, item: PendingChunk) -> list[int]:
+        options, language = item.request.options, item.language
+        assert language is not None
         return self._tokenizer.prompt(
-            request.language, options.task, options.timestamps, request.previous
+            language, options.task, options.timestamps, item.previous.tokens
         )
+
+
+def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:
+    """Return what stands before the audio that follows an answer."""
+    if not item.request.checked.is_conditioned:
+        return item.previous
+    return item.previous.followed_by(hypothesis.tokens, hypothesis.temperature)
 
 
 def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:
@@ -193,7 +237,7 @@ def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:
     That is an answer that was drawn, or is as short or as long as the request's limits say. A drawn
     one that is as long as a loop is suspect all the same.
     """
-    plan, num_tokens = item.request.plan, len(hypothesis.tokens)
+    plan, num_tokens = item.plan, len(hypothesis.tokens)
     if num_tokens >= plan.max_new_tokens or 0 < plan.min_new_tokens >= num_tokens:
         return True
     return plan.strategy is Strategy.SAMPLE and num_tokens < max_tokens(item.audio_s)
@@ -204,7 +248,7 @@ def _max_tokens(item: PendingChunk) -> int:
 
     A loop's answer is not accepted, so that where it is cut makes no difference.
     """
-    plan = item.request.plan
+    plan = item.plan
     if item.window.kind is not EncoderWindow.FITTED:
         return plan.max_new_tokens
     return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))

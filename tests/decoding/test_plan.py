@@ -92,7 +92,6 @@ def test_parameters_choose_algorithm_and_lane(
         ({"num_beams": 4, "num_beam_groups": 3}, "num_beam_groups"),
         ({"num_beams": 2, "num_beam_groups": 4}, "num_beam_groups"),
         ({"penalty_alpha": 0.6, "top_k": 65}, "top_k"),
-        ({"max_new_tokens": MAX_POSITIONS - PROMPT + 1}, "max_new_tokens"),
         ({"max_length": PROMPT}, "max_length"),
         ({"num_beams": 2, "patience": 0.4}, "patience"),
     ],
@@ -193,16 +192,19 @@ def test_limits_count_the_prompt_as_hf_does(
     assert (plan.max_new_tokens, plan.min_new_tokens) == expected
 
 
-@pytest.mark.parametrize(
-    ("values", "prompt_length"),
-    [({"max_new_tokens": 445}, 4), ({"max_new_tokens": 222}, 227), ({"max_length": 20}, 20)],
-    ids=str,
-)
-def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused(
-    values: dict[str, Any], prompt_length: int
-) -> None:
-    with pytest.raises(InvalidOption, match=f"the prompt has {prompt_length} tokens"):
-        plan_of(prompt_length=prompt_length, **values)
+def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="the prompt has 20 tokens"):
+        plan_of(prompt_length=20, max_length=20)
+
+
+@pytest.mark.parametrize(("given", "prompt_length"), [(445, 4), (222, 227), (448, 3)])
+def test_more_new_tokens_than_fit_are_cut_with_a_warning(given: int, prompt_length: int) -> None:
+    parameters = GenerationParameters(max_new_tokens=given)
+
+    plan, warnings = make_plan(parameters, timestamps=False, prompt_length=prompt_length)
+
+    assert plan.max_new_tokens == 448 - prompt_length
+    assert [warning.split()[:2] for warning in warnings] == [["max_new_tokens", f"{given}:"]]
 
 
 def test_values_given_are_those_of_the_plan() -> None:
@@ -254,6 +256,8 @@ def valid_values(parameter: Parameter) -> st.SearchStrategy[Any]:
     )
 
 
+_NOT_IN_PLANS = ("do_sample", "condition_on_prev_tokens")
+
 VALID = st.fixed_dictionaries(
     {}, optional={parameter.name: valid_values(parameter) for parameter in PARAMETERS}
 )
@@ -279,7 +283,7 @@ def test_valid_values_plan_or_are_refused_by_name(
     assert plan.timestamps is timestamps
     for name, value in values.items():
         is_idle = any(warning.startswith(f"{name} ") for warning in warnings)
-        is_resolved = name.startswith(("max_", "min_")) or name == "do_sample"
+        is_resolved = name.startswith(("max_", "min_")) or name in _NOT_IN_PLANS
         is_greedy_zero = name == "temperature" and value == 0
         assert is_idle or is_resolved or is_greedy_zero or getattr(plan, name) == value
     greedy = DecodePlan(timestamps=timestamps, max_new_tokens=plan.max_new_tokens)

@@ -68,9 +68,9 @@ def test_language_is_detected_for_those_without_one_only(
     model = FakeModel(tokenizer)
     model.language = ("de", 0.5)
     known, unknown = new_request(language="en"), new_request(language=None)
-    runner_of(model).run([chunk(20, known), chunk(30, unknown)])
-    assert (known.language, unknown.language) == ("en", "de")
-    runner_of(model).run([chunk(20, known), chunk(30, unknown, 1)])
+    found = runner_of(model).run([chunk(20, known), chunk(30, unknown)])
+    assert [one.heard.detection for one in found] == [(), (("de", 0.5),)]
+    assert [one.item.language for one in found] == ["en", "de"]
     assert model.num_detections == 1
     first, second = model.generated[0].prompts
     assert first != second

@@ -67,6 +67,20 @@ def test_log_probabilities_come_where_they_are_asked_for(
     assert not send(served, tones_file(10, 20), **options).answer().logprobs
 
 
+def test_a_shorter_pause_cuts_speech_into_more_chunks(
+    serve: Serve, send: Send, sample: bytes
+) -> None:
+    served = serve()
+
+    def num_chunks(**options: float) -> int:
+        served.model.forget()
+        vad_options = pb.VadOptions(**options)  # type: ignore[arg-type]
+        send(served, sample, vad=pb.VAD_MODE_AUTO, vad_options=vad_options).answer()
+        return len(served.model.bands)
+
+    assert num_chunks(silence_duration_ms=100) > num_chunks() > num_chunks(threshold=1.0) == 0
+
+
 def test_silence_gives_no_words_and_is_no_error(serve: Serve, send: Send) -> None:
     silence = encode_audio(np.zeros(16_000, np.float32))
     served = serve()

@@ -53,6 +53,7 @@ SAID = Transcript(
     ),
     coverage=0.875,
     encoder_window=EncoderWindow.FITTED,
+    other_languages=(("de", 0.2), ("nl", 0.05)),
     warnings=("the audio is damaged",),
     logprobs=(TokenLogprob(" one", -0.25, b" one"), TokenLogprob("\ufffd", -1.5, b"\xe2\x82")),
 )

@@ -46,6 +46,7 @@ ALONE: dict[str, list[Any]] = {
     "repetition_penalty": [0.5, 2.0],
     "no_repeat_ngram_size": [0, 3],
     "suppress_tokens": [[], [5, 6]],
+    "condition_on_prev_tokens": [True, False],
 }
 OUTSIDE: dict[str, list[Any]] = {
     "temperature": [-0.1, 101.0, float("nan"), float("inf")],
@@ -55,7 +56,7 @@ OUTSIDE: dict[str, list[Any]] = {
     "epsilon_cutoff": [-0.1, 1.0],
     "eta_cutoff": [-0.1, 1.0],
     "max_length": [0, 4, 449],
-    "max_new_tokens": [0, 445, -(2**31)],
+    "max_new_tokens": [0, 449, -(2**31)],
     "min_length": [-1, 449],
     "min_new_tokens": [-1, 449],
     "early_stopping": [pb.EARLY_STOPPING_UNSPECIFIED, 99],
@@ -69,7 +70,12 @@ OUTSIDE: dict[str, list[Any]] = {
     "no_repeat_ngram_size": [-1, 449],
     "suppress_tokens": [[-1], [5, 2_000_000], [5_000]],
 }
-WITHOUT_OUTSIDE = {"do_sample", "use_cache", "seed"}  # their type on the wire is their range
+WITHOUT_OUTSIDE = {
+    "do_sample",
+    "use_cache",
+    "seed",
+    "condition_on_prev_tokens",
+}  # their type on the wire is their range
 IDLE_ALONE = {
     "top_k",
     "top_p",
