@@ -24,7 +24,11 @@ from .request import Request
 from .request_language import Heard, limited
 
 MAX_ATTEMPTS = 2  # after the first
-CHECKED_POSITIONS = 400  # 8 s are enough to see that a chunk is of another language
+
+# How much of a chunk its language is detected from, in positions of 20 ms; the time grows with it.
+ALL_POSITIONS = 0  # of a request's first chunk, from which the language of all is taken
+EACH_POSITIONS = 750  # of each chunk of a request that asks for the language of each
+CHECKED_POSITIONS = 400  # of chunks after the first: what they tell may be a warning in the end
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -196,19 +200,14 @@ class Runner:
     def _detect_languages(
         self, output: EncoderOutput, batch: Sequence[PendingChunk]
     ) -> list[PendingChunk]:
-        """Return the chunks with the languages that were detected in them.
-
-        Of chunks whose request's language was detected in an earlier one the first seconds are
-        enough: what they tell may be a warning in the end.
-        """
+        """Return the chunks with the languages that were detected in them."""
         items = list(batch)
-        open_rows: list[int] = []
-        known_rows: list[int] = []
+        groups: dict[int, list[int]] = {}
         for row, item in enumerate(items):
             if item.request.checked.language is None and not item.detection:
-                (open_rows if item.language is None else known_rows).append(row)
-        for rows, max_positions in ((open_rows, 0), (known_rows, CHECKED_POSITIONS)):
-            found = self._replica.detect_languages(output, rows, max_positions) if rows else []
+                groups.setdefault(_positions_to_detect(item), []).append(row)
+        for max_positions, rows in groups.items():
+            found = self._replica.detect_languages(output, rows, max_positions)
             for row, detection in zip(rows, found, strict=True):
                 possible = limited(detection, items[row].request.checked.languages)
                 items[row] = replace(items[row], detection=possible)
@@ -220,6 +219,13 @@ class Runner:
         return self._tokenizer.prompt(
             language, options.task, options.timestamps, item.previous.tokens
         )
+
+
+def _positions_to_detect(item: PendingChunk) -> int:
+    """Return how many positions to detect a chunk's language from; 0 for all."""
+    if item.request.checked.is_multi:
+        return EACH_POSITIONS
+    return ALL_POSITIONS if item.language is None else CHECKED_POSITIONS
 
 
 def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:
