@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel, UnsupportedOption
+from .errors import InvalidOption, UnknownModel, UnsupportedOption
 from .model.languages import find_language, is_multi
 from .model.loading import LoadedModel
 from .model.previous_text import PreviousText, make_previous
@@ -63,11 +63,17 @@ def check_options(
     previous, prompt_warnings = make_previous(model.tokenizer, options.prompt, options.hotwords)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous.tokens)
+    is_conditioned = bool(options.parameters.condition_on_prev_tokens)
     plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
+        options.parameters,
+        timestamps=options.timestamps,
+        prompt_length=len(prompt),
+        has_previous=bool(previous) or is_conditioned,
     )
-    model.check_tokens(plan.suppress_tokens)
-    if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
+    if options.token_logprobs:
+        plan = _with_logprobs(plan)
+    model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
+    if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
     return CheckedOptions(
         given=options,
@@ -78,7 +84,7 @@ def check_options(
         encoder_window=model.check_encoder_window(options.encoder_window),
         languages=languages.choice,
         is_multi=languages.is_multi,
-        is_conditioned=bool(options.parameters.condition_on_prev_tokens),
+        is_conditioned=is_conditioned,
         warnings=(*languages.warnings, *prompt_warnings, *plan_warnings),
     )
 
@@ -108,11 +114,19 @@ def _check_languages(model: LoadedModel, options: TranscribeOptions) -> _Languag
     return _Languages(language or choice[0], warnings=tuple(warnings))
 
 
+def _with_logprobs(plan: DecodePlan) -> DecodePlan:
+    if plan.patience is not None:
+        raise InvalidOption(
+            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
+            "token_logprobs",
+        )
+    return replace(plan, token_logprobs=True)
+
+
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:
     missing = {
         "return_timestamps": options.words,
         "channels": options.channels is not Channels.MIX,
-        "token_logprobs": options.token_logprobs,
     }
     for name, is_asked_for in missing.items():
         if is_asked_for:

@@ -16,6 +16,7 @@ from ..engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     UnsupportedOption,
@@ -218,8 +219,7 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         encoder_window=_wire_window(transcript.encoder_window),
         logprobs=[
             pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
-            for segment in transcript.segments
-            for token in segment.logprobs
+            for token in transcript.logprobs
         ],
         other_languages=[
             pb.LanguageProbability(language=language, probability=probability)
@@ -245,5 +245,9 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         other_languages=tuple(
             (other.language, _shortest_decimal(other.probability))
             for other in message.other_languages
+        ),
+        logprobs=tuple(
+            TokenLogprob(token.token, _shortest_decimal(token.logprob), token.bytes)
+            for token in message.logprobs
         ),
     )

@@ -266,6 +266,7 @@ class Request:
             encoder_window=self._encoder_window,
             other_languages=tuple(others[:NUM_OTHERS]),
             warnings=(*warnings, *_coverage_warnings(coverage, report.speech_s)),
+            logprobs=tuple(token for one in self._segments for token in one.logprobs),
         )
 
     def _coverage(self, report: AudioReport) -> float | None:

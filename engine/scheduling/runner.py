@@ -17,6 +17,7 @@ from ..model.loading import LoadedModel
 from ..model.previous_text import PreviousText
 from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
+from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments
 from ..types import EncoderWindow, Segment
 from .pending_chunk import PendingChunk
@@ -165,6 +166,7 @@ class Runner:
         item = encoded.items[row]
         timestamps = item.request.options.timestamps
         found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        found = with_logprobs(found, hypothesis, self._tokenizer)
         if item.request.checked.is_multi:
             found = [replace(segment, language=item.language or "") for segment in found]
         segments = [*item.accepted, *found]

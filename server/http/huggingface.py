@@ -45,7 +45,7 @@ def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
     """Return a transcript in HF's schema.
 
     Each chunk has its times twice: as `timestamps` (HF's specification) and as `timestamp` (what
-    HF's clients read).
+    HF's clients read). HF has no log-probabilities; they are written as in OpenAI's schema.
     """
     answer: dict[str, Any] = {"text": transcript.text}
     if timestamps:
@@ -53,6 +53,11 @@ def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
             {"text": segment.text, "timestamp": times, "timestamps": times}
             for segment in transcript.segments
             for times in [[segment.start_s, segment.end_s]]
+        ]
+    if transcript.logprobs:
+        answer["logprobs"] = [
+            {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
+            for token in transcript.logprobs
         ]
     if transcript.warnings:
         answer["warnings"] = list(transcript.warnings)

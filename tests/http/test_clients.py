@@ -121,7 +121,7 @@ def test_openai_gets_segments(client: openai.OpenAI, sample_text: str) -> None:
         )
 
     assert answer.text == sample_text
-    assert answer.language == "en"
+    assert answer.language == "english"
     assert answer.duration > 5
     assert answer.segments
     assert "".join(segment.text for segment in answer.segments).strip() == sample_text

@@ -18,6 +18,7 @@ from talkmill.engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     UnsupportedOption,
@@ -54,6 +55,7 @@ SAID = Transcript(
     encoder_window=EncoderWindow.FITTED,
     other_languages=(("de", 0.2), ("nl", 0.05)),
     warnings=("the audio is damaged",),
+    logprobs=(TokenLogprob(" one", -0.25, b" one"), TokenLogprob("\ufffd", -1.5, b"\xe2\x82")),
 )
 
 
@@ -71,6 +73,7 @@ def as_typed(value: float) -> float:
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
+        token_logprobs=st.booleans(),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),

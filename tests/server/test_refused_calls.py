@@ -24,7 +24,7 @@ Code = grpc.StatusCode
             None, {"language": "xx"}, (Code.INVALID_ARGUMENT, "language"), id="unknown language"
         ),
         pytest.param(
-            None, {"language": ""}, (Code.INVALID_ARGUMENT, "language"), id="empty language"
+            None, {"languages": [""]}, (Code.INVALID_ARGUMENT, "languages"), id="empty language"
         ),
         pytest.param(None, {"task": 99}, (Code.INVALID_ARGUMENT, "task"), id="nameless task"),
         pytest.param(
