@@ -107,6 +107,7 @@ class PendingChunk:
             spans=(Span(span.start + first * HOP_SAMPLES, span.end),),
             features=in_window(self.features[:, first:], window.num_frames),
             window=window,
+            key=replace(self.key, num_positions=window.num_positions),
             accepted=accepted,
             num_attempts=self.num_attempts + 1,
         )

@@ -155,6 +155,15 @@ def test_timestamps_are_in_the_text_before_a_chunk(engine: Engine, model: FakeMo
     assert second[1:-3] == (begin + 50, *model.tokenizer.encode(words(10)), begin + 100)
 
 
+def test_penalties_count_the_text_before_a_chunk_in_the_exact_lane(
+    engine: Engine, model: FakeModel
+) -> None:
+    engine.transcribe(tones_file(10), conditioned(repetition_penalty=1.5))
+    (batch,) = model.generated
+    assert batch.plan is not None
+    assert batch.plan.is_exact
+
+
 class Drawn(FakeModel):
     """Answers one band as if it were drawn at a high temperature, and another without words."""
 
