@@ -8,7 +8,7 @@ from .decoding.plan import DecodePlan, make_plan
 from .errors import UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import Channels, EncoderWindow, TranscribeOptions
+from .types import Channels, EncoderWindow, Task, TranscribeOptions
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def check_options(
         prompt_length=len(prompt),
         plan=plan,
         encoder_window=model.check_encoder_window(options.encoder_window),
-        warnings=(*prompt_warnings, *plan_warnings),
+        warnings=(*prompt_warnings, *plan_warnings, *_word_warnings(model, options)),
     )
 
 
@@ -80,9 +80,24 @@ def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[s
     return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
 
 
+def _word_warnings(model: LoadedModel, options: TranscribeOptions) -> list[str]:
+    if not options.words:
+        return []
+    warnings = []
+    if not model.has_alignment_heads:
+        warnings.append(
+            f"return_timestamps: {model.name} does not list its alignment heads, so the times of "
+            "words come from the upper half of its layers and may be less exact"
+        )
+    if options.task is Task.TRANSLATE:
+        warnings.append(
+            "return_timestamps: the words of a translation are not spoken, so their times are rough"
+        )
+    return warnings
+
+
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:
     missing = {
-        "return_timestamps": options.words,
         "languages": bool(options.languages),
         "hotwords": bool(options.hotwords),
         "channels": options.channels is not Channels.MIX,

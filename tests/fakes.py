@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import talkmill.engine
 from audio_files import encode_audio, mel_centres_hz, tone
+from fake_words import FakeAlignment
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
@@ -87,7 +88,7 @@ class Batch:
     num_frames: tuple[int, ...] = ()
 
 
-class FakeModel:
+class FakeModel(FakeAlignment):
     """Implements `SpeechModel`: answers each chunk with the loudest band that it hears in it.
 
     Thread-safe. Attributes may be set at any time:
@@ -101,6 +102,7 @@ class FakeModel:
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
+        super().__init__()
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
         self.poisoned: frozenset[int] = frozenset()
@@ -153,10 +155,8 @@ class FakeModel:
         num_frames = tuple(row.shape[1] for row in features)
         shape = (len(features), self.n_mels, max(num_frames))
         with self._arrived:
-            self._num_calls += 1
             self.encoded.append(Batch(shape, bands, num_frames=num_frames))
-            self._arrived.notify_all()
-        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+        self.wait()
         if self.is_lost:
             raise DeviceLost("CUDA failed with error an illegal memory access was encountered")
         if self.max_rows is not None and len(features) > self.max_rows:

@@ -38,6 +38,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         given.task,
         checked.previous,
         given.vad,
+        given.words,
         checked.plan,
         checked.encoder_window,
     )
@@ -83,7 +84,10 @@ class MemoryStore:
 def _size_bytes(transcript: Transcript) -> int:
     texts = (transcript.text, *(segment.text for segment in transcript.segments))
     per_segment = sys.getsizeof(transcript) + 3 * sys.getsizeof(0.0)  # about
-    return sum(map(sys.getsizeof, texts)) + per_segment * (1 + len(transcript.segments))
+    per_word = per_segment + sys.getsizeof("word ")  # about
+    num_words = sum(len(segment.words) for segment in transcript.segments)
+    pieces = per_segment * (1 + len(transcript.segments)) + per_word * num_words
+    return sum(map(sys.getsizeof, texts)) + pieces
 
 
 @dataclass
