@@ -145,7 +145,10 @@ def _range(parameter: Parameter) -> Json:
 def _huggingface_operation() -> Json:
     generation = {"$ref": "#/components/schemas/GenerationParameters"}
     options = {
-        "return_timestamps": {"type": "boolean", "description": "Return chunks with their times."},
+        "return_timestamps": {
+            "enum": [True, False, "word"],
+            "description": "Return chunks with their times: phrases, or words.",
+        },
         "language": {**_TEXT, "description": "Language spoken, e.g. en. Default: detected."},
         "task": {"enum": [task.value for task in Task]},
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
@@ -210,11 +213,11 @@ def _openai_operation(task: Task) -> Json:
             "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {"type": "boolean", "description": "Answer in server-sent events."},
-            "timestamp_granularities[]": _list({"enum": ["segment"]}),
+            "timestamp_granularities[]": _list({"enum": ["segment", "word"]}),
             **generation_schema()["properties"],
         },
     }
-    answer = _object(text=_TEXT, segments=_list({}), warnings=_list(_TEXT))
+    answer = _object(text=_TEXT, segments=_list({}), words=_list({}), warnings=_list(_TEXT))
     ok = _content(answer)
     ok["content"]["text/plain"] = {"schema": _TEXT}
     ok["content"]["text/event-stream"] = {"schema": _TEXT}

@@ -37,18 +37,31 @@ async def transcribe(call: Call) -> Response:
     if audio is None:
         audio = await call.gateway.receive(call.bodies.pieces(call.request))
     transcript = await call.transcribe(audio, checked, warnings)
-    answer = to_answer(transcript, timestamps=options.timestamps)
+    answer = to_answer(transcript, timestamps=options.timestamps, words=options.words)
     return JSONResponse(answer, headers=call.gateway.compute_headers(transcript))
 
 
-def to_answer(transcript: Transcript, *, timestamps: bool) -> dict[str, Any]:
+def to_answer(transcript: Transcript, *, timestamps: bool, words: bool = False) -> dict[str, Any]:
     """Return a transcript in HF's schema.
 
     Each chunk has its times twice: as `timestamps` (HF's specification) and as `timestamp` (what
-    HF's clients read).
+    HF's clients read). With words each word is a chunk, as HF's pipeline answers, and has its
+    probability too.
     """
     answer: dict[str, Any] = {"text": transcript.text}
-    if timestamps:
+    if words:
+        answer["chunks"] = [
+            {
+                "text": word.text,
+                "timestamp": times,
+                "timestamps": times,
+                "probability": word.probability,
+            }
+            for segment in transcript.segments
+            for word in segment.words
+            for times in [[word.start_s, word.end_s]]
+        ]
+    elif timestamps:
         answer["chunks"] = [
             {"text": segment.text, "timestamp": times, "timestamps": times}
             for segment in transcript.segments

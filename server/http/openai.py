@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -16,10 +16,10 @@ from ...engine import (
     TalkmillError,
     Task,
     Transcript,
-    UnsupportedOption,
 )
-from ..formats import FORMATS, timed_lines
+from ..formats import FORMATS
 from ..status import MalformedBody
+from ..subtitles import timed_lines
 from .endpoint import Call
 from .errors import openai_details
 from .fields import to_options
@@ -31,6 +31,8 @@ FORMATS_OF_ANSWERS = ("json", "text", "srt", "verbose_json", "vtt")
 _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
 _TIMED = ("verbose_json", "srt", "vtt")
 _GRANULARITIES = "timestamp_granularities[]"
+# OpenAI gives the words without the marks around them; the text has them.
+_PUNCTUATION = "\"'“”¿¡([{}])-.。,，!！?？:：;；、"
 # Other fields are parsed as JSON: numbers, lists.
 _TEXTS = ("language", "prompt", "vad", "encoder_window")
 
@@ -53,11 +55,12 @@ async def _answer(call: Call, task: Task) -> Response:
             raise MalformedBody("file is not an uploaded file", "file")
         _refuse_doubles(form)
         shape, is_streamed = _read_shape(form)
+        granularities = form.getlist(_GRANULARITIES)
         model = str(form.get("model", ""))
         model = "" if model == ANY_MODEL else model
         fields = _read_fields(form)
         options, warnings = to_options(
-            {**fields, "task": task.value, "return_timestamps": shape in _TIMED}
+            {**fields, "task": task.value, "return_timestamps": _timestamps(form, shape)}
         )
         checked = await call.gateway.check(options, model, call.options)
     except BaseException:
@@ -70,7 +73,7 @@ async def _answer(call: Call, task: Task) -> Response:
         first = await call.unless_disconnected(anext(items))
         return StreamingResponse(_events(first, items, warnings), media_type="text/event-stream")
     transcript = await call.transcribe(audio, checked, warnings)
-    return _respond(call, transcript, shape, task)
+    return _respond(call, transcript, shape, task, granularities)
 
 
 def _refuse_doubles(form: FormData) -> None:
@@ -86,10 +89,10 @@ def _read_shape(form: FormData) -> tuple[str, bool]:
         names = ", ".join(FORMATS_OF_ANSWERS)
         raise InvalidOption(f"response_format {shape!r} is not one of {names}", "response_format")
     for value in form.getlist(_GRANULARITIES):
-        if value == "word":
-            raise UnsupportedOption(f'{_GRANULARITIES} "word" is not supported yet', _GRANULARITIES)
-        if value != "segment":
-            raise InvalidOption(f"{_GRANULARITIES} {value!r} is not segment", _GRANULARITIES)
+        if value not in ("word", "segment"):
+            raise InvalidOption(
+                f"{_GRANULARITIES} {value!r} is not word or segment", _GRANULARITIES
+            )
         if shape != "verbose_json":
             raise InvalidOption(
                 f"{_GRANULARITIES} needs response_format verbose_json", _GRANULARITIES
@@ -100,6 +103,10 @@ def _read_shape(form: FormData) -> tuple[str, bool]:
     if stream == "true" and shape not in ("json", "text"):
         raise InvalidOption(f"stream does not go with response_format {shape}", "stream")
     return str(shape), stream == "true"
+
+
+def _timestamps(form: FormData, shape: str) -> bool | str:
+    return "word" if "word" in form.getlist(_GRANULARITIES) else shape in _TIMED
 
 
 def _read_fields(form: FormData) -> dict[str, Any]:
@@ -126,7 +133,9 @@ def _read_json(text: str) -> Any:
         return text  # the check of the parameter's range refuses it
 
 
-def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Response:
+def _respond(
+    call: Call, transcript: Transcript, shape: str, task: Task, granularities: Sequence[Any]
+) -> Response:
     headers = call.gateway.compute_headers(transcript)
     if shape in _NAMES_OF_FORMATS:
         if transcript.warnings:
@@ -139,11 +148,30 @@ def _respond(call: Call, transcript: Transcript, shape: str, task: Task) -> Resp
             "task": task.value,
             "language": transcript.language,
             "duration": transcript.duration_s,
-            "segments": _segments(transcript),
+            **_pieces(transcript, granularities),
         }
     if transcript.warnings:
         answer["warnings"] = list(transcript.warnings)
     return JSONResponse(answer, headers=headers)
+
+
+def _pieces(transcript: Transcript, granularities: Sequence[Any]) -> dict[str, Any]:
+    """Return the words and the segments, as far as they are asked for; segments by default."""
+    pieces: dict[str, Any] = {}
+    if "word" in granularities:
+        pieces["words"] = [
+            {
+                "word": word.text.strip().strip(_PUNCTUATION) or word.text.strip(),
+                "start": word.start_s,
+                "end": word.end_s,
+                "probability": word.probability,
+            }
+            for segment in transcript.segments
+            for word in segment.words
+        ]
+    if "segment" in granularities or not granularities:
+        pieces["segments"] = _segments(transcript)
+    return pieces
 
 
 def _segments(transcript: Transcript) -> list[dict[str, Any]]:

@@ -60,13 +60,6 @@ def test_no_chunks_come_when_not_asked_for(server: Http, value: object) -> None:
     assert server.ask(LONG, {"return_timestamps": value}).json().keys() == {"text"}
 
 
-def test_word_timestamps_are_refused(server: Http) -> None:
-    response = server.ask(TONE, {"return_timestamps": "word"})
-
-    assert refusal(response) == (422, "return_timestamps")
-    assert "not supported" in response.json()["error"]
-
-
 @pytest.mark.parametrize("name", ["chunk_length_s", "stride_length_s", "batch_size"])
 def test_an_option_without_effect_gives_a_warning(server: Http, name: str) -> None:
     answer = server.ask(TONE, {name: 5}).json()

@@ -35,12 +35,6 @@ Code = grpc.StatusCode
         ),
         pytest.param(
             None,
-            {"return_timestamps": pb.RETURN_TIMESTAMPS_WORD},
-            (Code.UNIMPLEMENTED, "return_timestamps"),
-            id="word timestamps",
-        ),
-        pytest.param(
-            None,
             {"generation_parameters": pb.GenerationParameters.FromString(UNKNOWN_FIELD)},
             (Code.UNIMPLEMENTED, "generation_parameters"),
             id="unknown parameter",
