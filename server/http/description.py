@@ -145,10 +145,7 @@ def _range(parameter: Parameter) -> Json:
 def _huggingface_operation() -> Json:
     generation = {"$ref": "#/components/schemas/GenerationParameters"}
     options = {
-        "return_timestamps": {
-            "enum": [True, False, "word"],
-            "description": "Return chunks with their times: phrases, or words.",
-        },
+        "return_timestamps": {"enum": [True, False, "word"], "description": "Chunks with times."},
         "language": {**_TEXT, "description": "Language spoken, e.g. en. Default: detected."},
         "task": {"enum": [task.value for task in Task]},
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
