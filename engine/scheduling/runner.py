@@ -154,6 +154,7 @@ class Runner:
                     one.encoded.prompts[one.row],
                     one.item.spans[0],
                     one.new_segments,
+                    one.item.speech,
                     is_fitted=one.item.window.kind is EncoderWindow.FITTED,
                 )
                 for one in wanted

@@ -24,6 +24,7 @@ class Untimed:
         prompt: The tokens that its answer followed, with timestamps.
         span: Where its audio comes from.
         segments: The segments with their tokens; at least one.
+        speech: The speech that was detected in it.
         is_fitted: Whether its window is fitted, so that most of the row is silence.
     """
 
@@ -31,6 +32,7 @@ class Untimed:
     prompt: Sequence[int]
     span: Span
     segments: Sequence[Segment]
+    speech: Sequence[Span] = ()
     is_fitted: bool = field(kw_only=True)
 
     def task(self, start_of_transcript: int) -> AlignmentTask:
@@ -64,7 +66,12 @@ def time_words(
     alignments = replica.align(output, tasks)
     return [
         with_words(
-            chunk.segments, alignment, chunk.span, tokenizer, tokenizer.language_of(task.start)
+            chunk.segments,
+            alignment,
+            chunk.span,
+            tokenizer,
+            tokenizer.language_of(task.start),
+            chunk.speech,
         )
         for chunk, task, alignment in zip(chunks, tasks, alignments, strict=True)
     ]

@@ -56,6 +56,7 @@ def with_words(
     span: Span,
     tokenizer: WhisperTokenizer,
     language: str,
+    speech: Sequence[Span] = (),
 ) -> list[Segment]:
     """Return the segments of one chunk with their words.
 
@@ -65,6 +66,7 @@ def with_words(
         span: Where the chunk's audio comes from.
         tokenizer: The model's tokenizer.
         language: Code of the language of the text; it decides how tokens are joined to words.
+        speech: The speech that was detected in the chunk; empty if nothing is known of it.
     """
     tokens = [token for segment in segments for token in segment.tokens]
     words = _timed(split_words(tokens, tokenizer, language), alignment, span)
@@ -80,6 +82,7 @@ def with_words(
             _shorten_after_pause(own, last_s, typical_s)
             _fit_to_segment(own, segment, typical_s)
             last_s = own[-1].end_s
+            _leave_silence(own, speech)
         found.append(replace(segment, words=tuple(_in_order(own, found, span))))
     return found
 
@@ -201,6 +204,22 @@ def _fit_to_segment(words: Sequence[_TimedWord], segment: Segment, typical_s: fl
         first.start_s = max(0.0, min(first.end_s - typical_s, segment.start_s))
     if segment.end_s is not None and last.start_s < segment.end_s < last.end_s - _TOLERANCE_S:
         last.end_s = max(last.start_s + typical_s, segment.end_s)
+
+
+def _leave_silence(words: Sequence[_TimedWord], speech: Sequence[Span]) -> None:
+    """Let words that begin or end in detected silence, and are spoken beside it, do so at its edge.
+
+    An alignment has no silence: the first word of a chunk always begins where the chunk does.
+    """
+    for word in words:
+        heard = [
+            span
+            for span in speech
+            if word.start_s < span.end / SAMPLE_RATE and span.start / SAMPLE_RATE < word.end_s
+        ]
+        if heard:
+            word.start_s = max(word.start_s, heard[0].start / SAMPLE_RATE)
+            word.end_s = min(word.end_s, heard[-1].end / SAMPLE_RATE)
 
 
 def _in_order(words: Sequence[_TimedWord], before: Sequence[Segment], span: Span) -> Iterator[Word]:
