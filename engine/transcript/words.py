@@ -11,6 +11,7 @@ inside the chunk, and never starts before the word before it has ended.
 from __future__ import annotations
 
 import itertools
+import math
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -75,14 +76,16 @@ def with_words(
     if durations_s:
         _shorten_at_sentence_ends(words, 2 * typical_s)
     _join_punctuation(words)
-    found: list[Segment] = []
+    owned = list(_by_segment(words, segments))
     last_s = span.start / SAMPLE_RATE  # until when there are words
-    for segment, own in zip(segments, _by_segment(words, segments), strict=True):
+    for segment, own in zip(segments, owned, strict=True):
         if own:
             _shorten_after_pause(own, last_s, typical_s)
             _fit_to_segment(own, segment, typical_s)
             last_s = own[-1].end_s
-            _leave_silence(own, speech)
+    _leave_silence([word for own in owned for word in own], speech)
+    found: list[Segment] = []
+    for segment, own in zip(segments, owned, strict=True):
         found.append(replace(segment, words=tuple(_in_order(own, found, span))))
     return found
 
@@ -207,19 +210,21 @@ def _fit_to_segment(words: Sequence[_TimedWord], segment: Segment, typical_s: fl
 
 
 def _leave_silence(words: Sequence[_TimedWord], speech: Sequence[Span]) -> None:
-    """Let words that begin or end in detected silence, and are spoken beside it, do so at its edge.
+    """Let words beside detected silence begin and end at its edge.
 
-    An alignment has no silence: the first word of a chunk always begins where the chunk does.
+    An alignment has no silence: the first word of a chunk begins where the chunk does, and the
+    last word before a pause ends before its sound does.
     """
-    for word in words:
-        heard = [
-            span
-            for span in speech
-            if word.start_s < span.end / SAMPLE_RATE and span.start / SAMPLE_RATE < word.end_s
-        ]
-        if heard:
-            word.start_s = max(word.start_s, heard[0].start / SAMPLE_RATE)
-            word.end_s = min(word.end_s, heard[-1].end / SAMPLE_RATE)
+    edges_s = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in speech]
+    next_starts_s = [*(word.start_s for word in words[1:]), math.inf]
+    for word, next_start_s in zip(words, next_starts_s, strict=True):
+        heard = [edge for edge in edges_s if word.start_s < edge[1] and edge[0] < word.end_s]
+        if not heard:
+            continue
+        end_s = heard[-1][1]
+        is_last = next_start_s >= end_s and end_s - word.end_s <= _TOLERANCE_S
+        word.start_s = max(word.start_s, heard[0][0])
+        word.end_s = end_s if is_last else min(word.end_s, end_s)
 
 
 def _in_order(words: Sequence[_TimedWord], before: Sequence[Segment], span: Span) -> Iterator[Word]:

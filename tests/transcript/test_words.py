@@ -138,6 +138,27 @@ def test_a_last_word_that_is_far_too_long_ends_with_its_segment(
     ]
 
 
+def test_words_beside_detected_silence_begin_and_end_at_its_edge(
+    tokenizer: WhisperTokenizer,
+) -> None:
+    segments = spoken(tokenizer, "one two")
+    alignment = aligned(tokenizer, segments, 0.0, 0.5, 0.9)
+    speech = [Span(163_200, 176_000)]  # 10.2 to 11 s
+
+    (found,) = with_words(segments, alignment, LATER, tokenizer, "en", speech)
+
+    assert [(word.start_s, word.end_s) for word in found.words] == [(10.2, 10.5), (10.5, 11.0)]
+
+
+def test_a_word_is_not_stretched_over_speech_that_has_no_text(tokenizer: WhisperTokenizer) -> None:
+    segments = spoken(tokenizer, "one two")
+    alignment = aligned(tokenizer, segments, 0.0, 0.5, 0.9)
+
+    (found,) = with_words(segments, alignment, LATER, tokenizer, "en", [LATER])
+
+    assert found.words[-1].end_s == 10.9
+
+
 @given(data=st.data())
 @settings(deadline=None)
 def test_whatever_the_alignment_words_are_in_order_inside_the_chunk(
