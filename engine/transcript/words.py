@@ -83,7 +83,7 @@ def with_words(
             _shorten_after_pause(own, last_s, typical_s)
             _fit_to_segment(own, segment, typical_s)
             last_s = own[-1].end_s
-    _leave_silence([word for own in owned for word in own], speech)
+    _leave_silence([word for own in owned for word in own], speech, 2 * typical_s)
     found: list[Segment] = []
     for segment, own in zip(segments, owned, strict=True):
         found.append(replace(segment, words=tuple(_in_order(own, found, span))))
@@ -209,22 +209,28 @@ def _fit_to_segment(words: Sequence[_TimedWord], segment: Segment, typical_s: fl
         last.end_s = max(last.start_s + typical_s, segment.end_s)
 
 
-def _leave_silence(words: Sequence[_TimedWord], speech: Sequence[Span]) -> None:
+def _leave_silence(words: Sequence[_TimedWord], speech: Sequence[Span], longest_s: float) -> None:
     """Let words beside detected silence begin and end at its edge.
 
-    An alignment has no silence: the first word of a chunk begins where the chunk does, and the
-    last word before a pause ends before its sound does.
+    An alignment has no silence: the first word of a chunk begins where the chunk does, the last
+    word before a pause ends before its sound does, and a short word may be wholly in the pause
+    before it.
     """
     edges_s = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in speech]
     next_starts_s = [*(word.start_s for word in words[1:]), math.inf]
     for word, next_start_s in zip(words, next_starts_s, strict=True):
         heard = [edge for edge in edges_s if word.start_s < edge[1] and edge[0] < word.end_s]
-        if not heard:
+        if heard:
+            end_s = heard[-1][1]
+            is_last = next_start_s >= end_s and end_s - word.end_s <= _TOLERANCE_S
+            word.start_s = max(word.start_s, heard[0][0])
+            word.end_s = end_s if is_last else min(word.end_s, end_s)
             continue
-        end_s = heard[-1][1]
-        is_last = next_start_s >= end_s and end_s - word.end_s <= _TOLERANCE_S
-        word.start_s = max(word.start_s, heard[0][0])
-        word.end_s = end_s if is_last else min(word.end_s, end_s)
+        for start_s, end_s in edges_s:
+            if word.end_s <= start_s <= min(word.end_s + _TOLERANCE_S, next_start_s):
+                word.start_s = start_s
+                word.end_s = min(end_s, next_start_s, start_s + longest_s)
+                break
 
 
 def _in_order(words: Sequence[_TimedWord], before: Sequence[Segment], span: Span) -> Iterator[Word]:

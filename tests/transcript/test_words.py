@@ -150,6 +150,16 @@ def test_words_beside_detected_silence_begin_and_end_at_its_edge(
     assert [(word.start_s, word.end_s) for word in found.words] == [(10.2, 10.5), (10.5, 11.0)]
 
 
+def test_a_word_in_the_silence_before_speech_is_moved_to_it(tokenizer: WhisperTokenizer) -> None:
+    segments = spoken(tokenizer, "one", "two")
+    alignment = aligned(tokenizer, segments, 0.0, 1.6, 1.9)
+    speech = [Span(160_000, 176_000), Span(195_200, 201_600)]  # 10 to 11 s, 12.2 to 12.6 s
+
+    (_, found) = with_words(segments, alignment, LATER, tokenizer, "en", speech)
+
+    assert [(word.start_s, word.end_s) for word in found.words] == [(12.2, 12.6)]
+
+
 def test_a_word_is_not_stretched_over_speech_that_has_no_text(tokenizer: WhisperTokenizer) -> None:
     segments = spoken(tokenizer, "one two")
     alignment = aligned(tokenizer, segments, 0.0, 0.5, 0.9)
