@@ -14,9 +14,9 @@ POSITION_S = 0.02  # seconds of audio for each position of the encoder's output
 MARGIN_POSITIONS = 50  # after the audio
 END_POSITIONS = 50  # of the end of the window
 ALL_POSITIONS = CHUNK_FRAMES // 2
-_GRID_POSITIONS = 250  # so that rows of different lengths share calls
+_GRID_POSITIONS = 100  # so that rows of different lengths share calls
 
-_MAX_TOKENS = 1024  # of a call, padding included: a probability for each token of the vocabulary
+_MAX_TOKENS = 256  # of a call, padding included: a probability for each token of the vocabulary
 
 
 @dataclass(frozen=True)

@@ -178,13 +178,13 @@ class CTranslate2Model:
         states = self._to_array(encoded, xp)
         for group in groups(tasks):
             own = [tasks[i] for i in group]
-            rows = states[[task.row for task in own]]
-            if own[0].num_seen + END_POSITIONS < rows.shape[1]:
-                seen = (rows[:, : own[0].num_seen], rows[:, -END_POSITIONS:])
-                rows = xp.concatenate(seen, axis=1)
+            rows = [task.row for task in own]
+            seen = states[rows, : own[0].num_seen]
+            if own[0].num_seen + END_POSITIONS < states.shape[1]:
+                seen = xp.concatenate((seen, states[rows, -END_POSITIONS:]), axis=1)
             results = self._call(
                 self._whisper.align,
-                ctranslate2.StorageView.from_array(xp.ascontiguousarray(rows)),
+                ctranslate2.StorageView.from_array(xp.ascontiguousarray(seen)),
                 list(own[0].start),
                 [list(task.tokens) for task in own],
                 [2 * task.num_positions for task in own],

@@ -209,4 +209,4 @@ def test_a_fitted_window_is_aligned_with_its_own_audio(model: FakeModel) -> None
     runner.add_words(runner.run([chunk(30, new_request(options=WORDS))]))
 
     tasks = [task for call in model.aligned for task in call]
-    assert [(task.num_positions, task.num_seen) for task in tasks] == [(200, 250), (1500, 1500)]
+    assert [(task.num_positions, task.num_seen) for task in tasks] == [(200, 300), (1500, 1500)]
