@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel, UnsupportedOption
+from .errors import InvalidOption, UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
 from .model.tokenizer import MAX_PREVIOUS_TOKENS
 from .types import Channels, EncoderWindow, Task, TranscribeOptions
@@ -56,10 +56,15 @@ def check_options(
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
     plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
+        options.parameters,
+        timestamps=options.timestamps,
+        prompt_length=len(prompt),
+        has_previous=bool(previous),
     )
-    model.check_tokens(plan.suppress_tokens)
-    if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
+    if options.token_logprobs:
+        plan = _with_logprobs(plan)
+    model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
+    if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
     return CheckedOptions(
         given=options,
@@ -96,12 +101,20 @@ def _word_warnings(model: LoadedModel, options: TranscribeOptions) -> list[str]:
     return warnings
 
 
+def _with_logprobs(plan: DecodePlan) -> DecodePlan:
+    if plan.patience is not None:
+        raise InvalidOption(
+            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
+            "token_logprobs",
+        )
+    return replace(plan, token_logprobs=True)
+
+
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:
     missing = {
         "languages": bool(options.languages),
         "hotwords": bool(options.hotwords),
         "channels": options.channels is not Channels.MIX,
-        "token_logprobs": options.token_logprobs,
     }
     for name, is_asked_for in missing.items():
         if is_asked_for:

@@ -240,6 +240,7 @@ class Transcript:
             the language was detected.
         warnings: Problems that did not fail the request, e.g. audio that is cut off.
         is_cached: Whether it was computed for another request.
+        logprobs: The tokens of `text` with their log-probabilities, if the request asks for them.
     """
 
     text: str
@@ -254,3 +255,4 @@ class Transcript:
     other_languages: tuple[tuple[str, float], ...] = ()
     warnings: tuple[str, ...] = field(default=())
     is_cached: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()

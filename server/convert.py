@@ -16,6 +16,7 @@ from ..engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     UnsupportedOption,
@@ -218,8 +219,7 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         encoder_window=_wire_window(transcript.encoder_window),
         logprobs=[
             pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
-            for segment in transcript.segments
-            for token in segment.logprobs
+            for token in transcript.logprobs
         ],
         other_languages=[
             pb.LanguageProbability(language=language, probability=probability)
@@ -242,4 +242,8 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         warnings=tuple(message.warnings),
         coverage=message.coverage if message.HasField("coverage") else None,
         encoder_window=_ENCODER_WINDOWS.get(message.encoder_window) or EncoderWindow.FULL,
+        logprobs=tuple(
+            TokenLogprob(token.token, _shortest_decimal(token.logprob), token.bytes)
+            for token in message.logprobs
+        ),
     )

@@ -105,6 +105,7 @@ class FakeModel(FakeAlignment):
         super().__init__()
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
+        self.num_tokens = self.tokenizer.timestamp_begin + 1501  # 0 to 30 s
         self.poisoned: frozenset[int] = frozenset()
         self.max_rows: int | None = None
         self.is_lost = False
@@ -209,7 +210,8 @@ class FakeModel(FakeAlignment):
             begin = self.tokenizer.timestamp_begin
             start, end = (begin + round(time_s / TIMESTAMP_S) for time_s in self.said_s)
             tokens = (start, *tokens, end)
-        return Hypothesis(tokens, avg_logprob=-band / 100, no_speech_prob=band / 100)
+        logprobs = [-(n + 1) / 64 for n in range(len(tokens))] if plan.token_logprobs else []
+        return Hypothesis(tokens, -band / 100, band / 100, token_logprobs=tuple(logprobs))
 
 
 def _num_frames(row: Features) -> int:
@@ -240,8 +242,7 @@ class FakeLane(ExactLane):
         self._model.wait()
         self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
         finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]
-        for task, _ in finished:
-            del self._left[task]
+        self._left = {task: (answer, n) for task, (answer, n) in self._left.items() if n > 0}
         return finished
 
 
@@ -286,9 +287,8 @@ def chunk_tones(bands: Sequence[int]) -> Samples:
     """Return audio that fixed windows of 30 s cut into chunks heard as `bands`."""
     audio = np.zeros(len(bands) * CHUNK_SAMPLES, np.float32)
     for index, band in enumerate(bands):
-        sound = chunk_tone(band)
         start = index * CHUNK_SAMPLES
-        audio[start : start + len(sound)] = sound
+        audio[start : start + SAMPLE_RATE] = chunk_tone(band)
     return audio[: (len(bands) - 1) * CHUNK_SAMPLES + SAMPLE_RATE]
 
 

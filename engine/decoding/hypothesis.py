@@ -19,12 +19,15 @@ class Hypothesis:
         no_speech_prob: Probability of <|nospeech|> at the start of the transcript, 0 to 1; 0 where
             the vocabulary has no such token.
         temperature: Temperature of sampling; 0 where nothing is sampled.
+        token_logprobs: Log-probability of each of `tokens`, by the same probabilities as
+            `avg_logprob`; empty if the plan does not ask for them.
     """
 
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
     temperature: float = 0.0
+    token_logprobs: tuple[float, ...] = ()
 
 
 def average_logprob(sum_logprob: float, num_tokens: int) -> float:

@@ -183,9 +183,10 @@ PARAMETERS = (
     Parameter(
         "do_sample", Range(bool), "`temperature` > 0",
         "Draws each token at random instead of taking the most probable one.", "both",
+        "`temperature` not 0",
     ),
     Parameter(
-        "early_stopping", Range(bool, also="never"), "CTranslate2's own rule",
+        "early_stopping", Range(bool, also="never"), "false",
         "When beam search stops, as in HF.", "exact", _BEAMS,
     ),
     Parameter(
@@ -219,9 +220,10 @@ PARAMETERS = (
         "exact", "num_beam_groups > 1",
     ),
     Parameter(
-        "patience", Range(float, 0, 10, above_low=True), "1",
-        "Native beam search stops when num_beams x patience hypotheses are finished.",
-        "native", "beam search in the native lane",
+        "patience", Range(float, 0, 10, above_low=True), "none",
+        "Selects CTranslate2's beam search, which stops when num_beams x patience hypotheses are "
+        "finished.",
+        "native", "num_beams > 1, no `early_stopping`, no minimum length",
     ),
     Parameter(
         "repetition_penalty", Range(float, 0.01, 100), "1",

@@ -13,7 +13,7 @@ import threadpoolctl
 from ..audio.windows import Windows
 from ..config import EngineConfig
 from ..decoding.plan import DecodePlan
-from ..decoding.rules import Vocabulary
+from ..decoding.rules import MAX_INITIAL_TIMESTAMP, Vocabulary
 from ..errors import InvalidOption
 from ..types import EncoderWindow, Task
 from .alignment_heads import has_alignment_heads
@@ -85,18 +85,32 @@ class LoadedModel:
                 f"task {task.value!r} is not a task of {self.name}: {names}", "task"
             )
 
-    def check_tokens(self, tokens: Sequence[int]) -> None:
-        """Check that tokens to suppress are in the vocabulary.
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary; the tokenizer may have no text for some, such as timestamps."""
+        return self.replicas[0].num_tokens
+
+    def check_tokens(self, tokens: Sequence[int], *, timestamps: bool) -> None:
+        """Check that tokens can be suppressed.
 
         Raises:
-            InvalidOption: One of them is not.
+            InvalidOption: One of them is not in the vocabulary; or, with `timestamps`, all that an
+                answer can start with are among them.
         """
         for token in tokens:
-            if not 0 <= token < self.tokenizer.num_tokens:
+            if not 0 <= token < self.num_tokens:
                 raise InvalidOption(
-                    f"suppress_tokens {token} is not in 0 <= x < {self.tokenizer.num_tokens}",
+                    f"suppress_tokens {token} is not in 0 <= x < {self.num_tokens}",
                     "suppress_tokens",
                 )
+        begin = self.tokenizer.timestamp_begin
+        firsts = range(begin, begin + MAX_INITIAL_TIMESTAMP + 1)
+        if timestamps and set(tokens).issuperset(firsts):
+            raise InvalidOption(
+                f"suppress_tokens has all of {firsts[0]} to {firsts[-1]}: with timestamps, an "
+                "answer starts with one of these",
+                "suppress_tokens",
+            )
 
     def check_encoder_window(self, kind: EncoderWindow | None) -> EncoderWindow:
         """Return what decides the length of the encoder's window; the runtime's own for None.

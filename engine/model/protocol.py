@@ -41,6 +41,10 @@ class SpeechModel(Protocol):
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary: those that have a logit."""
+
     def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """Return the encoder's output of a batch, a row for each chunk.
 

@@ -21,6 +21,21 @@ TIMESTAMP_S = 0.02  # seconds between consecutive timestamp tokens
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
+def _bytes_of_characters() -> dict[str, int]:
+    """Return the byte that each character of a token stands for.
+
+    Byte-level BPE writes a byte that has no visible character in Latin-1 as one from U+0100 on
+    (Radford et al., 2019: `bytes_to_unicode` of openai/gpt-2).
+    """
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in visible]
+    table = {chr(byte): byte for byte in visible}
+    return table | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES = _bytes_of_characters()
+
+
 class WhisperTokenizer:
     """The tokenizer of one model. Read-only, so threads may share it.
 
@@ -31,7 +46,6 @@ class WhisperTokenizer:
         start_of_transcript: The token that starts the transcript, in every prompt.
         no_speech: The token of a chunk without speech; None if the vocabulary has none.
         timestamp_begin: The timestamp token of 0.00 s; all ids from here on are timestamps.
-        num_tokens: Number of tokens in the vocabulary, including special ones.
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
@@ -52,7 +66,6 @@ class WhisperTokenizer:
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
-        self.num_tokens: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._languages: dict[str, int] = {}
         self._tasks: dict[Task, int] = {}
         if is_multilingual:
@@ -92,6 +105,11 @@ class WhisperTokenizer:
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of the tokens; special tokens and timestamps are dropped."""
         return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a text token; a character may need those of several."""
+        characters = self._tokenizer.id_to_token(token) or ""
+        return bytes(_BYTES[character] for character in characters)
 
     def _find(self, *names: str) -> int | None:
         numbers = (self._tokenizer.token_to_id(name) for name in names)

@@ -9,6 +9,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis, average_logprob
 from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
+from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
 from .alignment import END_POSITIONS, Alignment, AlignmentTask, groups, to_alignment
 from .alignment_heads import with_alignment_heads
 from .protocol import ArrayEncoder, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
-from .weights import read_weights
+from .weights import num_logits, read_weights
 
 # CUDA errors after which the context cannot be used any more; out of memory is not among them.
 _STICKY_CUDA = re.compile(
@@ -90,6 +92,11 @@ class CTranslate2Model:
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
         return int(self._whisper.n_mels)
+
+    @functools.cached_property
+    def num_tokens(self) -> int:
+        """See `SpeechModel.num_tokens`."""
+        return num_logits(self._folder / "model.bin")
 
     @property
     def is_multilingual(self) -> bool:
@@ -156,7 +163,7 @@ class CTranslate2Model:
             encoded,
             prompts,
             beam_size=plan.num_beams,
-            patience=plan.patience,
+            patience=plan.patience or 1.0,
             length_penalty=length_penalty,
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
@@ -166,10 +173,17 @@ class CTranslate2Model:
             sampling_temperature=plan.temperature,
             max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
             return_scores=True,
+            return_logits_vocab=plan.token_logprobs,
             return_no_speech_prob=True,
         )
         temperature = plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0
-        return [_hypothesis(result, length_penalty, temperature) for result in results]
+        found = [_hypothesis(result, length_penalty, temperature) for result in results]
+        if plan.token_logprobs:
+            found = [
+                replace(one, token_logprobs=self._token_logprobs(result))
+                for one, result in zip(found, results, strict=True)
+            ]
+        return found
 
     def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
         """See `SpeechModel.align`."""
@@ -205,6 +219,12 @@ class CTranslate2Model:
                 weights = read_weights(self._folder / "model.bin")
                 self._decoder = StepDecoder(weights, self._array_library)
             return self._decoder
+
+    def _token_logprobs(self, result: Any) -> tuple[float, ...]:
+        # The logits are those after suppression and timestamp rules, before temperature. Of the
+        # steps, the last is the end of text's, if it was generated.
+        steps = zip(result.sequences_ids[0], result.logits[0], strict=False)
+        return tuple(log_probability(self._to_array(row, np), token) for token, row in steps)
 
     @staticmethod
     def _to_array(encoded: EncoderOutput, xp: Any) -> Any:

@@ -85,9 +85,15 @@ def _size_bytes(transcript: Transcript) -> int:
     texts = (transcript.text, *(segment.text for segment in transcript.segments))
     per_segment = sys.getsizeof(transcript) + 3 * sys.getsizeof(0.0)  # about
     per_word = per_segment + sys.getsizeof("word ")  # about
-    num_words = sum(len(segment.words) for segment in transcript.segments)
-    pieces = per_segment * (1 + len(transcript.segments)) + per_word * num_words
-    return sum(map(sys.getsizeof, texts)) + pieces
+    num_words = sum(len(one.words) for one in transcript.segments)
+    per_token = 2 * sys.getsizeof(b"token")  # a segment's own, and more with log-probabilities
+    num_tokens = sum(len(one.tokens) for one in transcript.segments) + 4 * len(transcript.logprobs)
+    return (
+        sum(map(sys.getsizeof, texts))
+        + per_segment * (1 + len(transcript.segments))
+        + per_token * num_tokens
+        + per_word * num_words
+    )
 
 
 @dataclass

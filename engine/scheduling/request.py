@@ -252,6 +252,7 @@ class Request:
             ),
             coverage=coverage,
             encoder_window=self._encoder_window,
+            logprobs=tuple(token for one in self._segments for token in one.logprobs),
             warnings=(*report.warnings, *_coverage_warnings(coverage, report.speech_s)),
         )
 

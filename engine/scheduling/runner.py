@@ -16,6 +16,7 @@ from ..decoding.plan import Strategy
 from ..model.loading import LoadedModel
 from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
+from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments
 from ..types import EncoderWindow, Segment
 from .pending_chunk import PendingChunk
@@ -185,6 +186,7 @@ class Runner:
         item = encoded.items[row]
         timestamps = item.request.options.timestamps
         found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        found = with_logprobs(found, hypothesis, self._tokenizer)
         segments = [*item.accepted, *found]
         until = written_until(segments, item.spans[0], timestamps=timestamps)
         again, reason = self._next_attempt(item, hypothesis, segments, until)

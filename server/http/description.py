@@ -151,6 +151,7 @@ def _huggingface_operation() -> Json:
         "prompt": {**_TEXT, "description": "Text that precedes the audio."},
         "vad": {"enum": [mode.value for mode in VadMode]},
         "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
+        "token_logprobs": {"type": "boolean"},
         **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
     }
     properties = generation_schema()["properties"]
@@ -174,12 +175,9 @@ def _huggingface_operation() -> Json:
             "options": _object(use_cache={"type": "boolean"}, wait_for_model={"type": "boolean"}),
         },
     }
-    chunk = _object(
-        text=_TEXT,
-        timestamp=_list({"anyOf": [_SECONDS, {"type": "null"}]}),
-        timestamps=_list({"anyOf": [_SECONDS, {"type": "null"}]}),
-    )
-    answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
+    times = _list({"anyOf": [_SECONDS, {"type": "null"}]})
+    chunk = _object(text=_TEXT, timestamp=times, timestamps=times)
+    answer = _object(text=_TEXT, chunks=_list(chunk), logprobs=_list({}), warnings=_list(_TEXT))
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
         "parameters": _CALL_HEADERS,

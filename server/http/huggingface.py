@@ -46,7 +46,8 @@ def to_answer(transcript: Transcript, *, timestamps: bool, words: bool = False) 
 
     Each chunk has its times twice: as `timestamps` (HF's specification) and as `timestamp` (what
     HF's clients read). With words each word is a chunk, as HF's pipeline answers, and has its
-    probability too.
+    probability too. HF has no log-probabilities; they are written as in OpenAI's
+    schema.
     """
     answer: dict[str, Any] = {"text": transcript.text}
     if words:
@@ -66,6 +67,11 @@ def to_answer(transcript: Transcript, *, timestamps: bool, words: bool = False) 
             {"text": segment.text, "timestamp": times, "timestamps": times}
             for segment in transcript.segments
             for times in [[segment.start_s, segment.end_s]]
+        ]
+    if transcript.logprobs:
+        answer["logprobs"] = [
+            {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
+            for token in transcript.logprobs
         ]
     if transcript.warnings:
         answer["warnings"] = list(transcript.warnings)

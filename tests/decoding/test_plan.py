@@ -51,14 +51,19 @@ def plan_of(*, prompt_length: int = PROMPT, timestamps: bool = False, **values: 
         ({"do_sample": True, "min_new_tokens": 3}, Strategy.SAMPLE, EXACT),
         ({"do_sample": True, "penalty_alpha": 0.6}, Strategy.SAMPLE, NATIVE),
         ({"num_beams": 1}, Strategy.GREEDY, NATIVE),
-        ({"num_beams": 4}, Strategy.BEAM, NATIVE),
+        ({"do_sample": True, "temperature": 0}, Strategy.GREEDY, NATIVE),
+        ({"do_sample": True, "temperature": 0, "num_beams": 4}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "patience": 1}, Strategy.BEAM, NATIVE),
         ({"num_beams": 4, "patience": 2, "length_penalty": 0.5}, Strategy.BEAM, NATIVE),
+        ({"num_beams": 4, "patience": 2, "early_stopping": False}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "patience": 2, "min_new_tokens": 2}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": False}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": True}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": "never"}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "min_new_tokens": 2}, Strategy.BEAM, EXACT),
-        ({"num_beams": 4, "penalty_alpha": 0.6}, Strategy.BEAM, NATIVE),
-        ({"num_beams": 4, "num_beam_groups": 1}, Strategy.BEAM, NATIVE),
+        ({"num_beams": 4, "penalty_alpha": 0.6}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "num_beam_groups": 1}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "num_beam_groups": 2}, Strategy.DIVERSE_BEAM, EXACT),
         ({"num_beams": 4, "num_beam_groups": 4}, Strategy.DIVERSE_BEAM, EXACT),
         ({"num_beam_groups": 4}, Strategy.GREEDY, NATIVE),
@@ -81,18 +86,12 @@ def test_parameters_choose_algorithm_and_lane(
 @pytest.mark.parametrize(
     ("values", "field"),
     [
-        ({"do_sample": True, "temperature": 0}, "temperature"),
         ({"do_sample": True, "num_beams": 2}, "num_beams"),
         ({"temperature": 0.5, "num_beams": 2}, "num_beams"),
         ({"do_sample": True, "num_beam_groups": 2}, "num_beam_groups"),
         ({"num_beams": 4, "num_beam_groups": 3}, "num_beam_groups"),
         ({"num_beams": 2, "num_beam_groups": 4}, "num_beam_groups"),
         ({"penalty_alpha": 0.6, "top_k": 65}, "top_k"),
-        ({"min_new_tokens": 6, "max_new_tokens": 5}, "min_new_tokens"),
-        ({"min_new_tokens": 9, "max_length": PROMPT + 8}, "min_new_tokens"),
-        ({"min_length": PROMPT + 9, "max_new_tokens": 8}, "min_length"),
-        ({"min_length": 30, "max_length": 29}, "min_length"),
-        ({"min_new_tokens": MAX_POSITIONS - PROMPT + 1}, "min_new_tokens"),
         ({"max_new_tokens": MAX_POSITIONS - PROMPT + 1}, "max_new_tokens"),
         ({"max_length": PROMPT}, "max_length"),
         ({"num_beams": 2, "patience": 0.4}, "patience"),
@@ -104,6 +103,55 @@ def test_a_contradiction_is_refused_by_name(values: dict[str, Any], field: str) 
         plan_of(**values)
     assert refusal.value.field == field
     assert field in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_exact"),
+    [
+        ({}, NATIVE),
+        ({"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}, NATIVE),
+        ({"suppress_tokens": (3,)}, NATIVE),
+        ({"temperature": 0.7}, NATIVE),
+        ({"repetition_penalty": 1.3}, EXACT),
+        ({"no_repeat_ngram_size": 3}, EXACT),
+        ({"temperature": 0.7, "repetition_penalty": 0.9}, EXACT),
+        ({"temperature": 0.7, "no_repeat_ngram_size": 2}, EXACT),
+    ],
+    ids=str,
+)
+def test_penalties_that_must_see_the_preceding_text_choose_the_exact_lane(
+    values: dict[str, Any], is_exact: bool
+) -> None:
+    parameters = GenerationParameters(**values)
+    plan, _ = make_plan(parameters, timestamps=False, prompt_length=9, has_previous=True)
+    assert plan.is_exact is is_exact
+    assert not plan_of(prompt_length=9, **values).is_exact
+
+
+def test_beams_without_more_are_those_that_stop_as_hf_s_default_says() -> None:
+    assert plan_of(num_beams=4) == plan_of(num_beams=4, early_stopping=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "expected"),
+    [
+        ({"min_new_tokens": 6, "max_new_tokens": 5}, "min_new_tokens", 5),
+        ({"min_new_tokens": 9, "max_length": PROMPT + 8}, "min_new_tokens", 8),
+        ({"min_length": PROMPT + 9, "max_new_tokens": 8}, "min_length", 8),
+        ({"min_length": 30, "max_length": 29}, "min_length", 29 - PROMPT),
+        ({"min_new_tokens": 448}, "min_new_tokens", MAX_POSITIONS - PROMPT),
+    ],
+    ids=str,
+)
+def test_minimum_above_the_maximum_is_the_maximum_with_a_warning(
+    values: dict[str, Any], field: str, expected: int
+) -> None:
+    parameters = GenerationParameters(**values)
+    plan, warnings = make_plan(parameters, timestamps=False, prompt_length=PROMPT)
+    assert (plan.min_new_tokens, plan.max_new_tokens) == (expected, expected)
+    (warning,) = warnings
+    assert warning.startswith(f"{field} requires ")
+    assert f" allows {expected}: " in warning
 
 
 @pytest.mark.parametrize("values", [{"seed": 3, "top_p": 0.5}, {"early_stopping": True}, {}])

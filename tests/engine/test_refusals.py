@@ -40,6 +40,12 @@ REFUSED = [
         )
         for count in (-1, 0, 445, 10**9)
     ),
+    pytest.param(
+        {"token_logprobs": True, "parameters": GenerationParameters(num_beams=2, patience=1.0)},
+        InvalidOption,
+        "token_logprobs",
+        id="token_logprobs with patience",
+    ),
     *(
         pytest.param(
             {"parameters": GenerationParameters(num_beams=count)},

@@ -60,6 +60,19 @@ def test_no_chunks_come_when_not_asked_for(server: Http, value: object) -> None:
     assert server.ask(LONG, {"return_timestamps": value}).json().keys() == {"text"}
 
 
+def test_log_probabilities_come_when_asked_for(server: Http) -> None:
+    answer = server.ask(LONG, {"token_logprobs": True}).json()
+
+    assert answer.keys() == {"text", "logprobs"}
+    tokens = answer["logprobs"]
+    assert "".join(token["token"] for token in tokens).strip() == answer["text"]
+    assert (
+        bytes(byte for token in tokens for byte in token["bytes"]).decode().strip()
+        == answer["text"]
+    )
+    assert all(token["logprob"] < 0 for token in tokens)
+
+
 @pytest.mark.parametrize("name", ["chunk_length_s", "stride_length_s", "batch_size"])
 def test_an_option_without_effect_gives_a_warning(server: Http, name: str) -> None:
     answer = server.ask(TONE, {name: 5}).json()

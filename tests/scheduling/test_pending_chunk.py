@@ -55,7 +55,8 @@ def test_full_window_keeps_all_else_of_the_chunk() -> None:
     again = item.in_full_window()
     assert again.window is FULL_WINDOW
     assert again.num_attempts == 2
-    same = ("request", "index", "spans", "speech", "key", "put_s", "accepted")
+    assert again.key == replace(item.key, num_positions=FULL_WINDOW.num_positions)
+    same = ("request", "index", "spans", "speech", "put_s", "accepted")
     assert [getattr(again, name) for name in same] == [getattr(item, name) for name in same]
 
 

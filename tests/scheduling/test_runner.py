@@ -135,7 +135,8 @@ def test_words_of_earlier_attempts_do_not_make_an_answer_suspect(model: FakeMode
 def test_batch_may_have_as_many_tokens_as_its_longest_chunk(model: FakeModel) -> None:
     request = new_request()
     short, long = fitted_chunk(request, 20, 1.0), fitted_chunk(request, 30, 5.0, index=1)
-    for batch in ([short, long], [short, chunk(40, request)]):
+    longest = fitted_chunk(request, 35, 15.0, index=2)
+    for batch in ([short, long], [longest, chunk(40, request)]):
         runner_of(model).run(batch)
     plans = [batch.plan for batch in model.generated]
     assert [plan.max_new_tokens for plan in plans if plan] == [

@@ -18,6 +18,7 @@ from talkmill.engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     VadMode,
@@ -52,6 +53,7 @@ SAID = Transcript(
     coverage=0.875,
     encoder_window=EncoderWindow.FITTED,
     warnings=("the audio is damaged",),
+    logprobs=(TokenLogprob(" one", -0.25, b" one"), TokenLogprob("\ufffd", -1.5, b"\xe2\x82")),
 )
 
 
@@ -70,6 +72,7 @@ def as_typed(value: float) -> float:
         timestamps=st.booleans(),
         words=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
+        token_logprobs=st.booleans(),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),

@@ -57,7 +57,7 @@ OUTSIDE: dict[str, list[Any]] = {
     "max_length": [0, 4, 449],
     "max_new_tokens": [0, 445, -(2**31)],
     "min_length": [-1, 449],
-    "min_new_tokens": [-1, 445],
+    "min_new_tokens": [-1, 449],
     "early_stopping": [pb.EARLY_STOPPING_UNSPECIFIED, 99],
     "num_beams": [0, 17],
     "num_beam_groups": [0, 17],
