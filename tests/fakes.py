@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import talkmill.engine
 from audio_files import encode_audio, mel_centres_hz, tone
+from fake_words import FakeAlignment
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
@@ -88,7 +89,7 @@ class Batch:
     num_frames: tuple[int, ...] = ()
 
 
-class FakeModel:
+class FakeModel(FakeAlignment):
     """Implements `SpeechModel`: answers each chunk with the loudest band that it hears in it.
 
     Thread-safe. Attributes may be set at any time:
@@ -102,6 +103,7 @@ class FakeModel:
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
+        super().__init__()
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
         self.num_tokens = self.tokenizer.timestamp_begin + 1501  # 0 to 30 s

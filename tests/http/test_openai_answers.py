@@ -54,7 +54,15 @@ EVENT_TYPES: dict[str, type[BaseModel]] = {
 
 def form(shape: str = "json", *, logprobs: bool = False) -> Form:
     options = TranscribeOptions(token_logprobs=logprobs)
-    return Form(io.BytesIO(), "", shape, is_streamed=False, options=options, warnings=("first",))
+    return Form(
+        io.BytesIO(),
+        "",
+        shape,
+        is_streamed=False,
+        has_segments=True,
+        options=options,
+        warnings=("first",),
+    )
 
 
 def answer(form: Form) -> Any:
