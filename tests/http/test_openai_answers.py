@@ -39,6 +39,7 @@ TRANSCRIPT = Transcript(
     duration_s=3.5,
     speech_s=2.0,
     timings=Timings(),
+    logprobs=tuple(token for segment in SAID for token in segment.logprobs),
     warnings=("top_k has no effect",),
 )
 LOGPROBS = [
