@@ -48,10 +48,10 @@ class Options:
         vad: Whether silence is cut out; None for the engine's default.
         batch_size: Chunks of one file in a batch; 0 for one chunk at a time. Only engines with such
             an option use it.
-        search: How faster-whisper decodes; talkmill too uses 5 beams with "default". "bare": greedy, every chunk exactly once, nothing
+        search: How faster-whisper decodes. "bare": greedy, every chunk exactly once, nothing
             suppressed or dropped, for random weights. "greedy": greedy, without temperature
             fallback and previous text, the rest by default. "default": all by default (5 beams,
-            fallback, previous text, timestamps).
+            fallback, previous text, timestamps); talkmill has 5 beams then.
         segments: Whether the answer is that of `encode_segments` instead of the text; needs
             timestamps. whisper.cpp and transformers cannot.
     """
