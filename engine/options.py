@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .decoding.gates import Gates, make_gates
 from .decoding.plan import DecodePlan, make_plan
 from .errors import UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
@@ -23,6 +24,7 @@ class CheckedOptions:
         plan: How each chunk is decoded.
         encoder_window: What decides the length of the encoder's window.
         warnings: One sentence for each option that has no effect.
+        gates: What each answer must pass, and how it is decoded again if it does not.
     """
 
     given: TranscribeOptions
@@ -32,6 +34,7 @@ class CheckedOptions:
     plan: DecodePlan
     encoder_window: EncoderWindow = EncoderWindow.FULL
     warnings: tuple[str, ...] = ()
+    gates: Gates = Gates()
 
 
 def check_options(
@@ -58,6 +61,9 @@ def check_options(
     plan, plan_warnings = make_plan(
         options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
     )
+    gates, plan_warnings = make_gates(
+        options.parameters, plan, plan_warnings, prompt_length=len(prompt)
+    )
     model.check_tokens(plan.suppress_tokens)
     if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
@@ -69,6 +75,7 @@ def check_options(
         plan=plan,
         encoder_window=model.check_encoder_window(options.encoder_window),
         warnings=(*prompt_warnings, *plan_warnings),
+        gates=gates,
     )
 
 

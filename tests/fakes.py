@@ -168,6 +168,12 @@ class FakeModel:
             encoded[i, :, : row.shape[1]] = row
         return encoded
 
+    def row(self, encoded: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        return encoded[index : index + 1].copy()
+
+    def stack(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(outputs)
+
     def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
         self.num_detections += 1
         return [self.language] * len(encoded)

@@ -14,6 +14,7 @@ from .parameters import (
     DEFAULT_TOP_K,
     MAX_CANDIDATES,
     MAX_POSITIONS,
+    MAX_TEMPERATURES,
     EarlyStopping,
     GenerationParameters,
     check_ranges,
@@ -84,6 +85,8 @@ def make_plan(
 ) -> tuple[DecodePlan, tuple[str, ...]]:
     """Return the plan for a request, and a warning for each parameter without effect.
 
+    Of several temperatures it is the plan for the first one; `gates` makes the others.
+
     Args:
         parameters: The request's parameters.
         timestamps: Whether the request asks for timestamps.
@@ -93,12 +96,14 @@ def make_plan(
         InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
+    parameters = _first_attempt(parameters)
     strategy = _choose_strategy(parameters)
     most, fewest = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
     if "patience" not in idle:
         _check_patience(parameters)
-    resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    resolved = {"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"}
+    resolved |= {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
     if strategy is not Strategy.SAMPLE:
         resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {
@@ -117,11 +122,28 @@ def make_plan(
     return plan, tuple(f"{name} has no effect: {reason}" for name, reason in idle.items())
 
 
+def _first_attempt(given: GenerationParameters) -> GenerationParameters:
+    """Return the parameters with the first of several temperatures.
+
+    Raises:
+        InvalidOption: There are none, or too many.
+    """
+    if not isinstance(given.temperature, tuple):
+        return given
+    if not 1 <= (number := len(given.temperature)) <= MAX_TEMPERATURES:
+        raise InvalidOption(
+            f"temperature is a list of {number} values: 1 to {MAX_TEMPERATURES} are possible",
+            "temperature",
+        )
+    return replace(given, temperature=given.temperature[0])
+
+
 def _choose_strategy(given: GenerationParameters) -> Strategy:
     """Return the algorithm, as HF's `GenerationConfig.get_generation_mode` does.
 
     One exception, as in HF's Whisper: a temperature above 0 turns sampling on.
     """
+    assert not isinstance(given.temperature, tuple)
     has_temperature = given.temperature is not None and given.temperature > 0
     is_sampling = has_temperature if given.do_sample is None else given.do_sample
     num_beams, num_groups = given.num_beams or 1, given.num_beam_groups or 1

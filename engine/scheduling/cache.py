@@ -39,6 +39,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         checked.previous,
         given.vad,
         checked.plan,
+        checked.gates,
         checked.encoder_window,
     )
     parts = (fingerprint, audio_digest, repr(question))

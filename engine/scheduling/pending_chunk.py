@@ -8,6 +8,9 @@ from ..audio.decode import SAMPLE_RATE
 from ..audio.features import HOP_SAMPLES, in_window
 from ..audio.preparation import Prepared
 from ..audio.windows import FULL_WINDOW, Window, Windows
+from ..decoding.hypothesis import Hypothesis
+from ..decoding.plan import DecodePlan
+from ..model.protocol import EncoderOutput
 from ..types import EncoderWindow, Features, Segment, Span
 from .batch_key import BatchKey
 from .request import Request
@@ -27,7 +30,11 @@ class PendingChunk:
         key: What it shares with its batch.
         put_s: Instant of its arrival in the queue, of `time.monotonic`.
         accepted: Segments that earlier attempts gave, of the audio before `spans`.
-        num_attempts: How often it was decoded before.
+        num_attempts: How often it was encoded before.
+        num_failed: How often the same audio in the same window failed the gates: the place of its
+            temperature.
+        kept: The encoder's output of it alone, if an answer to it failed; None: to be encoded.
+        best: The best answer that failed, if one did.
     """
 
     request: Request
@@ -40,6 +47,9 @@ class PendingChunk:
     put_s: float
     accepted: tuple[Segment, ...] = ()
     num_attempts: int = 0
+    num_failed: int = 0
+    kept: EncoderOutput = None
+    best: Hypothesis | None = None
 
     @classmethod
     def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
@@ -60,6 +70,29 @@ class PendingChunk:
     def audio_s(self) -> float:
         """Length of the audio to decode, in seconds."""
         return sum(span.end - span.start for span in self.spans) / SAMPLE_RATE
+
+    @property
+    def plan(self) -> DecodePlan:
+        """How to decode it now: as the request says, or at a later temperature."""
+        if not self.num_failed:
+            return self.request.plan
+        return self.request.gates.fallbacks[self.num_failed - 1]
+
+    @property
+    def _first_key(self) -> BatchKey:
+        request = self.request
+        return BatchKey.of(request.plan, request.prompt_length, self.window.num_positions)
+
+    def at_next_temperature(self, kept: EncoderOutput, best: Hypothesis) -> PendingChunk:
+        """Return the same audio for another attempt at the next temperature.
+
+        Args:
+            kept: The encoder's output of this chunk alone.
+            best: The best answer so far.
+        """
+        again = replace(self, num_failed=self.num_failed + 1, kept=kept, best=best)
+        positions = self.window.num_positions
+        return replace(again, key=BatchKey.of(again.plan, self.request.prompt_length, positions))
 
     def in_full_window(self) -> PendingChunk:
         """Return the same audio for another attempt in Whisper's full window."""
@@ -88,6 +121,10 @@ class PendingChunk:
             spans=(Span(span.start + first * HOP_SAMPLES, span.end),),
             features=in_window(self.features[:, first:], window.num_frames),
             window=window,
+            key=self._first_key if self.num_failed else self.key,
             accepted=accepted,
             num_attempts=self.num_attempts + 1,
+            num_failed=0,
+            kept=None,
+            best=None,
         )

@@ -11,6 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, replace
 
 from ..audio.preparation import AudioReport
+from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
 from ..options import CheckedOptions
@@ -91,6 +92,7 @@ class Request:
         self._costs: list[ChunkCost] = []
         self._num_written = 0  # samples of speech that the segments cover
         self._encoder_window = checked.encoder_window
+        self._warnings: dict[int, list[str]] = {}  # of each chunk
 
     @property
     def options(self) -> TranscribeOptions:
@@ -101,6 +103,11 @@ class Request:
     def plan(self) -> DecodePlan:
         """How each of its chunks is decoded."""
         return self.checked.plan
+
+    @property
+    def gates(self) -> Gates:
+        """What the answer for each of its chunks must pass."""
+        return self.checked.gates
 
     @property
     def previous(self) -> tuple[int, ...]:
@@ -156,6 +163,11 @@ class Request:
         """Count what an attempt took whose answer was not accepted."""
         with self._lock:
             self._costs.append(cost)
+
+    def warn(self, index: int, warnings: Iterable[str]) -> None:
+        """Add what the caller must know of a chunk's words to the answer's warnings."""
+        with self._lock:
+            self._warnings.setdefault(index, []).extend(warnings)
 
     def chunk_done(
         self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
@@ -252,7 +264,11 @@ class Request:
             ),
             coverage=coverage,
             encoder_window=self._encoder_window,
-            warnings=(*report.warnings, *_coverage_warnings(coverage, report.speech_s)),
+            warnings=(
+                *report.warnings,
+                *(text for _, texts in sorted(self._warnings.items()) for text in texts),
+                *_coverage_warnings(coverage, report.speech_s),
+            ),
         )
 
     def _coverage(self, report: AudioReport) -> float | None:
