@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .decoding.gates import Gates, make_gates
+from .decoding.gates import NO_GATES, Gates, make_gates
 from .decoding.plan import DecodePlan, make_plan
 from .errors import UnknownModel, UnsupportedOption
 from .model.loading import LoadedModel
@@ -34,7 +34,7 @@ class CheckedOptions:
     plan: DecodePlan
     encoder_window: EncoderWindow = EncoderWindow.FULL
     warnings: tuple[str, ...] = ()
-    gates: Gates = Gates()
+    gates: Gates = NO_GATES
 
 
 def check_options(

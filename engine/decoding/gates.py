@@ -45,6 +45,9 @@ class Gates:
     no_speech: float | None = None
 
 
+NO_GATES = Gates()
+
+
 def make_gates(
     parameters: GenerationParameters,
     plan: DecodePlan,
@@ -68,7 +71,7 @@ def make_gates(
     has_list = isinstance(parameters.temperature, tuple)
     thresholds = names.intersection(_THRESHOLDS)
     if names and not thresholds and not has_list:
-        return Gates(), warnings
+        return NO_GATES, warnings
     temperatures: Sequence[float] = ()
     if isinstance(parameters.temperature, tuple):
         temperatures = parameters.temperature

@@ -1,7 +1,7 @@
 """Whether an answer of a chunk is accepted, is silence, or the chunk is decoded again.
 
-A chunk of `n` temperatures is decoded at most `n + 1` times for the same audio: a suspect answer of a
-fitted window goes to the full window, once, and only there from one temperature to the next.
+With `n` temperatures the same audio is decoded at most `n + 1` times: a suspect answer of a fitted
+window goes to the full window, once, and only there from one temperature to the next.
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ from dataclasses import dataclass, replace
 from ..audio.decode import SAMPLE_RATE
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import Strategy
-from ..transcript.checks import gate_failure, is_silence, max_tokens, suspicion
-from ..types import EncoderWindow
-from .pending_chunk import PendingChunk
+from ..transcript.checks import (
+    gate_failure,
+    is_silence,
+    max_tokens,
+    repetition,
+    suspicion,
+    unspoken,
+)
+from ..transcript.loops import Loop, find_loop
+from ..types import EncoderWindow, Segment
+from .pending_chunk import PendingChunk, Ranked
 
 MAX_ATTEMPTS = 2  # of the encoder, after the first
 
@@ -24,19 +32,21 @@ class Verdict:
 
     Attributes:
         hypothesis: The answer to accept; without tokens for silence.
-        needs_full_window: Whether the chunk is decoded again in the full window instead.
-        needs_heat: Whether it is decoded again at the next temperature instead.
-        reason: Why it is; of an accepted answer, the gate that it fails all the same.
+        reason: Why it is not accepted; empty if it is.
+        failed: If the gates are the reason: the best answer so far. Otherwise the full window is
+            what comes next.
     """
 
     hypothesis: Hypothesis
-    needs_full_window: bool = False
-    needs_heat: bool = False
     reason: str = ""
+    failed: Ranked | None = None
 
 
 def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int) -> Verdict:
     """Return what becomes of an answer.
+
+    If all temperatures fail, the most probable answer is accepted, if possible of those that end
+    and do not repeat themselves. openai/whisper takes the last; at 1.0 it is often nonsense.
 
     Args:
         item: The chunk.
@@ -45,34 +55,84 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
         timestamp_begin: Tokens from here on are timestamps.
     """
     gates = item.request.gates
-    is_fitted = item.window.kind is EncoderWindow.FITTED
-    may_encode = item.num_attempts < MAX_ATTEMPTS
+    is_doubtful = item.window.kind is EncoderWindow.FITTED and item.num_attempts < MAX_ATTEMPTS
     speech_s = sum(span.end - span.start for span in item.speech) / SAMPLE_RATE
-    if is_silence(hypothesis, gates, speech_s, is_doubtful=is_fitted and may_encode):
+    if is_silence(hypothesis, gates, speech_s, is_doubtful=is_doubtful):
         return Verdict(replace(hypothesis, tokens=()))
-    if is_fitted and may_encode and not _is_forced(item, hypothesis):
+    if is_doubtful and not _is_forced(item, hypothesis):
         reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
         reason = suspicion(hypothesis, text, item.audio_s, reach_s, timestamp_begin)
         if reason:
-            return Verdict(hypothesis, needs_full_window=True, reason=reason)
+            return Verdict(hypothesis, reason)
     reason = gate_failure(hypothesis, text, gates, item.audio_s)
     if not reason:
         return Verdict(hypothesis)
-    best = better(item.best, hypothesis)
+    rank = (
+        not reaches_limit(item, hypothesis),
+        not repetition(hypothesis, text, gates),
+        hypothesis.avg_logprob,
+    )
+    failed = max((item.best or (rank, hypothesis), (rank, hypothesis)), key=lambda one: one[0])
     if item.num_failed < len(gates.fallbacks):
-        return Verdict(best, needs_heat=True, reason=reason)
-    return Verdict(best, reason=reason)
+        return Verdict(hypothesis, reason, failed)
+    return Verdict(failed[1])
 
 
-def better(one: Hypothesis | None, other: Hypothesis) -> Hypothesis:
-    return other if one is None or other.avg_logprob > one.avg_logprob else one
+def without_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
+    """Return the loop that an accepted answer ends in, if it ran to the limit of the tokens.
+
+    None if the request has no gates: then it gets what its search finds.
+    """
+    if not item.request.gates.fallbacks or not reaches_limit(item, hypothesis):
+        return None
+    return find_loop(hypothesis.tokens, begin)
+
+
+def warnings_of(
+    item: PendingChunk,
+    hypothesis: Hypothesis,
+    segments: list[Segment],
+    loop: tuple[str, int] | None,
+) -> tuple[str, ...]:
+    """Return what the caller must know of an accepted answer, one sentence for each problem.
+
+    Args:
+        item: The chunk.
+        hypothesis: The answer as it was decoded.
+        segments: The segments made of it.
+        loop: The text of a loop that was cut, and how often it occurred.
+    """
+    place = f"at {item.spans[0].start / SAMPLE_RATE:.2f} s: "
+    found = []
+    if loop is not None:
+        text, times = loop
+        found.append(
+            f"{place}{text!r} was repeated {times} times until no tokens were left; one is kept"
+        )
+    elif reaches_limit(item, hypothesis):
+        found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
+    elif reason := repetition(
+        hypothesis, "".join(one.text for one in segments), item.request.gates
+    ):
+        found.append(f"{place}the text repeats itself ({reason})")
+    if item.request.options.timestamps:
+        found += [
+            f"at {one.start_s:.2f} s: {one.text.strip()!r} is where no speech was detected"
+            for one in unspoken(segments, item.speech)
+        ]
+    return tuple(found)
+
+
+def reaches_limit(item: PendingChunk, hypothesis: Hypothesis) -> bool:
+    """Return whether an answer ends because there may be no more tokens."""
+    return len(hypothesis.tokens) >= most_tokens(item)
 
 
 def most_tokens(item: PendingChunk) -> int:
     """Return the most tokens to generate for a chunk, no more than a loop has if that is rejected.
 
-    A loop's answer is not accepted in a fitted window, nor where the gates have another temperature,
-    so that where it is cut makes no difference.
+    A loop is rejected in a fitted window and by the gates, so that where it is cut makes no
+    difference.
     """
     plan = item.plan
     if item.window.kind is not EncoderWindow.FITTED and not item.request.gates.fallbacks:

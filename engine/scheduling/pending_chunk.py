@@ -15,6 +15,9 @@ from ..types import EncoderWindow, Features, Segment, Span
 from .batch_key import BatchKey
 from .request import Request
 
+Ranked = tuple[tuple[bool, bool, float], Hypothesis]
+"""An answer that failed the gates after its rank: the greater, the better it is."""
+
 
 @dataclass(frozen=True, eq=False)
 class PendingChunk:
@@ -34,7 +37,7 @@ class PendingChunk:
         num_failed: How often the same audio in the same window failed the gates: the place of its
             temperature.
         kept: The encoder's output of it alone, if an answer to it failed; None: to be encoded.
-        best: The best answer that failed, if one did.
+        best: The best answer that failed, if one did, after its rank.
     """
 
     request: Request
@@ -49,7 +52,7 @@ class PendingChunk:
     num_attempts: int = 0
     num_failed: int = 0
     kept: EncoderOutput = None
-    best: Hypothesis | None = None
+    best: Ranked | None = None
 
     @classmethod
     def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
@@ -83,12 +86,12 @@ class PendingChunk:
         request = self.request
         return BatchKey.of(request.plan, request.prompt_length, self.window.num_positions)
 
-    def at_next_temperature(self, kept: EncoderOutput, best: Hypothesis) -> PendingChunk:
+    def at_next_temperature(self, kept: EncoderOutput, best: Ranked) -> PendingChunk:
         """Return the same audio for another attempt at the next temperature.
 
         Args:
             kept: The encoder's output of this chunk alone.
-            best: The best answer so far.
+            best: The best answer so far, after its rank.
         """
         again = replace(self, num_failed=self.num_failed + 1, kept=kept, best=best)
         positions = self.window.num_positions

@@ -17,7 +17,7 @@ from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
 from ..transcript.segments import to_segments, with_confidence
 from ..types import Segment
-from .attempts import MAX_ATTEMPTS, Verdict, judge, most_tokens
+from .attempts import MAX_ATTEMPTS, judge, most_tokens, warnings_of, without_loop
 from .pending_chunk import PendingChunk
 from .request import Request
 
@@ -154,32 +154,31 @@ class Runner:
         item = encoded.items[row]
         text = self._tokenizer.decode(hypothesis.tokens)
         verdict = judge(item, hypothesis, text, self._tokenizer.timestamp_begin)
-        if self._is_wanted(item.request):
-            if verdict.needs_full_window:
-                return self._again(encoded, row, hypothesis, item.in_full_window(), verdict.reason)
-            if verdict.needs_heat:
-                kept = self._replica.row(encoded.output, row) if item.kept is None else item.kept
-                again = item.at_next_temperature(kept, verdict.hypothesis)
-                return self._again(encoded, row, hypothesis, again, verdict.reason)
-        return self._accept(encoded, row, verdict)
+        if not verdict.reason or not self._is_wanted(item.request):
+            return self._accept(encoded, row, verdict.hypothesis)
+        if verdict.failed is None:
+            again = item.in_full_window()
+        else:
+            kept = self._replica.row(encoded.output, row) if item.kept is None else item.kept
+            again = item.at_next_temperature(kept, verdict.failed)
+        return DecodedChunk(item, hypothesis, [], 0, again, verdict.reason, encoded, row)
 
-    @staticmethod
-    def _again(
-        encoded: EncodedBatch, row: int, hypothesis: Hypothesis, again: PendingChunk, reason: str
-    ) -> DecodedChunk:
-        item = encoded.items[row]
-        return DecodedChunk(item, hypothesis, [], 0, again, reason, encoded, row)
-
-    def _accept(self, encoded: EncodedBatch, row: int, verdict: Verdict) -> DecodedChunk:
-        item, hypothesis = encoded.items[row], verdict.hypothesis
+    def _accept(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
+        item, decode = encoded.items[row], self._tokenizer.decode
         timestamps = item.request.options.timestamps
-        found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        loop = without_loop(item, hypothesis, self._tokenizer.timestamp_begin)
+        tokens = hypothesis.tokens if loop is None else loop.kept
+        found = to_segments(tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        cut = None if loop is None else (decode(loop.ngram).strip(), loop.num_repeats)
+        warnings = warnings_of(item, hypothesis, found, cut)
         ratio = compression_ratio("".join(segment.text for segment in found))
         segments = [*item.accepted, *with_confidence(found, hypothesis, item.spans[0], ratio)]
         until = written_until(segments, item.spans[0], timestamps=timestamps)
         again, reason = self._rest(item, segments, until)
         written = num_written(until, item.speech)
-        return DecodedChunk(item, hypothesis, segments, written, again, reason, encoded, row)
+        return DecodedChunk(
+            item, hypothesis, segments, written, again, reason, encoded, row, warnings
+        )
 
     def _rest(
         self, item: PendingChunk, segments: list[Segment], until: int

@@ -146,12 +146,12 @@ class WorkerPool:
             is_telling = not (item.num_attempts or is_drawn)
             self._guard.count(is_fallback=is_fallback, is_telling=is_telling)
         try:
+            item.request.warn(item.index, decoded.warnings)
             if decoded.again is not None:
                 _log.debug("request %d: decoded again: %s", item.request.id, decoded.reason)
                 item.request.chunk_repeated(cost)
                 self._queue.put(replace(decoded.again, put_s=time.monotonic()))
             else:
-                item.request.warn(item.index, decoded.warnings)
                 item.request.chunk_done(
                     item.index, decoded.segments, cost, num_written=decoded.num_written
                 )

@@ -46,6 +46,9 @@ ALONE: dict[str, list[Any]] = {
     "repetition_penalty": [0.5, 2.0],
     "no_repeat_ngram_size": [0, 3],
     "suppress_tokens": [[], [5, 6]],
+    "compression_ratio_threshold": [0.0, 1.35],
+    "logprob_threshold": [-100.0, -1.0],
+    "no_speech_threshold": [0.0, 0.6, 1.0],
 }
 OUTSIDE: dict[str, list[Any]] = {
     "temperature": [-0.1, 101.0, float("nan"), float("inf")],
@@ -68,6 +71,9 @@ OUTSIDE: dict[str, list[Any]] = {
     "repetition_penalty": [0.0, 101.0],
     "no_repeat_ngram_size": [-1, 449],
     "suppress_tokens": [[-1], [5, 2_000_000], [5_000]],
+    "compression_ratio_threshold": [-0.1, 1001.0],
+    "logprob_threshold": [0.1, -101.0, float("-inf")],
+    "no_speech_threshold": [-0.1, 1.1],
 }
 WITHOUT_OUTSIDE = {"do_sample", "use_cache", "seed"}  # their type on the wire is their range
 IDLE_ALONE = {

@@ -8,13 +8,13 @@ from talkmill.engine import Segment
 from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.transcript.checks import (
     compression_ratio,
-    ends_in_loop,
     is_unwritten,
     max_tokens,
     num_written,
     suspicion,
     written_until,
 )
+from talkmill.engine.transcript.loops import ngram_size
 from talkmill.engine.types import Span
 
 TIME = 1000  # tokens from here on are timestamps
@@ -72,13 +72,13 @@ def test_unknown_speech_needs_no_words() -> None:
 @pytest.mark.parametrize("ngram", [[7], [7, 8], [1, 2, 3, 4, 5]])
 def test_loop_at_the_end_is_found_from_four_times_on(ngram: list[int]) -> None:
     start = [100, 101, 102]
-    assert not ends_in_loop(start + 3 * ngram)
-    assert ends_in_loop(start + 4 * ngram)
+    assert not ngram_size(start + 3 * ngram)
+    assert ngram_size(start + 4 * ngram)
     assert "repeats itself" in reason(start + 4 * ngram)
 
 
 def test_nothing_is_no_loop() -> None:
-    assert not ends_in_loop([])
+    assert not ngram_size([])
     assert compression_ratio("  ") == 0.0
 
 
