@@ -109,7 +109,7 @@ def warnings_of(
         found.append(
             f"{place}{text!r} was repeated {times} times until no tokens were left; one is kept"
         )
-    elif reaches_limit(item, hypothesis):
+    elif reaches_limit(item, hypothesis) and not _sets_limit(item):
         found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
     elif reason := repetition(
         hypothesis, "".join(one.text for one in segments), item.request.gates
@@ -138,6 +138,12 @@ def most_tokens(item: PendingChunk) -> int:
     if item.window.kind is not EncoderWindow.FITTED and not item.request.gates.fallbacks:
         return plan.max_new_tokens
     return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))
+
+
+def _sets_limit(item: PendingChunk) -> bool:
+    """Return whether the request itself says how long an answer may be, and so knows it."""
+    given = item.request.options.parameters
+    return given.max_new_tokens is not None or given.max_length is not None
 
 
 def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:

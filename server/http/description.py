@@ -123,9 +123,10 @@ def _parameter(parameter: Parameter) -> Json:
     value = _range(parameter)
     if parameter.is_list:
         value = _list(value)
+    choices = [value, _list(value)] if parameter.or_list else [value]
     effect = f" Has an effect with: {parameter.idle_unless}." if parameter.idle_unless else ""
     return {
-        "anyOf": [value, {"type": "null"}],
+        "anyOf": [*choices, {"type": "null"}],
         "description": f"{parameter.meaning} Default: {parameter.default}.{effect}",
     }
 

@@ -116,6 +116,9 @@ def _read_fields(form: FormData) -> dict[str, Any]:
         if not isinstance(text, str):
             raise MalformedBody(f"{name} is a file", name)
         fields[name] = (text or None) if name in _TEXTS else _read_json(text)
+    if fields.get("temperature") == 0 and not isinstance(fields["temperature"], bool):
+        # OpenAI's default, which they describe as: higher temperatures where thresholds are hit.
+        del fields["temperature"]
     return fields
 
 
