@@ -24,6 +24,7 @@ from ..types import EncoderWindow, Segment
 from .pending_chunk import PendingChunk, Ranked
 
 MAX_ATTEMPTS = 2  # of the encoder, after the first
+_HOPELESS = 0.5  # so much under the threshold; base on music is at -1.6 to -2.5
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,12 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     failed = max((item.best or (rank, hypothesis), (rank, hypothesis)), key=lambda one: one[0])
     if item.num_failed < len(gates.fallbacks):
         return Verdict(hypothesis, reason, failed)
-    return Verdict(failed[1])
+    best = failed[1]
+    if not item.speech and gates.logprob is not None:
+        # Nobody else says that this is speech, and at no temperature does the model.
+        is_hopeless = bool(gates.fallbacks) and best.avg_logprob < gates.logprob - _HOPELESS
+        return Verdict(replace(best, tokens=()) if is_hopeless else best)
+    return Verdict(best)
 
 
 def without_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
@@ -102,6 +108,7 @@ def warnings_of(
         segments: The segments made of it.
         loop: The text of a loop that was cut, and how often it occurred.
     """
+    gates = item.request.gates
     place = f"at {item.spans[0].start / SAMPLE_RATE:.2f} s: "
     found = []
     if loop is not None:
@@ -111,10 +118,14 @@ def warnings_of(
         )
     elif reaches_limit(item, hypothesis) and not _sets_limit(item):
         found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
-    elif reason := repetition(
-        hypothesis, "".join(one.text for one in segments), item.request.gates
-    ):
+    elif reason := repetition(hypothesis, "".join(one.text for one in segments), gates):
         found.append(f"{place}the text repeats itself ({reason})")
+    elif segments and gates.fallbacks and gates.logprob is not None:
+        if hypothesis.avg_logprob < gates.logprob:
+            found.append(
+                f"{place}the text is doubtful: its average log-probability is "
+                f"{hypothesis.avg_logprob:.2f}, and at no temperature over {gates.logprob}"
+            )
     if item.request.options.timestamps:
         found += [
             f"at {one.start_s:.2f} s: {one.text.strip()!r} is where no speech was detected"

@@ -136,6 +136,18 @@ def test_of_answers_that_all_fail_the_most_probable_that_does_not_loop_is_taken(
     assert item.num_failed == 5
 
 
+def test_doubtful_text_is_flagged_and_dropped_only_where_nothing_else_says_it_is_speech(
+    bench: Bench,
+) -> None:
+    bench.model.scores[DOUBTFUL] = (-1.4, 0.3)
+    flagged = answer(bench.put(DOUBTFUL, gates=GATES))
+    assert flagged.text == words(DOUBTFUL)
+    assert "doubtful: its average log-probability is -1.40" in flagged.warnings[0]
+    bench.model.scores[DOUBTFUL] = (-1.6, 0.3)
+    assert text(bench.put(DOUBTFUL, gates=GATES)) == ""
+    assert text(bench.put(DOUBTFUL, gates=GATES, fitted_s=2.0)) == words(DOUBTFUL)
+
+
 def test_text_that_repeats_itself_at_every_temperature_is_flagged(bench: Bench) -> None:
     transcript = answer(bench.put(ALWAYS_LOOP, gates=GATES))
     (warning,) = transcript.warnings
