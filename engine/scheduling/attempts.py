@@ -108,7 +108,7 @@ def warnings_of(
         segments: The segments made of it.
         loop: The text of a loop that was cut, and how often it occurred.
     """
-    gates = item.request.gates
+    gates, said = item.request.gates, "".join(one.text for one in segments)
     place = f"at {item.spans[0].start / SAMPLE_RATE:.2f} s: "
     found = []
     if loop is not None:
@@ -118,14 +118,8 @@ def warnings_of(
         )
     elif reaches_limit(item, hypothesis) and not _sets_limit(item):
         found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
-    elif reason := repetition(hypothesis, "".join(one.text for one in segments), gates):
-        found.append(f"{place}the text repeats itself ({reason})")
-    elif segments and gates.fallbacks and gates.logprob is not None:
-        if hypothesis.avg_logprob < gates.logprob:
-            found.append(
-                f"{place}the text is doubtful: its average log-probability is "
-                f"{hypothesis.avg_logprob:.2f}, and at no temperature over {gates.logprob}"
-            )
+    elif segments and (reason := gate_failure(hypothesis, said, gates, item.audio_s)):
+        found.append(f"{place}the text is doubtful: {reason}")
     if item.request.options.timestamps:
         found += [
             f"at {one.start_s:.2f} s: {one.text.strip()!r} is where no speech was detected"
