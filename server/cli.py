@@ -128,7 +128,17 @@ def tune(**given: Any) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write one file per input into this folder instead of to standard output.",
 )
-@click.option("--language", help="Language spoken, e.g. en. Default: detected from the audio.")
+@click.option(
+    "--language",
+    help="Language spoken: a code or an English name; multi detects that of each chunk. "
+    "Default: detected from the first speech.",
+)
+@click.option(
+    "--languages",
+    metavar="LANGUAGE,...",
+    default="",
+    help="Languages that detection chooses from.",
+)
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
@@ -140,6 +150,12 @@ def tune(**given: Any) -> None:
     "--prompt",
     default="",
     help="Text that precedes the audio; the model follows its names and style.",
+)
+@click.option(
+    "--hotwords",
+    metavar="WORD,...",
+    default="",
+    help="Words and names that are likely to occur.",
 )
 @click.option(
     "--vad",
@@ -172,8 +188,10 @@ def transcribe(
     output: str,
     output_dir: Path | None,
     language: str | None,
+    languages: str,
     task: str,
     prompt: str,
+    hotwords: str,
     vad: str,
     parameters: tuple[str, ...],
     timestamps: bool | None,
@@ -193,6 +211,8 @@ def transcribe(
         language=language,
         task=Task(task),
         prompt=prompt,
+        hotwords=tuple(filter(None, hotwords.split(","))),
+        languages=tuple(filter(None, languages.split(","))),
         vad=VadMode(vad),
         timestamps=output != "txt" if timestamps is None else timestamps,
         parameters=parse_parameters(parameters),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from ..engine import Transcript
+from ..engine import TokenLogprob, Transcript
 
 
 def to_text(transcript: Transcript) -> str:
@@ -66,6 +67,14 @@ def timed_lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
     for segment, next_start_s in zip(segments, starts[1:], strict=True):
         end_s = next_start_s if segment.end_s is None else segment.end_s
         yield segment.start_s, end_s, " ".join(segment.text.split())
+
+
+def to_logprobs(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
+    """Return the tokens of the segments as OpenAI's JSON has them."""
+    return [
+        {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
+        for token in tokens
+    ]
 
 
 def _clock(time_s: float, decimal_mark: str) -> str:

@@ -24,6 +24,7 @@ from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
 from talkmill.engine.model.files import ModelProperties
+from talkmill.engine.model.protocol import Detection
 from talkmill.engine.model.tokenizer import TIMESTAMP_S, WhisperTokenizer
 from talkmill.engine.types import Features, Task
 
@@ -106,6 +107,7 @@ class FakeModel:
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
+        self.num_tokens = self.tokenizer.timestamp_begin + 1501  # 0 to 30 s
         self.poisoned: frozenset[int] = frozenset()
         self.max_rows: int | None = None
         self.is_lost = False
@@ -125,9 +127,8 @@ class FakeModel:
 
     @property
     def bands(self) -> list[int]:
-        """Return what was heard so far, in the order of the encoder's rows."""
-        with self._arrived:
-            return [band for batch in self.encoded for band in batch.bands]
+        """What was heard so far, in the order of the encoder's rows."""
+        return [band for batch in list(self.encoded) for band in batch.bands]
 
     def hold(self) -> None:
         """Let every call from now on wait inside the model until `release`."""
@@ -158,10 +159,8 @@ class FakeModel:
         num_frames = tuple(row.shape[1] for row in features)
         shape = (len(features), self.n_mels, max(num_frames))
         with self._arrived:
-            self._num_calls += 1
             self.encoded.append(Batch(shape, bands, num_frames=num_frames))
-            self._arrived.notify_all()
-        assert self._gate.wait(PATIENCE_S), "the test never released the model"
+        self.wait()
         if self.is_lost:
             raise DeviceLost("CUDA failed with error an illegal memory access was encountered")
         if self.max_rows is not None and len(features) > self.max_rows:
@@ -179,9 +178,11 @@ class FakeModel:
     def stack(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate(outputs)
 
-    def detect_language(self, encoded: NDArray[np.float32]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, encoded: NDArray[np.float32], rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
         self.num_detections += 1
-        return [self.language] * len(encoded)
+        return [(self.language,)] * len(rows)
 
     def generate(
         self, encoded: NDArray[np.float32], prompts: list[list[int]], plan: DecodePlan
@@ -222,8 +223,9 @@ class FakeModel:
             begin = self.tokenizer.timestamp_begin
             start, end = (begin + round(time_s / TIMESTAMP_S) for time_s in self.said_s)
             tokens = (start, *tokens, end)
-        logprob, no_speech_prob = self.scores.get(band, (-band / 100, band / 100))
-        return Hypothesis(tokens, logprob, no_speech_prob, heat)
+        logprob, no_speech = self.scores.get(band, (-band / 100, band / 100))
+        logprobs = [-(n + 1) / 64 for n in range(len(tokens))] if plan.token_logprobs else []
+        return Hypothesis(tokens, logprob, no_speech, heat, token_logprobs=tuple(logprobs))
 
 
 def _num_frames(row: Features) -> int:
@@ -254,8 +256,7 @@ class FakeLane(ExactLane):
         self._model.wait()
         self._left = {task: (answer, n - 1) for task, (answer, n) in self._left.items()}
         finished = [(task, answer) for task, (answer, n) in self._left.items() if n <= 0]
-        for task, _ in finished:
-            del self._left[task]
+        self._left = {task: (answer, n) for task, (answer, n) in self._left.items() if n > 0}
         return finished
 
 

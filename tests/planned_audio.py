@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine import VadMode
+from talkmill.engine import VadMode, VadOptions
 from talkmill.engine.audio.chunking import PAD_SAMPLES, split_chunks
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
@@ -56,6 +56,7 @@ def split(
     mode: VadMode = VadMode.AUTO,
     sizes: list[int] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    options: VadOptions | None = None,
 ) -> tuple[list[Chunk], list[int]]:
     """Return the chunks of audio that comes in blocks, and the arguments of `on_speech`.
 
@@ -64,6 +65,7 @@ def split(
         mode: Whether speech is detected.
         sizes: Lengths of the blocks in samples, repeated until the end; by default 4 s.
         max_samples: Length of the longest chunk.
+        options: How speech is cut; by default as without options.
     """
 
     def blocks() -> Iterator[Samples]:
@@ -76,7 +78,12 @@ def split(
 
     speech_samples: list[int] = []
     steps = split_chunks(
-        blocks(), mode, speech_samples.append, lambda: detector(max_samples), max_samples
+        blocks(),
+        mode,
+        speech_samples.append,
+        lambda: detector(max_samples),
+        max_samples,
+        options or VadOptions(),
     )
     return [chunk for chunk in steps if chunk is not None], speech_samples
 

@@ -17,6 +17,13 @@ from .features import CHUNK_FRAMES, HOP_SAMPLES
 MARGIN_FRAMES = 60  # 0.6 s of silence after the chunk
 GRID_FRAMES = 20  # lengths are multiples of 0.2 s, so that chunks share calls of the encoder
 
+# Positions of the encoder's output and of silence that the decoder sees of a fitted window. The
+# decoder's cost grows with them; with fewer than 300 of silence, or 700 in all, Whisper base
+# repeated itself.
+_FEW_POSITIONS = 900
+_MIN_SILENCE = 300
+_MAX_POSITIONS = CHUNK_FRAMES // 2
+
 
 @dataclass(frozen=True)
 class Window:
@@ -62,8 +69,7 @@ class Windows:
 
     def of_frames(self, num_frames: int) -> Window:
         """Return the window with one of `typical_frames`."""
-        is_declared = self.kind is EncoderWindow.DECLARED
-        return Window(self.kind, num_frames, (num_frames if is_declared else CHUNK_FRAMES) // 2)
+        return Window(self.kind, num_frames, _num_positions(self.kind, num_frames))
 
     def max_samples(self, kind: EncoderWindow) -> int:
         """Return the length of the longest chunk, in samples."""
@@ -79,9 +85,18 @@ class Windows:
         """
         if kind is EncoderWindow.DECLARED:
             frames = next(n for n in self.declared_frames if n * HOP_SAMPLES >= num_samples)
-            return Window(kind, frames, frames // 2)
+            return Window(kind, frames, _num_positions(kind, frames))
         wanted = math.ceil(num_samples / HOP_SAMPLES) + MARGIN_FRAMES
         frames = math.ceil(wanted / GRID_FRAMES) * GRID_FRAMES
         if kind is EncoderWindow.FULL or frames >= CHUNK_FRAMES:
             return FULL_WINDOW
-        return Window(kind, frames, CHUNK_FRAMES // 2)
+        return Window(kind, frames, _num_positions(kind, frames))
+
+
+def _num_positions(kind: EncoderWindow, num_frames: int) -> int:
+    """Return how many positions the decoder sees: own ones, and silence in a fitted window."""
+    own = num_frames // 2
+    if kind is EncoderWindow.DECLARED:
+        return own
+    is_short = kind is EncoderWindow.FITTED and own + _MIN_SILENCE <= _FEW_POSITIONS
+    return _FEW_POSITIONS if is_short else _MAX_POSITIONS

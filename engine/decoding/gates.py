@@ -2,7 +2,8 @@
 
 openai/whisper's rule (`decode_with_fallback` of its transcribe.py). In one place, when they apply:
 
-- A request without any generation parameter (`use_cache` aside) has them all, with the defaults.
+- A request without any generation parameter has them all, with the defaults; `use_cache` and
+  `condition_on_prev_tokens` do not count.
 - A request with one has none: it gets what its search finds, as from HF's `generate`.
 - `temperature` as a list or one of the thresholds turns them on in any request; what is not given
   has its default. Such a request is decoded again only with a list, or with no other parameter.
@@ -22,7 +23,7 @@ LOGPROB = -1.0
 NO_SPEECH = 0.6
 
 _THRESHOLDS = ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
-_WITHOUT_EFFECT = ("use_cache",)
+_NO_CHOICE = ("use_cache", "condition_on_prev_tokens")  # they change no search
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def make_gates(
         InvalidOption: A temperature contradicts another parameter.
     """
     names = {name for name, value in vars(parameters).items() if value is not None}
-    names.difference_update(_WITHOUT_EFFECT)
+    names.difference_update(_NO_CHOICE)
     has_list = isinstance(parameters.temperature, tuple)
     thresholds = names.intersection(_THRESHOLDS)
     if names and not thresholds and not has_list:
@@ -109,7 +110,8 @@ def _plan_at(
     if plan.strategy is Strategy.SAMPLE and plan.seed is None and first.is_deterministic:
         plan = replace(plan, seed=0)
     # The exact lane seeds its draws, and takes chunks with plans of their own.
-    return replace(plan, is_exact=True), set(map(_name, warnings))
+    plan = replace(plan, is_exact=True, token_logprobs=first.token_logprobs)
+    return plan, set(map(_name, warnings))
 
 
 def _name(warning: str) -> str:

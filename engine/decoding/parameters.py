@@ -52,6 +52,7 @@ class GenerationParameters:
     compression_ratio_threshold: float | None = None
     logprob_threshold: float | None = None
     no_speech_threshold: float | None = None
+    condition_on_prev_tokens: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ PARAMETERS = (
     ),
     Parameter(
         "max_new_tokens", Range(int, 1, MAX_POSITIONS), "as many as fit",
-        "Most tokens to generate for a chunk.", "both",
+        "Most tokens to generate for a chunk; more than fit are cut to those.", "both",
     ),
     Parameter(
         "min_length", Range(int, 0, MAX_POSITIONS), "0",
@@ -190,9 +191,10 @@ PARAMETERS = (
     Parameter(
         "do_sample", Range(bool), "`temperature` > 0",
         "Draws each token at random instead of taking the most probable one.", "both",
+        "`temperature` not 0",
     ),
     Parameter(
-        "early_stopping", Range(bool, also="never"), "CTranslate2's own rule",
+        "early_stopping", Range(bool, also="never"), "false",
         "When beam search stops, as in HF.", "exact", _BEAMS,
     ),
     Parameter(
@@ -226,9 +228,10 @@ PARAMETERS = (
         "exact", "num_beam_groups > 1",
     ),
     Parameter(
-        "patience", Range(float, 0, 10, above_low=True), "1",
-        "Native beam search stops when num_beams x patience hypotheses are finished.",
-        "native", "beam search in the native lane",
+        "patience", Range(float, 0, 10, above_low=True), "none",
+        "Selects CTranslate2's beam search, which stops when num_beams x patience hypotheses are "
+        "finished.",
+        "native", "num_beams > 1, no `early_stopping`, no minimum length",
     ),
     Parameter(
         "repetition_penalty", Range(float, 0.01, 100), "1",
@@ -256,6 +259,12 @@ PARAMETERS = (
         "no_speech_threshold", Range(float, 0, 1), "0.6",
         "An answer below `logprob_threshold` is silence if the probability of no speech is "
         "greater.",
+        "both",
+    ),
+    Parameter(
+        "condition_on_prev_tokens", Range(bool), "false",
+        "The text before a chunk is its prompt: the request's chunks are decoded one after the "
+        "other.",
         "both",
     ),
 )  # fmt: skip

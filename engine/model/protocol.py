@@ -17,6 +17,9 @@ from .silence import Silence
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; opaque to everyone else."""
 
+Detection = tuple[tuple[str, float], ...]
+"""Codes of languages with their probabilities, the most probable first."""
+
 
 class ArrayEncoder(Protocol):
     """An encoder other than CTranslate2's. Thread-safe.
@@ -40,6 +43,10 @@ class SpeechModel(Protocol):
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary: those that have a logit."""
+
     def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """Return the encoder's output of a batch, a row for each chunk.
 
@@ -62,8 +69,17 @@ class SpeechModel(Protocol):
             outputs: What `encode` and `row` returned, with as many positions each.
         """
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """Return the most likely language of each row and its probability."""
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """Return the probability of every language for some rows.
+
+        Args:
+            encoded: What `encode` returned.
+            rows: Indexes of the rows.
+            max_positions: Positions to look at, from the first; 0 for all. The time grows with
+                their number.
+        """
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan

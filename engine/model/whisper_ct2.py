@@ -9,6 +9,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis, average_logprob
 from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
+from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
-from .protocol import ArrayEncoder, EncoderOutput
+from .protocol import ArrayEncoder, Detection, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
-from .weights import read_weights
+from .weights import num_logits, read_weights
 
 # CUDA errors after which the context cannot be used any more; out of memory is not among them.
 _STICKY_CUDA = re.compile(
@@ -88,6 +90,11 @@ class CTranslate2Model:
         """Mel bands of the features it takes."""
         return int(self._whisper.n_mels)
 
+    @functools.cached_property
+    def num_tokens(self) -> int:
+        """See `SpeechModel.num_tokens`."""
+        return num_logits(self._folder / "model.bin")
+
     @property
     def is_multilingual(self) -> bool:
         """Whether prompts carry a language and a task."""
@@ -150,10 +157,17 @@ class CTranslate2Model:
         storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
         return self._call(self._whisper.encode, storage)
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """See `SpeechModel.detect_language`."""
-        rows = self._call(self._whisper.detect_language, encoded)
-        return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """See `SpeechModel.detect_languages`."""
+        num_rows, num_positions, _ = encoded.shape
+        if len(rows) < num_rows or 0 < max_positions < num_positions:
+            xp = self._array_library
+            part = self._to_array(encoded, xp)[list(rows), : max_positions or None]
+            encoded = ctranslate2.StorageView.from_array(xp.ascontiguousarray(part))
+        found = self._call(self._whisper.detect_language, encoded)
+        return [tuple((token.strip("<|>"), p) for token, p in row) for row in found]
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
@@ -166,7 +180,7 @@ class CTranslate2Model:
             encoded,
             prompts,
             beam_size=plan.num_beams,
-            patience=plan.patience,
+            patience=plan.patience or 1.0,
             length_penalty=length_penalty,
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
@@ -176,10 +190,17 @@ class CTranslate2Model:
             sampling_temperature=plan.temperature,
             max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
             return_scores=True,
+            return_logits_vocab=plan.token_logprobs,
             return_no_speech_prob=True,
         )
         temperature = plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0
-        return [_hypothesis(result, length_penalty, temperature) for result in results]
+        found = [_hypothesis(result, length_penalty, temperature) for result in results]
+        if plan.token_logprobs:
+            found = [
+                replace(one, token_logprobs=self._token_logprobs(result))
+                for one, result in zip(found, results, strict=True)
+            ]
+        return found
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
@@ -193,6 +214,12 @@ class CTranslate2Model:
                 weights = read_weights(self._folder / "model.bin")
                 self._decoder = StepDecoder(weights, self._array_library)
             return self._decoder
+
+    def _token_logprobs(self, result: Any) -> tuple[float, ...]:
+        # The logits are those after suppression and timestamp rules, before temperature. Of the
+        # steps, the last is the end of text's, if it was generated.
+        steps = zip(result.sequences_ids[0], result.logits[0], strict=False)
+        return tuple(log_probability(self._to_array(row, np), token) for token, row in steps)
 
     @staticmethod
     def _to_array(encoded: EncoderOutput, xp: Any) -> Any:

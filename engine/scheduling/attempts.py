@@ -6,7 +6,7 @@ window goes to the full window, once, and only there from one temperature to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..audio.decode import SAMPLE_RATE
 from ..decoding.hypothesis import Hypothesis
@@ -59,7 +59,7 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     is_doubtful = item.window.kind is EncoderWindow.FITTED and item.num_attempts < MAX_ATTEMPTS
     speech_s = sum(span.end - span.start for span in item.speech) / SAMPLE_RATE
     if is_silence(hypothesis, gates, speech_s, is_doubtful=is_doubtful):
-        return Verdict(replace(hypothesis, tokens=()))
+        return Verdict(hypothesis.until(0))
     if is_doubtful and not _is_forced(item, hypothesis):
         reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
         reason = suspicion(hypothesis, text, item.audio_s, reach_s, timestamp_begin)
@@ -80,11 +80,11 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     if not item.speech and gates.logprob is not None:
         # Nobody else says that this is speech, and at no temperature does the model.
         is_hopeless = bool(gates.fallbacks) and best.avg_logprob < gates.logprob - _HOPELESS
-        return Verdict(replace(best, tokens=()) if is_hopeless else best)
+        return Verdict(best.until(0) if is_hopeless else best)
     return Verdict(best)
 
 
-def without_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
+def find_endless_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
     """Return the loop that an accepted answer ends in, if it ran to the limit of the tokens.
 
     None if the request has no gates: then it gets what its search finds.

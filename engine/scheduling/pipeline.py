@@ -103,6 +103,8 @@ class Pipeline:
             self._max_audio_s,
             max_samples=self.model.runtime.windows.max_samples(kind),
             choose_window=functools.partial(self._guard.choose, kind),
+            vad_options=request.options.vad_options,
+            has_turns=request.checked.is_multi,
         )
         self._feeder.add(request, preparation)
 

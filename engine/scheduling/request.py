@@ -14,8 +14,10 @@ from ..audio.preparation import AudioReport
 from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
+from ..model.previous_text import NOTHING, PreviousText
 from ..options import CheckedOptions
 from ..types import EncoderWindow, Segment, Timings, TranscribeOptions, Transcript, VadMode
+from .request_language import NUM_OTHERS, Heard, RequestLanguage
 
 OnSegment = Callable[[Segment], None]
 
@@ -82,8 +84,8 @@ class Request:
         self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
-        self._language = checked.language
-        self._language_probability = 1.0 if checked.language else 0.0
+        self._language = RequestLanguage(checked)
+        self._previous = checked.previous
         self._num_sent = self._num_done = 0
         self._report: AudioReport | None = None  # once all its chunks are sent
         self._early: dict[int, list[Segment]] = {}  # done, but a chunk before them is not
@@ -110,14 +112,9 @@ class Request:
         return self.checked.gates
 
     @property
-    def previous(self) -> tuple[int, ...]:
-        """Tokens of its prompt."""
-        return self.checked.previous
-
-    @property
-    def prompt_length(self) -> int:
-        """Tokens before each chunk's answer, `previous` among them."""
-        return self.checked.prompt_length
+    def previous(self) -> PreviousText:
+        """What stands before its next chunk."""
+        return self._previous
 
     @property
     def is_done(self) -> bool:
@@ -126,8 +123,8 @@ class Request:
 
     @property
     def language(self) -> str | None:
-        """Its language, once known."""
-        return self._language
+        """The language of its next chunk; None where that must be detected."""
+        return self._language.code
 
     @property
     def num_ahead(self) -> int:
@@ -139,18 +136,31 @@ class Request:
         self._on_progress = on_progress
         self.future.add_done_callback(lambda _: on_progress())
 
-    def set_language(self, language: str, probability: float) -> None:
-        """Record the language detected in its first chunk."""
+    def hear(self, heard: Heard, previous: PreviousText = NOTHING) -> None:
+        """Take what an accepted answer means for the next chunk. Call it before `chunk_done`.
+
+        Args:
+            heard: The languages that were detected in the chunk.
+            previous: What stands before the chunk after it, if that needs its words.
+        """
         with self._lock:
-            self._language, self._language_probability = language, probability
+            self._language.hear(heard)
+            if self.checked.is_conditioned:
+                self._previous = previous
+
+    def prompt_length_after(self, previous: PreviousText) -> int:
+        """Return the number of tokens before a chunk's answer."""
+        checked = self.checked
+        return checked.prompt_length - checked.previous.num_placed + previous.num_placed
 
     def wants_chunks(self, max_ahead: int) -> bool:
         """Whether its next chunk may be prepared: at most `max_ahead` wait for the model.
 
-        While the language is unknown only the first is sent; the rest needs what it finds.
+        It waits for the chunk before it while the language is unknown, and if it needs its words.
         """
         num_ahead = self.num_ahead
-        return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
+        is_serial = self.checked.is_conditioned or self._language.is_open
+        return num_ahead == 0 or (not is_serial and num_ahead < max_ahead)
 
     def chunk_sent(self, kind: EncoderWindow = EncoderWindow.FULL) -> None:
         """Count a chunk on its way to the model, in a window of this kind."""
@@ -245,11 +255,14 @@ class Request:
     def _transcript(self, report: AudioReport) -> Transcript:
         costs = self._costs
         coverage = self._coverage(report)
+        (language, probability), *others = self._language.probabilities() or (("", 0.0),)
+        warnings = [*report.warnings, *self._language.warnings()]
+        warnings += (text for _, texts in sorted(self._warnings.items()) for text in texts)
         return Transcript(
             text="".join(segment.text for segment in self._segments).strip(),
             segments=tuple(self._segments),
-            language=self._language or "",
-            language_probability=self._language_probability,
+            language=language,
+            language_probability=probability,
             duration_s=report.duration_s,
             speech_s=report.speech_s,
             timings=Timings(
@@ -264,11 +277,9 @@ class Request:
             ),
             coverage=coverage,
             encoder_window=self._encoder_window,
-            warnings=(
-                *report.warnings,
-                *(text for _, texts in sorted(self._warnings.items()) for text in texts),
-                *_coverage_warnings(coverage, report.speech_s),
-            ),
+            logprobs=tuple(token for one in self._segments for token in one.logprobs),
+            other_languages=tuple(others[:NUM_OTHERS]),
+            warnings=(*warnings, *_coverage_warnings(coverage, report.speech_s)),
         )
 
     def _coverage(self, report: AudioReport) -> float | None:

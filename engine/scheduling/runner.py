@@ -13,14 +13,21 @@ from ..audio.decode import SAMPLE_RATE
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
 from ..model.loading import LoadedModel
+from ..model.previous_text import PreviousText
 from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
+from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments, with_confidence
 from ..types import Segment
-from .attempts import MAX_ATTEMPTS, judge, most_tokens, warnings_of, without_loop
+from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
 from .pending_chunk import PendingChunk
 from .request import Request
+from .request_language import Heard, limited
 
+# How much of a chunk its language is detected from, in positions of 20 ms; the time grows with it.
+ALL_POSITIONS = 0  # of a request's first chunk, from which the language of all is taken
+EACH_POSITIONS = 750  # of each chunk of a request that asks for the language of each
+CHECKED_POSITIONS = 400  # of chunks after the first: what they tell may be a warning in the end
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -56,6 +63,7 @@ class DecodedChunk:
         reason: Why it must.
         encoded: The batch that holds the encoder's output of the chunk.
         row: The chunk's row in it.
+        previous: What stands before the audio that follows.
         warnings: What the caller must know of the segments.
     """
 
@@ -67,7 +75,21 @@ class DecodedChunk:
     reason: str
     encoded: EncodedBatch
     row: int
+    previous: PreviousText
     warnings: tuple[str, ...] = ()
+
+    @property
+    def heard(self) -> Heard:
+        """The languages that were detected in it."""
+        item = self.item
+        spans = item.speech or item.spans
+        return Heard(
+            index=item.index,
+            detection=item.detection,
+            start_s=spans[0].start / SAMPLE_RATE,
+            num_samples=sum(span.end - span.start for span in spans),
+            has_text=bool(self.segments),
+        )
 
 
 class Runner:
@@ -101,17 +123,17 @@ class Runner:
 
         What was encoded before is not again; such chunks come after the others.
         """
-        fresh = [item for item in batch if item.kept is None]
+        items = [item for item in batch if item.kept is None]
         kept = [item for item in batch if item.kept is not None]
         outputs: list[EncoderOutput] = [item.kept for item in kept]
-        if fresh:
-            positions = fresh[0].window.num_positions
-            encoded = self._replica.encode([item.features for item in fresh], positions)
-            self._detect_languages(encoded, fresh)
+        if items:
+            positions = items[0].window.num_positions
+            encoded = self._replica.encode([item.features for item in items], positions)
+            items = self._detect_languages(encoded, items)
             outputs.insert(0, encoded)
-        items = [*fresh, *kept]
+        items += kept
         output = self._replica.stack(outputs) if kept else outputs[0]
-        return EncodedBatch(items, output, [self._prompt(item.request) for item in items])
+        return EncodedBatch(items, output, [self._prompt(item) for item in items])
 
     def decode(self, encoded: EncodedBatch) -> list[DecodedChunk]:
         """Return the decoded chunks of an encoded batch, whose chunks share one key.
@@ -161,47 +183,84 @@ class Runner:
         else:
             kept = self._replica.row(encoded.output, row) if item.kept is None else item.kept
             again = item.at_next_temperature(kept, verdict.failed)
-        return DecodedChunk(item, hypothesis, [], 0, again, verdict.reason, encoded, row)
-
-    def _accept(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
-        item, decode = encoded.items[row], self._tokenizer.decode
-        timestamps = item.request.options.timestamps
-        loop = without_loop(item, hypothesis, self._tokenizer.timestamp_begin)
-        tokens = hypothesis.tokens if loop is None else loop.kept
-        found = to_segments(tokens, item.spans, self._tokenizer, timestamps=timestamps)
-        cut = None if loop is None else (decode(loop.ngram).strip(), loop.num_repeats)
-        warnings = warnings_of(item, hypothesis, found, cut)
-        ratio = compression_ratio("".join(segment.text for segment in found))
-        segments = [*item.accepted, *with_confidence(found, hypothesis, item.spans[0], ratio)]
-        until = written_until(segments, item.spans[0], timestamps=timestamps)
-        again, reason = self._rest(item, segments, until)
-        written = num_written(until, item.speech)
         return DecodedChunk(
-            item, hypothesis, segments, written, again, reason, encoded, row, warnings
+            item, hypothesis, [], 0, again, verdict.reason, encoded, row, item.previous
         )
 
+    def _accept(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
+        item = encoded.items[row]
+        timestamps = item.request.options.timestamps
+        loop = find_endless_loop(item, hypothesis, self._tokenizer.timestamp_begin)
+        said = hypothesis if loop is None else hypothesis.until(len(loop.kept))
+        found = to_segments(said.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        cut = None if loop is None else (self._tokenizer.decode(loop.ngram).strip(), loop.times)
+        warnings = warnings_of(item, hypothesis, found, cut)
+        found = self._described(found, item, said)
+        segments = [*item.accepted, *found]
+        until = written_until(segments, item.spans[0], timestamps=timestamps)
+        previous = _following(item, said) if found else item.previous
+        again, reason = self._rest(item, segments, until, previous)
+        written = num_written(until, item.speech)
+        return DecodedChunk(
+            item, said, segments, written, again, reason, encoded, row, previous, warnings
+        )
+
+    def _described(
+        self, found: list[Segment], item: PendingChunk, hypothesis: Hypothesis
+    ) -> list[Segment]:
+        """Return the segments of an answer with what is known of it."""
+        ratio = compression_ratio("".join(segment.text for segment in found))
+        found = with_confidence(found, hypothesis, item.spans[0], ratio)
+        found = with_logprobs(found, hypothesis, self._tokenizer)
+        if item.request.checked.is_multi:
+            found = [replace(segment, language=item.language or "") for segment in found]
+        return found
+
     def _rest(
-        self, item: PendingChunk, segments: list[Segment], until: int
+        self, item: PendingChunk, segments: list[Segment], until: int, previous: PreviousText
     ) -> tuple[PendingChunk | None, str]:
         """Return the audio after the last segment, if it must be decoded again, and why."""
         if item.num_attempts >= MAX_ATTEMPTS or not self._is_wanted(item.request):
             return None, ""
         has_advanced = until - item.spans[0].start >= _MIN_ADVANCE_S * SAMPLE_RATE
         if item.request.options.timestamps and has_advanced and is_unwritten(until, item.speech):
-            return item.rest(until, tuple(segments)), "speech after the last segment"
+            rest = item.rest(until, tuple(segments))
+            return rest.after(previous), "speech after the last segment"
         return None, ""
 
-    def _detect_languages(self, output: EncoderOutput, batch: Sequence[PendingChunk]) -> None:
-        # Only a request's first chunk comes here without a language: the others wait for it.
-        unknown = [(row, item) for row, item in enumerate(batch) if item.request.language is None]
-        if unknown:
-            detected = self._replica.detect_language(output)
-            for row, item in unknown:
-                item.request.set_language(*detected[row])
+    def _detect_languages(
+        self, output: EncoderOutput, batch: Sequence[PendingChunk]
+    ) -> list[PendingChunk]:
+        """Return the chunks with the languages that were detected in them."""
+        items = list(batch)
+        groups: dict[int, list[int]] = {}
+        for row, item in enumerate(items):
+            if item.request.checked.language is None and not item.detection:
+                groups.setdefault(_positions_to_detect(item), []).append(row)
+        for max_positions, rows in groups.items():
+            found = self._replica.detect_languages(output, rows, max_positions)
+            for row, detection in zip(rows, found, strict=True):
+                possible = limited(detection, items[row].request.checked.languages)
+                items[row] = replace(items[row], detection=possible)
+        return items
 
-    def _prompt(self, request: Request) -> list[int]:
-        options = request.options
-        assert request.language is not None
+    def _prompt(self, item: PendingChunk) -> list[int]:
+        options, language = item.request.options, item.language
+        assert language is not None
         return self._tokenizer.prompt(
-            request.language, options.task, options.timestamps, request.previous
+            language, options.task, options.timestamps, item.previous.tokens
         )
+
+
+def _positions_to_detect(item: PendingChunk) -> int:
+    """Return how many positions to detect a chunk's language from; 0 for all."""
+    if item.request.checked.is_multi:
+        return EACH_POSITIONS
+    return ALL_POSITIONS if item.language is None else CHECKED_POSITIONS
+
+
+def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:
+    """Return what stands before the audio that follows an answer."""
+    if not item.request.checked.is_conditioned:
+        return item.previous
+    return item.previous.followed_by(hypothesis.tokens, hypothesis.temperature)

@@ -152,6 +152,7 @@ class WorkerPool:
                 item.request.chunk_repeated(cost)
                 self._queue.put(replace(decoded.again, put_s=time.monotonic()))
             else:
+                item.request.hear(decoded.heard, decoded.previous)
                 item.request.chunk_done(
                     item.index, decoded.segments, cost, num_written=decoded.num_written
                 )

@@ -15,12 +15,12 @@ class Loop:
 
     Attributes:
         ngram: The text tokens that are repeated.
-        num_repeats: How often they occur, one after the other.
+        times: How often they occur, one after the other.
         kept: The answer with the first of them alone.
     """
 
     ngram: tuple[int, ...]
-    num_repeats: int
+    times: int
     kept: tuple[int, ...]
 
 

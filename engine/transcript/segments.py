@@ -32,8 +32,8 @@ def to_segments(
     if not timestamps:
         text = tokenizer.decode(tokens)
         bounds = spans[0].start / SAMPLE_RATE, spans[-1].end / SAMPLE_RATE
-        said = tuple(token for token in tokens if token < tokenizer.end_of_text)
-        return [Segment(text, *bounds, said)] if text.strip() else []
+        ids = tuple(token for token in tokens if token < tokenizer.end_of_text)
+        return [Segment(text, *bounds, tokens=ids)] if text.strip() else []
     clock = ChunkClock(spans)
     segments: list[Segment] = []
     latest_s = spans[0].start / SAMPLE_RATE
@@ -45,7 +45,8 @@ def to_segments(
         begin_s = max(latest_s, clock.start_s(start_s))
         stop_s = None if end_s is None else max(begin_s, clock.end_s(end_s))
         latest_s = begin_s if stop_s is None else stop_s
-        segments.append(Segment(text, begin_s, stop_s, tuple(phrase)))
+        ids = tuple(token for token in phrase if token < tokenizer.end_of_text)
+        segments.append(Segment(text, begin_s, stop_s, tokens=ids))
     return segments
 
 

@@ -68,9 +68,9 @@ def test_language_is_detected_for_those_without_one_only(
     model = FakeModel(tokenizer)
     model.language = ("de", 0.5)
     known, unknown = new_request(language="en"), new_request(language=None)
-    runner_of(model).run([chunk(20, known), chunk(30, unknown)])
-    assert (known.language, unknown.language) == ("en", "de")
-    runner_of(model).run([chunk(20, known), chunk(30, unknown, 1)])
+    found = runner_of(model).run([chunk(20, known), chunk(30, unknown)])
+    assert [one.heard.detection for one in found] == [(), (("de", 0.5),)]
+    assert [one.item.language for one in found] == ["en", "de"]
     assert model.num_detections == 1
     first, second = model.generated[0].prompts
     assert first != second
@@ -135,7 +135,8 @@ def test_words_of_earlier_attempts_do_not_make_an_answer_suspect(model: FakeMode
 def test_batch_may_have_as_many_tokens_as_its_longest_chunk(model: FakeModel) -> None:
     request = new_request()
     short, long = fitted_chunk(request, 20, 1.0), fitted_chunk(request, 30, 5.0, index=1)
-    for batch in ([short, long], [short, chunk(40, request)]):
+    longest = fitted_chunk(request, 35, 15.0, index=2)
+    for batch in ([short, long], [longest, chunk(40, request)]):
         runner_of(model).run(batch)
     plans = [batch.plan for batch in model.generated]
     assert [plan.max_new_tokens for plan in plans if plan] == [

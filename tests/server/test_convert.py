@@ -18,6 +18,7 @@ from talkmill.engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     UnsupportedOption,
@@ -52,7 +53,9 @@ SAID = Transcript(
     ),
     coverage=0.875,
     encoder_window=EncoderWindow.FITTED,
+    other_languages=(("de", 0.2), ("nl", 0.05)),
     warnings=("the audio is damaged",),
+    logprobs=(TokenLogprob(" one", -0.25, b" one"), TokenLogprob("\ufffd", -1.5, b"\xe2\x82")),
 )
 
 
@@ -70,6 +73,7 @@ def as_typed(value: float) -> float:
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
+        token_logprobs=st.booleans(),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),
@@ -101,7 +105,19 @@ def test_zero_beams_are_not_taken_for_the_default() -> None:
 def test_every_parameter_of_the_wire_is_one_of_the_engine() -> None:
     on_the_wire = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
 
-    assert on_the_wire == {parameter.name for parameter in PARAMETERS}
+    # Several temperatures have a field of their own.
+    assert on_the_wire == {parameter.name for parameter in PARAMETERS} | {"temperatures"}
+
+
+def test_several_temperatures_are_a_list_of_the_engine_s_parameter() -> None:
+    message = pb.GenerationParameters(temperatures=[0.0, 0.2])
+    options = to_options(pb.TranscribeOptions(generation_parameters=message))
+
+    assert options.parameters.temperature == (0.0, 0.2)
+    assert from_options(options).generation_parameters == message
+    message.temperature = 0.5
+    with pytest.raises(InvalidOption, match="temperatures does not go with temperature"):
+        to_options(pb.TranscribeOptions(generation_parameters=message))
 
 
 def test_early_stopping_without_a_meaning_is_refused() -> None:

@@ -49,6 +49,7 @@ ALONE: dict[str, list[Any]] = {
     "compression_ratio_threshold": [1.35, 1000.0],
     "logprob_threshold": [-100.0, -1.0],
     "no_speech_threshold": [0.0, 0.6, 1.0],
+    "condition_on_prev_tokens": [True, False],
 }
 OUTSIDE: dict[str, list[Any]] = {
     "temperature": [-0.1, 101.0, float("nan"), float("inf")],
@@ -58,9 +59,9 @@ OUTSIDE: dict[str, list[Any]] = {
     "epsilon_cutoff": [-0.1, 1.0],
     "eta_cutoff": [-0.1, 1.0],
     "max_length": [0, 4, 449],
-    "max_new_tokens": [0, 445, -(2**31)],
+    "max_new_tokens": [0, 449, -(2**31)],
     "min_length": [-1, 449],
-    "min_new_tokens": [-1, 445],
+    "min_new_tokens": [-1, 449],
     "early_stopping": [pb.EARLY_STOPPING_UNSPECIFIED, 99],
     "num_beams": [0, 17],
     "num_beam_groups": [0, 17],
@@ -75,7 +76,12 @@ OUTSIDE: dict[str, list[Any]] = {
     "logprob_threshold": [0.1, -101.0, float("-inf")],
     "no_speech_threshold": [-0.1, 1.1],
 }
-WITHOUT_OUTSIDE = {"do_sample", "use_cache", "seed"}  # their type on the wire is their range
+WITHOUT_OUTSIDE = {
+    "do_sample",
+    "use_cache",
+    "seed",
+    "condition_on_prev_tokens",
+}  # their type on the wire is their range
 IDLE_ALONE = {
     "top_k",
     "top_p",
