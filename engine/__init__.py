@@ -24,9 +24,9 @@ from .errors import (
     Refused,
     RequestError,
     TalkmillError,
-    UnknownModel,
     UnsupportedOption,
 )
+from .model.languages import language_name
 from .model.loading import LoadedModel
 from .options import CheckedOptions
 from .scheduling.admission import Permit
@@ -44,6 +44,7 @@ from .types import (
     TranscribeOptions,
     Transcript,
     VadMode,
+    VadOptions,
     Word,
 )
 
@@ -83,12 +84,13 @@ __all__ = [
     "TranscribeOptions",
     "Transcript",
     "TuningSetup",
-    "UnknownModel",
     "UnsupportedOption",
     "VadMode",
+    "VadOptions",
     "Word",
     "WorkerStats",
     "declared_duration_s",
+    "language_name",
     "split_commas",
     "tune",
 ]

@@ -144,18 +144,14 @@ class Engine:
         """
         return self._admission.admit()
 
-    def check(self, options: TranscribeOptions, model: str = "") -> CheckedOptions:
+    def check(self, options: TranscribeOptions) -> CheckedOptions:
         """Return options as the model will honour them; `submit` takes them.
 
-        Args:
-            options: The options of a request.
-            model: The model that the caller expects; empty for any.
-
         Raises:
-            RequestError: An option or the model is refused; the message says why.
+            RequestError: An option is refused; the message says why.
             NotReady: The engine is loading, closed or failed.
         """
-        return check_options(self._ready_pipeline().model, options, model)
+        return check_options(self._ready_pipeline().model, options)
 
     def submit(
         self,

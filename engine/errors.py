@@ -6,7 +6,6 @@
     + AudioTooLong          over the limit on seconds or bytes
     + InvalidOption         an option out of range, or a language or task the model lacks
     + UnsupportedOption     a known option that is not implemented yet
-    + UnknownModel          a model that is not served
   x Refused                 the request is valid; a later retry may succeed
     + Overloaded            over the limit of concurrent requests
     + NotReady              loading, draining, closed or failed
@@ -64,10 +63,6 @@ class InvalidOption(RequestError):
 
 class UnsupportedOption(RequestError):
     """An option is known but not implemented yet."""
-
-
-class UnknownModel(RequestError):
-    """The request names a model that is not served here."""
 
 
 class Refused(TalkmillError):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .decoding.gates import NO_GATES, Gates, make_gates
+from .decoding.parameters import Range
 from .decoding.plan import DecodePlan, make_plan
-from .errors import UnknownModel, UnsupportedOption
+from .errors import InvalidOption
+from .model.languages import find_language, is_multi
 from .model.loading import LoadedModel
-from .model.tokenizer import MAX_PREVIOUS_TOKENS
-from .types import EncoderWindow, TranscribeOptions
+from .model.previous_text import PreviousText, make_previous
+from .types import Channels, EncoderWindow, Task, TranscribeOptions, VadMode
+
+_VAD_RANGES = {
+    "threshold": Range(float, 0, 1),
+    "silence_duration_ms": Range(int, 100, 30_000),  # a shorter pause counts as speech
+    "prefix_padding_ms": Range(int, 0, 500),  # more leaves no room for speech in a window of 1 s
+}
 
 
 @dataclass(frozen=True)
@@ -17,76 +26,150 @@ class CheckedOptions:
 
     Attributes:
         given: The options themselves.
-        language: The given one, or the model's only one; None where it must be detected.
-        previous: Tokens of the prompt.
-        prompt_length: Tokens before each chunk's answer, `previous` among them.
+        language: The given one, or the only possible one; None where it must be detected.
+        previous: Tokens of the prompt and the hotwords.
+        prompt_length: Tokens before the first chunk's answer, `previous` among them.
         plan: How each chunk is decoded.
         encoder_window: What decides the length of the encoder's window.
+        languages: Codes that detection chooses from; empty for all.
+        is_multi: Whether each chunk has a language of its own.
+        is_conditioned: Whether the text before a chunk is its prompt.
         warnings: One sentence for each option that has no effect.
+        gates: What each answer must pass, and how it is decoded again if it does not.
     """
 
     given: TranscribeOptions
     language: str | None
-    previous: tuple[int, ...]
+    previous: PreviousText
     prompt_length: int
     plan: DecodePlan
     encoder_window: EncoderWindow = EncoderWindow.FULL
+    languages: tuple[str, ...] = ()
+    is_multi: bool = False
+    is_conditioned: bool = False
     warnings: tuple[str, ...] = ()
+    gates: Gates = NO_GATES
 
 
-def check_options(
-    model: LoadedModel, options: TranscribeOptions, model_name: str = ""
-) -> CheckedOptions:
+def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOptions:
     """Return the options as the model will honour them.
 
     Args:
         model: The model that is served.
         options: The request's options.
-        model_name: The model that the caller expects; empty for any.
 
     Raises:
-        UnknownModel: `model_name` is not the model that is served.
         InvalidOption: A value is out of range, contradicts another, or is not in the model.
     """
-    if model_name and model_name != model.name:
-        raise UnknownModel(f"model {model_name!r} is not served here, {model.name} is", "model")
-    _refuse_what_is_missing(options)
+    vad_warnings = _check_vad(options)
     model.check_task(options.task)
-    previous, prompt_warnings = _previous(model, options.prompt)
+    languages = _check_languages(model, options)
+    previous, prompt_warnings = make_previous(model.tokenizer, options.prompt, options.hotwords)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
-    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous)
+    prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous.tokens)
     plan, plan_warnings = make_plan(
-        options.parameters, timestamps=options.timestamps, prompt_length=len(prompt)
+        options.parameters,
+        timestamps=options.timestamps,
+        prompt_length=len(prompt),
+        has_previous=bool(previous.tokens or options.parameters.condition_on_prev_tokens),
     )
-    model.check_tokens(plan.suppress_tokens)
-    if plan.top_k > model.tokenizer.num_tokens:  # CTranslate2 refuses more; 0 is all of them
+    if options.token_logprobs:
+        plan = _with_logprobs(plan)
+    gates, plan_warnings = make_gates(
+        options.parameters, plan, plan_warnings, prompt_length=len(prompt)
+    )
+    model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
+    if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
     return CheckedOptions(
         given=options,
-        language=model.check_language(options.language),
+        language=languages.language,
         previous=previous,
         prompt_length=len(prompt),
         plan=plan,
         encoder_window=model.check_encoder_window(options.encoder_window),
-        warnings=(*prompt_warnings, *plan_warnings),
+        languages=languages.choice,
+        is_multi=languages.is_multi,
+        is_conditioned=_check_conditioning(options),
+        warnings=(
+            *languages.warnings,
+            *prompt_warnings,
+            *vad_warnings,
+            *plan_warnings,
+            *_word_warnings(model, options),
+        ),
+        gates=gates,
     )
 
 
-def _previous(model: LoadedModel, prompt: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    tokens = model.tokenizer.encode(prompt)
-    if len(tokens) <= MAX_PREVIOUS_TOKENS:
-        return tokens, ()
-    warning = f"prompt: only the last {MAX_PREVIOUS_TOKENS} of its {len(tokens)} tokens were used"
-    return tokens[-MAX_PREVIOUS_TOKENS:], (warning,)
+@dataclass(frozen=True)
+class _Languages:
+    """See the attributes of `CheckedOptions`."""
+
+    language: str | None
+    choice: tuple[str, ...] = ()
+    is_multi: bool = False
+    warnings: tuple[str, ...] = ()
 
 
-def _refuse_what_is_missing(options: TranscribeOptions) -> None:
-    missing = {
-        "return_timestamps": options.words,
-        "languages": bool(options.languages),
-        "hotwords": bool(options.hotwords),
-        "token_logprobs": options.token_logprobs,
-    }
-    for name, is_asked_for in missing.items():
-        if is_asked_for:
-            raise UnsupportedOption(f"{name}: this value is not supported yet", name)
+def _check_languages(model: LoadedModel, options: TranscribeOptions) -> _Languages:
+    known, name = model.tokenizer.languages, model.name
+    language = model.check_language(options.language)
+    found = [find_language(one, known, "languages", name) for one in options.languages]
+    choice = tuple(dict.fromkeys(found))
+    if language is None and len(choice) != 1:
+        return _Languages(None, choice, is_multi(options.language))
+    warnings = []
+    if is_multi(options.language):
+        warnings.append('language "multi" has no effect: there is only one language to choose from')
+    if language is not None and choice:
+        warnings.append(f"languages has no effect: the language is {language}")
+    return _Languages(language or choice[0], warnings=tuple(warnings))
+
+
+def _check_vad(options: TranscribeOptions) -> tuple[str, ...]:
+    """Refuse values out of range; return a warning for each one without effect."""
+    given = {name: value for name, value in vars(options.vad_options).items() if value is not None}
+    for name, value in given.items():
+        if not _VAD_RANGES[name].holds(value):
+            raise InvalidOption(f"{name} {value!r} is not in {_VAD_RANGES[name]}", name)
+    if options.vad is not VadMode.OFF:
+        return ()
+    return tuple(f"{name} has no effect: vad is off" for name in given)
+
+
+def _word_warnings(model: LoadedModel, options: TranscribeOptions) -> list[str]:
+    if not options.words:
+        return []
+    warnings = []
+    if not model.has_alignment_heads:
+        warnings.append(
+            f"return_timestamps: {model.name} does not list its alignment heads, so the times of "
+            "words come from the upper half of its layers and may be less exact"
+        )
+    if options.task is Task.TRANSLATE:
+        warnings.append(
+            "return_timestamps: the words of a translation are not spoken, so their times are rough"
+        )
+    return warnings
+
+
+def _with_logprobs(plan: DecodePlan) -> DecodePlan:
+    if plan.patience is not None:
+        raise InvalidOption(
+            "token_logprobs is not available with patience: CTranslate2's beam search gives none",
+            "token_logprobs",
+        )
+    return replace(plan, token_logprobs=True)
+
+
+def _check_conditioning(options: TranscribeOptions) -> bool:
+    """Return whether the text before a chunk is its prompt."""
+    is_conditioned = bool(options.parameters.condition_on_prev_tokens)
+    if is_conditioned and options.channels is Channels.SPLIT:
+        raise InvalidOption(
+            'condition_on_prev_tokens is not available with channels "split": the text before a '
+            "chunk may be of another channel",
+            "condition_on_prev_tokens",
+        )
+    return is_conditioned

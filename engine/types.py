@@ -59,6 +59,22 @@ class Channels(enum.Enum):
 
 
 @dataclass(frozen=True)
+class VadOptions:
+    """How speech is detected and cut, in the terms of OpenAI's `server_vad`; None: the default.
+
+    Attributes:
+        threshold: Probability at which speech starts, 0 to 1; it ends 0.15 below. Default: 0.5.
+        silence_duration_ms: The pause that ends a chunk, in milliseconds. Default: 1500, 1000 from
+            4 s of speech on, 500 from 10 s on.
+        prefix_padding_ms: Audio that is kept before speech, in milliseconds. Default: 200.
+    """
+
+    threshold: float | None = None
+    silence_duration_ms: int | None = None
+    prefix_padding_ms: int | None = None
+
+
+@dataclass(frozen=True)
 class TranscribeOptions:
     """The options of one request.
 
@@ -68,7 +84,7 @@ class TranscribeOptions:
         task: Whether to transcribe or to translate into English.
         prompt: Text that precedes the audio, as context for the model.
         vad: Whether speech is detected.
-        timestamps: Whether Whisper generates timestamps.
+        timestamps: Whether Whisper generates timestamps; always true with `words`.
         words: Whether each segment has its words with their times.
         encoder_window: What decides the length of the encoder's window; None for the server's
             choice.
@@ -76,6 +92,7 @@ class TranscribeOptions:
         hotwords: Words and names that are likely to occur.
         channels: What to do with audio of several channels.
         token_logprobs: Whether the answer has the log-probability of each token of its text.
+        vad_options: How speech is detected and cut.
         parameters: The generation parameters of the decoder.
     """
 
@@ -90,7 +107,13 @@ class TranscribeOptions:
     hotwords: tuple[str, ...] = ()
     channels: Channels = Channels.MIX
     token_logprobs: bool = False
+    vad_options: VadOptions = VadOptions()
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
+
+    def __post_init__(self) -> None:
+        """Set `timestamps` where words are asked for: words are those of timed segments."""
+        if self.words:
+            object.__setattr__(self, "timestamps", True)
 
     @property
     def has_segments(self) -> bool:
@@ -135,7 +158,8 @@ class Word:
         text: The word with its punctuation as the model wrote it, usually with a leading space.
         start_s: Start.
         end_s: End.
-        probability: Mean probability of its tokens, 0 to 1.
+        probability: Mean probability of its tokens, 0 to 1; punctuation before or after the word
+            does not count.
     """
 
     text: str
@@ -243,6 +267,7 @@ class Transcript:
             the language was detected.
         warnings: Problems that did not fail the request, e.g. audio that is cut off.
         is_cached: Whether it was computed for another request.
+        logprobs: The tokens of `text` with their log-probabilities, if the request asks for them.
     """
 
     text: str
@@ -257,3 +282,4 @@ class Transcript:
     other_languages: tuple[tuple[str, float], ...] = ()
     warnings: tuple[str, ...] = field(default=())
     is_cached: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()

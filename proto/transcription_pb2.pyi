@@ -104,7 +104,7 @@ class TranscribeStreamResponse(_message.Message):
     def __init__(self, segment: _Optional[_Union[Chunk, _Mapping]] = ..., result: _Optional[_Union[TranscribeResponse, _Mapping]] = ...) -> None: ...
 
 class TranscribeOptions(_message.Message):
-    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window", "languages", "hotwords", "channels", "token_logprobs")
+    __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window", "languages", "hotwords", "channels", "token_logprobs", "vad_options")
     RETURN_TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class TranscribeOptions(_message.Message):
     HOTWORDS_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    VAD_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     return_timestamps: ReturnTimestamps
     language: str
     task: Task
@@ -127,7 +128,18 @@ class TranscribeOptions(_message.Message):
     hotwords: _containers.RepeatedScalarFieldContainer[str]
     channels: Channels
     token_logprobs: bool
-    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ..., languages: _Optional[_Iterable[str]] = ..., hotwords: _Optional[_Iterable[str]] = ..., channels: _Optional[_Union[Channels, str]] = ..., token_logprobs: bool = ...) -> None: ...
+    vad_options: VadOptions
+    def __init__(self, return_timestamps: _Optional[_Union[ReturnTimestamps, str]] = ..., language: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., prompt: _Optional[str] = ..., vad: _Optional[_Union[VadMode, str]] = ..., generation_parameters: _Optional[_Union[GenerationParameters, _Mapping]] = ..., encoder_window: _Optional[_Union[EncoderWindow, str]] = ..., languages: _Optional[_Iterable[str]] = ..., hotwords: _Optional[_Iterable[str]] = ..., channels: _Optional[_Union[Channels, str]] = ..., token_logprobs: bool = ..., vad_options: _Optional[_Union[VadOptions, _Mapping]] = ...) -> None: ...
+
+class VadOptions(_message.Message):
+    __slots__ = ("threshold", "silence_duration_ms", "prefix_padding_ms")
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_PADDING_MS_FIELD_NUMBER: _ClassVar[int]
+    threshold: float
+    silence_duration_ms: int
+    prefix_padding_ms: int
+    def __init__(self, threshold: _Optional[float] = ..., silence_duration_ms: _Optional[int] = ..., prefix_padding_ms: _Optional[int] = ...) -> None: ...
 
 class GenerationParameters(_message.Message):
     __slots__ = ("temperature", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "penalty_alpha", "use_cache", "seed", "length_penalty", "diversity_penalty", "patience", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "temperatures", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "condition_on_prev_tokens")

@@ -26,16 +26,30 @@ from ..engine import (
 from .auth import new_token
 from .config import ServerConfig
 from .demo import run_demo
-from .formats import FORMATS
+from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
 from .lifecycle import serve as serve_until_stopped
 from .settings import build, flag, parse_pairs, settings
+from .subtitles import Layout, subtitle_options
 from .transcribe import Result, in_process, over_grpc, transcribe_files
 from .tune import run_tune
 
 _TIMED_FORMATS = ("srt", "vtt", "tsv")  # formats that need timestamps
-_REQUEST_OPTIONS = ("language", "task", "prompt", "vad", "encoder_window", "channels")
+_REQUEST_OPTIONS = (
+    "language",
+    "languages",
+    "task",
+    "prompt",
+    "hotwords",
+    "vad",
+    "encoder_window",
+    "channels",
+)
 """Options of `transcribe` that have the names and values of the API."""
+
+
+def _split(context: click.Context, option: click.Parameter, value: str) -> list[str]:
+    return list(filter(None, value.split(",")))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -134,7 +148,18 @@ def tune(**given: Any) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write one file per input into this folder instead of to standard output.",
 )
-@click.option("--language", help="Language spoken, e.g. en. Default: detected from the audio.")
+@click.option(
+    "--language",
+    help="Language spoken: a code or an English name; multi detects that of each chunk. "
+    "Default: detected from the first speech.",
+)
+@click.option(
+    "--languages",
+    metavar="LANGUAGE,...",
+    default="",
+    callback=_split,
+    help="Languages that detection chooses from.",
+)
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
@@ -146,6 +171,13 @@ def tune(**given: Any) -> None:
     "--prompt",
     default="",
     help="Text that precedes the audio; the model follows its names and style.",
+)
+@click.option(
+    "--hotwords",
+    metavar="WORD,...",
+    default="",
+    callback=_split,
+    help="Words and names that are likely to occur.",
 )
 @click.option(
     "--vad",
@@ -182,6 +214,7 @@ def tune(**given: Any) -> None:
     default=None,
     help="Whether the model writes timestamps. Default: yes, except with --output txt.",
 )
+@subtitle_options
 @settings(EngineConfig)
 @click.pass_context
 def transcribe(
@@ -194,6 +227,8 @@ def transcribe(
     output_dir: Path | None,
     pairs: tuple[str, ...],
     timestamps: bool | None,
+    words: bool,
+    layout: Layout,
     **given: Any,
 ) -> None:
     """Transcribe audio FILES in this process or on a server."""
@@ -207,7 +242,8 @@ def transcribe(
         duplicate = next(name for name in names if names.count(name) > 1)
         raise click.UsageError(f"--output-dir: two input files are named {duplicate}")
     fields = {name: given.pop(name) for name in _REQUEST_OPTIONS}
-    fields["return_timestamps"] = output != "txt" if timestamps is None else timestamps
+    has_times = output != "txt" if timestamps is None else timestamps
+    fields["return_timestamps"] = "word" if words else has_times
     options = _read_options(fields, pairs)
     config = build(EngineConfig, given)
     typed = [name for name in given if _is_on_command_line(context, name)]
@@ -218,7 +254,7 @@ def transcribe(
         with over_grpc(server, token) if server else in_process(config) as transcriber:
             results = transcribe_files(list(files), transcriber, options, Console(stderr=True))
             for path, result in results:
-                num_failed += not _write(path, result, output, output_dir)
+                num_failed += not _write(path, result, output, layout, output_dir)
     except TalkmillError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(1 if num_failed else 0)
@@ -247,14 +283,15 @@ def _is_on_command_line(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _write(path: Path, result: Result, output: str, folder: Path | None) -> bool:
+def _write(path: Path, result: Result, output: str, layout: Layout, folder: Path | None) -> bool:
     """Write one file's transcript or error; return whether there is a transcript."""
     if not isinstance(result, Transcript):
         click.echo(f"{path}: {result}", err=True)
         return False
     for warning in result.warnings:
         click.echo(f"{path}: warning: {warning}", err=True)
-    text = FORMATS[output](result)
+    is_subtitle = output in SUBTITLES
+    text = SUBTITLES[output](result, layout) if is_subtitle else FORMATS[output](result)
     if folder is None:
         click.echo(text, nl=False)
     else:

@@ -36,6 +36,12 @@ class ServerConfig(EngineConfig):
         False,
         description="Accept calls without a token on an address that other machines can reach.",
     )
+    served_names: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        ("whisper-1",),
+        description="More names that the model answers to, separated by commas, so that clients "
+        "stay as they are, e.g. whisper-1,gpt-4o-transcribe,openai/whisper-large-v3. A request "
+        "for another name is refused.",
+    )
     max_inline_bytes: int = Field(
         64 * 2**20,
         gt=0,
@@ -48,6 +54,12 @@ class ServerConfig(EngineConfig):
         gt=0,
         description="Longest time of an HTTP request from its first byte to its answer, in "
         "seconds; over gRPC the client's deadline applies.",
+    )
+    loading_wait_s: float = Field(
+        1.0,
+        ge=0,
+        description="How long an HTTP request waits for a model that is loading before it is "
+        "refused with 503, in seconds; some clients repeat a refused request at once.",
     )
     upload_timeout_s: float = Field(
         60.0, gt=0, description="Longest pause in an upload over HTTP, in seconds."

@@ -16,10 +16,12 @@ from ..engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
     UnsupportedOption,
     VadMode,
+    VadOptions,
     Word,
 )
 from ..proto import transcription_pb2 as pb
@@ -83,8 +85,17 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
         hotwords=tuple(message.hotwords),
         channels=_lookup(_CHANNELS, message.channels, "channels"),
         token_logprobs=message.token_logprobs,
+        vad_options=_to_vad_options(message.vad_options),
         parameters=_to_parameters(message.generation_parameters),
     )
+
+
+def _to_vad_options(message: pb.VadOptions) -> VadOptions:
+    _refuse_unknown_fields(message, "vad_options")
+    given = {descriptor.name: value for descriptor, value in message.ListFields()}
+    if message.HasField("threshold"):
+        given["threshold"] = _shortest_decimal(message.threshold)
+    return VadOptions(**given)
 
 
 def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
@@ -98,6 +109,10 @@ def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
     for name, value in given.items():
         if isinstance(value, float):
             given[name] = _shortest_decimal(value)
+    if temperatures := given.pop("temperatures", None):
+        if "temperature" in given:
+            raise InvalidOption("temperatures does not go with temperature", "temperatures")
+        given["temperature"] = tuple(map(_shortest_decimal, temperatures))
     return GenerationParameters(**given)
 
 
@@ -119,6 +134,8 @@ def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameter
     if "early_stopping" in given:
         names = {mode: number for number, mode in _EARLY_STOPPING.items()}
         given["early_stopping"] = names[given["early_stopping"]]
+    if isinstance(given.get("temperature"), tuple):
+        given["temperatures"] = given.pop("temperature")
     return pb.GenerationParameters(**given)
 
 
@@ -146,6 +163,7 @@ def from_options(options: TranscribeOptions) -> pb.TranscribeOptions:
         hotwords=options.hotwords,
         channels=f"CHANNELS_{options.channels.name}",
         token_logprobs=options.token_logprobs,
+        vad_options=pb.VadOptions(**vars(options.vad_options)),
         generation_parameters=_from_parameters(options.parameters),
     )
 
@@ -218,8 +236,7 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         encoder_window=_wire_window(transcript.encoder_window),
         logprobs=[
             pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
-            for segment in transcript.segments
-            for token in segment.logprobs
+            for token in transcript.logprobs
         ],
         other_languages=[
             pb.LanguageProbability(language=language, probability=probability)
@@ -242,4 +259,12 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         warnings=tuple(message.warnings),
         coverage=message.coverage if message.HasField("coverage") else None,
         encoder_window=_ENCODER_WINDOWS.get(message.encoder_window) or EncoderWindow.FULL,
+        logprobs=tuple(
+            TokenLogprob(token.token, _shortest_decimal(token.logprob), token.bytes)
+            for token in message.logprobs
+        ),
+        other_languages=tuple(
+            (other.language, _shortest_decimal(other.probability))
+            for other in message.other_languages
+        ),
     )

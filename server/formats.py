@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from ..engine import Transcript
+from ..engine import TokenLogprob, Transcript
+from .subtitles import Cue, Layout, cues, timed_lines
+
+_PLAIN = Layout()
 
 
 def to_text(transcript: Transcript) -> str:
@@ -24,23 +28,26 @@ def to_json(transcript: Transcript) -> str:
     return json.dumps(known, ensure_ascii=False, default=list) + "\n"  # bytes as numbers
 
 
-def to_srt(transcript: Transcript) -> str:
-    """Return SubRip subtitles."""
+def to_srt(transcript: Transcript, layout: Layout = _PLAIN) -> str:
+    """Return SubRip subtitles; `layout` is for a transcript with words."""
     return "".join(
-        f"{number}\n{_clock(start_s, ',')} --> {_clock(end_s, ',')}\n{channel}{text}\n\n"
-        for number, (channel, (start_s, end_s, text)) in enumerate(
-            _labelled(transcript, "Channel {}: "), 1
-        )
+        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n"
+        f"{_label(cue.channel, 'Channel {}: ')}{_text(cue)}\n\n"
+        for number, cue in enumerate(cues(transcript, layout), 1)
     )
 
 
-def to_vtt(transcript: Transcript) -> str:
-    """Return WebVTT subtitles; the voice of a cue is its channel."""
-    cues = (
-        f"{_clock(start_s, '.')} --> {_clock(end_s, '.')}\n{channel}{_escape(text)}\n\n"
-        for channel, (start_s, end_s, text) in _labelled(transcript, "<v Channel {}>")
+def to_vtt(transcript: Transcript, layout: Layout = _PLAIN) -> str:
+    """Return WebVTT subtitles, with the time of each word where there are words.
+
+    The voice of a cue is its channel.
+    """
+    blocks = (
+        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n"
+        f"{_label(cue.channel, '<v Channel {}>')}{_karaoke(cue)}\n\n"
+        for cue in cues(transcript, layout)
     )
-    return "WEBVTT\n\n" + "".join(cues)
+    return "WEBVTT\n\n" + "".join(blocks)
 
 
 def to_tsv(transcript: Transcript) -> str:
@@ -63,21 +70,38 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "vtt": to_vtt,
     "tsv": to_tsv,
 }
+SUBTITLES: dict[str, Callable[[Transcript, Layout], str]] = {"srt": to_srt, "vtt": to_vtt}
 
 
-def timed_lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Yield start_s, end_s and text of each segment.
+def _text(cue: Cue) -> str:
+    return "\n".join("".join(word.text for word in line).strip() for line in cue.lines)
 
-    A missing end is the start of the next segment of its channel, and the audio's end for the last.
-    """
-    ends_s: list[float] = []
-    next_start_s: dict[int | None, float] = {}
-    for segment in reversed(transcript.segments):
-        open_until_s = next_start_s.get(segment.channel, transcript.duration_s)
-        ends_s.append(open_until_s if segment.end_s is None else segment.end_s)
-        next_start_s[segment.channel] = segment.start_s
-    for segment, end_s in zip(transcript.segments, reversed(ends_s), strict=True):
-        yield segment.start_s, end_s, " ".join(segment.text.split())
+
+def _karaoke(cue: Cue) -> str:
+    """Return the text of a cue with the start of each word that begins inside it as a tag."""
+    last_ms, end_ms = round(cue.start_s * 1000), round(cue.end_s * 1000)
+    lines = []
+    for line in cue.lines:
+        text = ""
+        for word in line:
+            start_ms = round(word.start_s * 1000)
+            if not last_ms < start_ms < end_ms:  # WebVTT: after every earlier time of the cue
+                text += _escape(word.text)
+                continue
+            last_ms = start_ms
+            bare = word.text.lstrip()
+            space = word.text[: len(word.text) - len(bare)]
+            text += f"{space}<{_clock(word.start_s, '.')}>{_escape(bare)}"
+        lines.append(text.strip())
+    return "\n".join(lines)
+
+
+def to_logprobs(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
+    """Return the tokens of the segments as OpenAI's JSON has them."""
+    return [
+        {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
+        for token in tokens
+    ]
 
 
 def _has_channels(transcript: Transcript) -> bool:
@@ -87,7 +111,11 @@ def _has_channels(transcript: Transcript) -> bool:
 def _labelled(transcript: Transcript, form: str) -> Iterator[tuple[str, tuple[float, float, str]]]:
     """Yield the lines of `timed_lines`, each with its channel in this form, or without one."""
     for segment, line in zip(transcript.segments, timed_lines(transcript), strict=True):
-        yield "" if segment.channel is None else form.format(segment.channel), line
+        yield _label(segment.channel, form), line
+
+
+def _label(channel: int | None, form: str) -> str:
+    return "" if channel is None else form.format(channel)
 
 
 def _clock(time_s: float, decimal_mark: str) -> str:

@@ -32,7 +32,9 @@ from ..engine import (
     Transcript,
 )
 from .auth import Access
+from .config import ServerConfig
 from .metrics import Metrics
+from .status import UnknownModel
 
 SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
@@ -46,13 +48,13 @@ class CallOptions:
     Attributes:
         permit: Held until the call has ended.
         use_cache: Whether an earlier answer to the same question will do.
-        wait_for_model: Whether to wait while the model loads.
+        loading_wait_s: How long to wait while the model loads; None for as long as it takes.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use.
     """
 
     permit: Permit
     use_cache: bool = True
-    wait_for_model: bool = False
+    loading_wait_s: float | None = 0.0
     deadline_s: float | None = None
 
     @property
@@ -77,17 +79,23 @@ class Loading(NotReady):
 class Gateway:
     """One engine, as gRPC and HTTP see it."""
 
-    def __init__(self, engine: Engine, access: Access, metrics: Metrics) -> None:
+    def __init__(
+        self, engine: Engine, access: Access, metrics: Metrics, config: ServerConfig
+    ) -> None:
         """Take the parts.
 
         Args:
             engine: What answers.
             access: Who may call.
             metrics: Where calls are counted.
+            config: The settings.
         """
         self.metrics = metrics
         self._engine = engine
         self._access = access
+        # How long a call waits for a model that is loading, by protocol.
+        self._loading_wait_s = {"grpc": 0.0, "http": config.loading_wait_s}
+        self._served_names = config.served_names
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is loaded, or loading has failed
 
@@ -98,8 +106,18 @@ class Gateway:
 
     @property
     def models(self) -> list[str]:
-        """Names of the models that are served."""
-        return [self._engine.model_name]
+        """The names that the model answers to; its own is the first."""
+        return list(dict.fromkeys([self._engine.model_name, *self._served_names]))
+
+    def check_model(self, name: str) -> None:
+        """Check that a model is served; an empty name stands for any.
+
+        Raises:
+            UnknownModel: It is not served.
+        """
+        if name and name not in self.models:
+            served = ", ".join(self.models)
+            raise UnknownModel(f"model {name!r} is not served here; served: {served}", "model")
 
     def settled(self) -> None:
         """Wake the calls that wait for the model: it is loaded, or loading has failed."""
@@ -143,7 +161,8 @@ class Gateway:
             wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit() as permit:
-                yield CallOptions(permit, use_cache, wait_for_model, deadline_s)
+                wait_s = None if wait_for_model else self._loading_wait_s[protocol]
+                yield CallOptions(permit, use_cache, wait_s, deadline_s)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -156,12 +175,13 @@ class Gateway:
             call: The call's options.
 
         Raises:
-            Loading: The model is being loaded, and the call does not wait for it.
+            Loading: The model is being loaded, and not within the time that the call waits.
             DeadlineExceeded: The model was not loaded in time.
             RequestError: An option or the model is refused.
         """
         await self._wait_until_loaded(call)
-        return self._engine.check(options, model)
+        self.check_model(model)
+        return self._engine.check(options)
 
     async def receive(self, pieces: AsyncIterator[bytes]) -> BinaryIO:
         """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
@@ -244,14 +264,15 @@ class Gateway:
     async def _wait_until_loaded(self, call: CallOptions) -> None:
         if self._engine.state is not State.LOADING:
             return
-        if not call.wait_for_model:
+        waits = [wait_s for wait_s in (call.loading_wait_s, call.remaining_s) if wait_s is not None]
+        try:
+            await asyncio.wait_for(self._settled.wait(), min(waits, default=None))
+        except TimeoutError:
+            if call.loading_wait_s is None:
+                raise DeadlineExceeded("the deadline passed before the model was loaded") from None
             elapsed_s = time.monotonic() - self._loading_since_s
             # As long again as loading has taken so far: nothing better is known.
-            raise Loading(self._engine.model_name, max(1.0, elapsed_s))
-        try:
-            await asyncio.wait_for(self._settled.wait(), call.remaining_s)
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the model was loaded") from None
+            raise Loading(self._engine.model_name, max(1.0, elapsed_s)) from None
 
     def _counted(self, transcript: Transcript) -> Transcript:
         self.metrics.count_audio(transcript)

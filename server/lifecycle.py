@@ -67,7 +67,7 @@ class Server:
                 ("grpc.max_send_message_length", -1),
             ]
         )
-        self._gateway = Gateway(self.engine, access, Metrics(self.engine))
+        self._gateway = Gateway(self.engine, access, Metrics(self.engine), config)
         self._http: HttpListener | None = None
         self._watching: asyncio.Task[None]
         service = TranscriptionService(self._gateway, config)

@@ -18,10 +18,13 @@ from ..engine import (
     Refused,
     RequestError,
     TalkmillError,
-    UnknownModel,
     UnsupportedOption,
 )
 from .auth import Unauthenticated
+
+
+class UnknownModel(RequestError):
+    """The request names a model that is not served here."""
 
 
 class MalformedBody(RequestError):

@@ -87,7 +87,9 @@ def server_config() -> Callable[..., ServerConfig]:
 
     def make(**settings: object) -> ServerConfig:
         small = small_config().model_dump()
-        return ServerConfig.model_validate({**small, "port": 0, **settings})
+        # A server that loads refuses at once: no test is to wait for that.
+        own = {"port": 0, "loading_wait_s": 0}
+        return ServerConfig.model_validate({**small, **own, **settings})
 
     return make
 

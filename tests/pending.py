@@ -7,9 +7,12 @@ from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOption
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.windows import FULL_WINDOW, Window, Windows
+from talkmill.engine.decoding.gates import NO_GATES, Gates
 from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.model.previous_text import PreviousText
 from talkmill.engine.scheduling.batch_key import BatchKey
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
+from talkmill.engine.scheduling.request_language import Heard
 from talkmill.engine.types import EncoderWindow, Features, Span
 
 CHUNK_SPAN = Span(0, CHUNK_SAMPLES)
@@ -24,11 +27,14 @@ def new_request(
     deadline_s: float | None = None,
     on_segment: OnSegment | None = None,
     warnings: tuple[str, ...] = (),
+    gates: Gates = NO_GATES,
 ) -> Request:
     """Return a request whose options have been checked; greedy unless `plan` says otherwise."""
     options = options or TranscribeOptions()
     plan = plan or DecodePlan(timestamps=options.timestamps)
-    checked = CheckedOptions(options, language, (), 0, plan, warnings=warnings)
+    checked = CheckedOptions(
+        options, language, PreviousText(), 0, plan, warnings=warnings, gates=gates
+    )
     return Request(checked, use_cache=use_cache, deadline_s=deadline_s, on_segment=on_segment)
 
 
@@ -70,6 +76,17 @@ def fitted_chunk(
     return pending_chunk(
         request, index, features=features, span=span, speech=(span,), window=window
     )
+
+
+def heard(
+    *detection: tuple[str, float],
+    index: int = 0,
+    start_s: float = 0.0,
+    num_samples: int = SAMPLE_RATE,
+    has_text: bool = True,
+) -> Heard:
+    """Return what was detected in a chunk."""
+    return Heard(index, detection, start_s, num_samples, has_text)
 
 
 def text(request: Request) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from talkmill.engine import VadMode
+from talkmill.engine import VadMode, VadOptions
 from talkmill.engine.audio.chunk_stream import split_chunks
 from talkmill.engine.audio.chunking import PAD_SAMPLES
 from talkmill.engine.audio.features import CHUNK_SAMPLES
@@ -58,6 +58,7 @@ def split(
     mode: VadMode = VadMode.AUTO,
     sizes: list[int] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    options: VadOptions | None = None,
 ) -> tuple[list[Chunk], list[int]]:
     """Return the chunks of audio that comes in blocks, and the arguments of `on_speech`.
 
@@ -66,9 +67,10 @@ def split(
         mode: Whether speech is detected.
         sizes: Lengths of the blocks in samples, repeated until the end; by default 4 s.
         max_samples: Length of the longest chunk.
+        options: How speech is cut; by default as without options.
     """
 
-    chunks, speech = split_channels(audio[None], mode, sizes, max_samples)
+    chunks, speech = split_channels(audio[None], mode, sizes, max_samples, options)
     return chunks, [num_samples for _, num_samples in speech]
 
 
@@ -77,6 +79,7 @@ def split_channels(
     mode: VadMode = VadMode.AUTO,
     sizes: list[int] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    options: VadOptions | None = None,
 ) -> tuple[list[Chunk], list[tuple[int, int]]]:
     """Return the chunks of channels, each from `audio_of`; see `split`."""
 
@@ -95,6 +98,7 @@ def split_channels(
         lambda *found: speech.append(found),
         lambda: detector(max_samples),
         max_samples,
+        options or VadOptions(),
     )
     return [chunk for chunk in steps if chunk is not None], speech
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Outcome:
     answer: list[int]
     steps: list[list[int]]  # the tokens of each
     sum_logprob: float = 0.0
+    logprobs: list[float] = field(default_factory=list)
 
 
 def search(plan: DecodePlan, table: Table, **options: Any) -> Outcome:
@@ -64,6 +65,7 @@ def search(plan: DecodePlan, table: Table, **options: Any) -> Outcome:
             outcome.steps.append(step.tokens)
     except StopIteration as stop:
         outcome.answer, outcome.sum_logprob = stop.value.tokens, stop.value.sum_logprob
+        outcome.logprobs = stop.value.logprobs
     return outcome
 
 

@@ -23,6 +23,7 @@ from talkmill.engine import (
     TranscribeOptions,
     UnsupportedOption,
     VadMode,
+    VadOptions,
 )
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.proto import transcription_pb2 as pb
@@ -44,6 +45,7 @@ OTHER: dict[str, Any] = {
     "hotwords": ("talkmill",),
     "channels": Channels.SPLIT,
     "token_logprobs": True,
+    "vad_options": VadOptions(threshold=0.25),
     "parameters": GenerationParameters(num_beams=2),
 }
 # For each option of the wire, as JSON has it, a value other than the default.
@@ -58,6 +60,7 @@ OVER_HTTP: dict[str, Any] = {
     "hotwords": ["talkmill"],
     "channels": "split",
     "token_logprobs": True,
+    "vad_options": {"threshold": 0.25},
     "num_beams": 2,
 }
 PARAMETERS = "generation_parameters"  # a message of its own; over HTTP its fields stand alone
@@ -68,6 +71,8 @@ def other_values(field: Any) -> Iterator[Any]:
     """Yield values of a wire field that are not its default."""
     if field.name == PARAMETERS:
         yield pb.GenerationParameters(num_beams=2)
+    elif field.name == "vad_options":
+        yield pb.VadOptions(threshold=0.25)
     elif field.enum_type is not None:
         yield from (value.number for value in field.enum_type.values if value.number)
     else:

@@ -16,7 +16,7 @@ from talkmill.engine.decoding.parameters import parameter_table
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.server import BackgroundServer, ServerConfig
 from talkmill.server.formats import FORMATS
-from talkmill.server.http.openai import FORMATS_OF_ANSWERS
+from talkmill.server.http.openai_form import FORMATS_OF_ANSWERS
 from talkmill.server.metrics import Metrics
 from talkmill.server.settings import settings_table
 from talkmill.server.status import STATUSES

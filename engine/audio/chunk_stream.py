@@ -13,11 +13,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from ..types import Chunk, VadMode
-from .chunking import Splitter, new_splitter
+from ..types import Chunk, VadMode, VadOptions
+from .chunking import CUT_PAUSE, Splitter, new_splitter
 from .features import CHUNK_SAMPLES
 from .resample import Planes
 from .vad import SpeechDetector
+
+_DEFAULTS = VadOptions()
 
 
 def split_chunks(
@@ -26,6 +28,8 @@ def split_chunks(
     on_speech: Callable[[int, int], None],
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    options: VadOptions = _DEFAULTS,
+    max_pause: int = CUT_PAUSE,
 ) -> Iterator[Chunk | None]:
     """Yield the chunks of an utterance by their start, then their channel.
 
@@ -38,6 +42,8 @@ def split_chunks(
         on_speech: Called with the channel and the number of samples of each span of speech.
         new_detector: Creates a speech detector; see `new_splitter`.
         max_samples: Length of the longest chunk, in samples.
+        options: How speech is detected and cut.
+        max_pause: A pause that ends a chunk of any length; see `new_splitter`.
     """
     splitters: list[Splitter] = []
     waiting: list[tuple[int, int, int, Chunk]] = []  # a heap; start, channel, index in the channel
@@ -45,8 +51,15 @@ def split_chunks(
     for block in itertools.chain(blocks, [None]):
         if block is not None and not splitters:
             splitters = [
-                new_splitter(mode, functools.partial(on_speech, i), new_detector, max_samples)
-                for i in range(len(block))
+                new_splitter(
+                    mode,
+                    functools.partial(on_speech, channel),
+                    new_detector,
+                    max_samples,
+                    options,
+                    max_pause,
+                )
+                for channel in range(len(block))
             ]
         for channel, splitter in enumerate(splitters):
             for chunk in splitter.feed(None if block is None else block[channel]):

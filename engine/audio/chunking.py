@@ -12,16 +12,18 @@ Every span of speech that the detector finds is in exactly one chunk, in order.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from ..types import Chunk, Samples, Span, VadMode
+from ..types import Chunk, Samples, Span, VadMode, VadOptions
 from .decode import SAMPLE_RATE
 from .features import CHUNK_SAMPLES
-from .vad import SpeechDetector
+from .fixed_windows import FixedWindows
+from .vad import DEFAULT_THRESHOLD, SpeechDetector
 
 PAD_SAMPLES = SAMPLE_RATE // 5  # kept on each side of speech: detection is one or two windows late
 
@@ -34,14 +36,17 @@ _CUT_PAUSES = tuple(
     (round(length_s * SAMPLE_RATE), round(pause_s * SAMPLE_RATE))
     for length_s, pause_s in _CUT_PAUSES_S
 )
+_SAMPLES_PER_MS = SAMPLE_RATE // 1000
+CUT_PAUSE = _CUT_PAUSES[0][1]  # the longest of these, in samples
+
+# The longest of these pauses where chunks may differ in language. On Whisper base 0.7 s separates
+# an English word from the Spanish after it, and counted words stay together more than at 0.5 s.
+TURN_PAUSE = round(0.7 * SAMPLE_RATE)
+_DEFAULTS = VadOptions()
 
 # A chunk that is too long is cut at the longest pause in the last fifth of the window: a cut
 # between clauses causes fewer word errors than one inside a clause.
 _EARLIEST_CUT = 0.8
-
-# Fixed windows: a rest shorter than the first of these is lengthened to the second.
-_SHORTEST_REST = SAMPLE_RATE // 2
-_LENGTHENED_REST = SAMPLE_RATE
 
 
 class Splitter(Protocol):
@@ -55,11 +60,42 @@ class Splitter(Protocol):
         """Take the next block, None for the end; return the chunks that are complete now."""
 
 
+class _Cuts:
+    """Where chunks are cut, in samples: a request's `VadOptions` with their defaults.
+
+    Attributes:
+        before: Audio that is kept before speech.
+        after: Audio that is kept after speech: at most half of any pause that ends a chunk.
+        max_speech: Most samples from the first to the last speech of a chunk.
+        pauses: Ascending lengths of a chunk, each with the pause that ends it from there on.
+    """
+
+    def __init__(self, max_samples: int, options: VadOptions, max_pause: int) -> None:
+        """Resolve the options; see `new_splitter`."""
+        before_ms, pause_ms = options.prefix_padding_ms, options.silence_duration_ms
+        default = tuple((length, min(pause, max_pause)) for length, pause in _CUT_PAUSES)
+        self.pauses = default if pause_ms is None else ((0, pause_ms * _SAMPLES_PER_MS),)
+        self.before = PAD_SAMPLES if before_ms is None else before_ms * _SAMPLES_PER_MS
+        self.after = min(PAD_SAMPLES, self.shortest_pause // 2)
+        self.max_speech = max_samples - self.before - self.after
+
+    @property
+    def shortest_pause(self) -> int:
+        """The pause that ends a long chunk."""
+        return self.pauses[-1][1]
+
+    def pause(self, num_samples: int) -> int:
+        """Return the pause that ends a chunk of this length."""
+        return next(pause for length, pause in reversed(self.pauses) if num_samples >= length)
+
+
 def new_splitter(
     mode: VadMode,
     on_speech: Callable[[int], None],
     new_detector: Callable[[], SpeechDetector] | None = None,
     max_samples: int = CHUNK_SAMPLES,
+    options: VadOptions = _DEFAULTS,
+    max_pause: int = CUT_PAUSE,
 ) -> Splitter:
     """Return what splits one channel into chunks of 1 to `max_samples` samples with one span each.
 
@@ -70,23 +106,27 @@ def new_splitter(
         new_detector: Creates the speech detector; by default one with Silero's model. Its spans
             must be at most `max_samples - 2 * PAD_SAMPLES` long.
         max_samples: Length of the longest chunk, in samples.
+        options: How speech is detected and cut.
+        max_pause: A pause as long as this ends a chunk of any length, unless `options` say; in
+            samples, at least 0.5 s.
     """
     if mode is VadMode.OFF:
-        return _FixedWindows(on_speech, max_samples)
-    max_speech = max_samples - 2 * PAD_SAMPLES
-    detector = new_detector() if new_detector else SpeechDetector(max_speech)
-    return _AtPauses(on_speech, detector, max_speech)
+        return FixedWindows(on_speech, max_samples)
+    cuts = _Cuts(max_samples, options, max_pause)
+    threshold = DEFAULT_THRESHOLD if options.threshold is None else options.threshold
+    default = functools.partial(SpeechDetector, cuts.max_speech, threshold=threshold)
+    return _AtPauses(on_speech, (new_detector or default)(), cuts)
 
 
 class _AtPauses:
     """A `Splitter` at the pauses between spans of speech."""
 
     def __init__(
-        self, on_speech: Callable[[int], None], detector: SpeechDetector, max_speech: int
+        self, on_speech: Callable[[int], None], detector: SpeechDetector, cuts: _Cuts
     ) -> None:
         self._on_speech = on_speech
         self._detector = detector
-        self._cutter = _Cutter(max_speech)
+        self._cutter = _Cutter(cuts)
 
     @property
     def next_start(self) -> int:
@@ -106,55 +146,12 @@ class _AtPauses:
         return cutter.take(math.inf if block is None else quiet_until)
 
 
-class _FixedWindows:
-    """A `Splitter` into windows of the same length."""
-
-    def __init__(self, on_speech: Callable[[int], None], max_samples: int) -> None:
-        self._on_speech = on_speech
-        self._max_samples = max_samples
-        self._audio: Samples = np.zeros(0, np.float32)
-        self._index = 0  # of the next window
-        self.next_start = 0
-
-    def feed(self, block: Samples | None) -> list[Chunk]:
-        """See `Splitter`."""
-        if block is not None:
-            self._audio = np.concatenate([self._audio, block])
-        chunks = []
-        while length := _window_length(len(self._audio), self._max_samples, is_last=block is None):
-            window, self._audio = self._audio[:length], self._audio[length:]
-            self._on_speech(length)
-            span = Span(self.next_start, self.next_start + length)
-            chunks.append(Chunk(self._index, window, (span,)))
-            self._index, self.next_start = self._index + 1, span.end
-        return chunks
-
-
-def _window_length(num_samples: int, max_samples: int, *, is_last: bool) -> int:
-    """Return the length of the next window; 0 if there is none, or not yet.
-
-    Args:
-        num_samples: Length of the audio that is not in a window yet.
-        max_samples: Length of the longest window.
-        is_last: Whether no audio follows.
-    """
-    if num_samples >= max_samples + _SHORTEST_REST:
-        return max_samples
-    if not is_last:
-        return 0
-    return num_samples if num_samples <= max_samples else num_samples - _LENGTHENED_REST
-
-
 class _Cutter:
     """Holds audio and its speech until they are in a chunk. Not thread-safe."""
 
-    def __init__(self, max_speech: int) -> None:
-        """Start an utterance.
-
-        Args:
-            max_speech: Most samples from the first to the last speech of a chunk.
-        """
-        self._max_speech = max_speech
+    def __init__(self, cuts: _Cuts) -> None:
+        """Start an utterance that is cut at `cuts`."""
+        self._cuts = cuts
         self._audio: Samples = np.zeros(0, np.float32)
         self._audio_start = 0  # position of its first sample in the utterance
         self._speech: list[Span] = []  # not in a chunk yet
@@ -182,11 +179,11 @@ class _Cutter:
                 if there is none.
         """
         chunks = []
-        while num_spans := _first_cut(self._speech, quiet_until, self._max_speech):
+        while num_spans := _first_cut(self._speech, quiet_until, self._cuts):
             chunks.append(self._chunk(num_spans))
         needed = self._speech[0].start if self._speech else quiet_until
         if needed < math.inf:
-            keep = max(self._taken, int(needed) - PAD_SAMPLES)
+            keep = max(self._taken, int(needed) - self._cuts.before)
             self._audio, self._audio_start = self._audio[keep - self._audio_start :], keep
         return chunks
 
@@ -196,7 +193,8 @@ class _Cutter:
         limit = self._audio_start + len(self._audio)
         if self._speech:  # a pause too short for two paddings is halved
             limit = (end + self._speech[0].start) // 2
-        span = Span(max(self._taken, speech[0].start - PAD_SAMPLES), min(end + PAD_SAMPLES, limit))
+        start = max(self._taken, speech[0].start - self._cuts.before)
+        span = Span(start, min(end + self._cuts.after, limit))
         # A copy: a view would keep the audio around it in memory.
         samples = self._audio[span.start - self._audio_start : span.end - self._audio_start].copy()
         chunk = Chunk(self._index, samples, (span,), tuple(speech))
@@ -204,7 +202,7 @@ class _Cutter:
         return chunk
 
 
-def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int) -> int:
+def _first_cut(speech: Sequence[Span], quiet_until: float, cuts: _Cuts) -> int:
     """Return how many spans the first chunk takes; 0 if that depends on what follows.
 
     The answer does not change with more speech or a later `quiet_until`: the chunks do not depend
@@ -213,39 +211,33 @@ def _first_cut(speech: Sequence[Span], quiet_until: float, max_speech: int) -> i
     Args:
         speech: The spans that are in no chunk yet, in order.
         quiet_until: Where the next one starts at the earliest, in samples.
-        max_speech: Most samples from the first to the last speech of a chunk.
+        cuts: Where chunks are cut.
     """
     starts = [*(span.start for span in speech[1:]), quiet_until]
     # After each span. The last one is at least this long, the others are exactly this long.
     pauses = [start - span.end for span, start in zip(speech, starts, strict=False)]
     for i, pause in enumerate(pauses):
         num_samples = speech[i].end - speech[0].start
-        if i and num_samples > max_speech:
-            return _cut_of_long(speech[: i + 1], pauses, max_speech)
-        if pause >= _cut_pause(num_samples):
+        if i and num_samples > cuts.max_speech:
+            return _cut_of_long(speech[: i + 1], pauses, cuts)
+        if pause >= cuts.pause(num_samples):
             return i + 1
     return 0
 
 
-def _cut_pause(num_samples: int) -> int:
-    """Return the pause, in samples, that ends a chunk of this length."""
-    return next(pause for length, pause in reversed(_CUT_PAUSES) if num_samples >= length)
-
-
-def _cut_of_long(speech: Sequence[Span], pauses: Sequence[float], max_speech: int) -> int:
+def _cut_of_long(speech: Sequence[Span], pauses: Sequence[float], cuts: _Cuts) -> int:
     """Return how many spans to take of a chunk that its last span makes too long: 1 or more.
 
     The cut is at the last pause that ends a long chunk, else at the longest pause in the last fifth
     of the window, else before the last span.
     """
-    cuts = range(1, len(speech))
-    _, shortest_pause = _CUT_PAUSES[-1]
-    long_pauses = [i for i in cuts if pauses[i - 1] >= shortest_pause]
+    places = range(1, len(speech))
+    long_pauses = [i for i in places if pauses[i - 1] >= cuts.shortest_pause]
     if long_pauses:
         return long_pauses[-1]
-    earliest = speech[0].start + _EARLIEST_CUT * max_speech
-    late = [i for i in cuts if speech[i - 1].end >= earliest]
-    return max(late, key=lambda i: (pauses[i - 1], i), default=cuts[-1])
+    earliest = speech[0].start + _EARLIEST_CUT * cuts.max_speech
+    late = [i for i in places if speech[i - 1].end >= earliest]
+    return max(late, key=lambda i: (pauses[i - 1], i), default=places[-1])
 
 
 class ChunkClock:

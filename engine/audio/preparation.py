@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from ..types import Channels, Chunk, Features, VadMode
+from ..types import Channels, Chunk, Features, VadMode, VadOptions
 from .chunk_stream import split_chunks
+from .chunking import CUT_PAUSE, TURN_PAUSE
 from .decode import SAMPLE_RATE, decode_channels
 from .features import CHUNK_SAMPLES, log_mel
 from .resample import Planes
@@ -40,6 +41,7 @@ class Prepared:
 # identified by its file, so that its first chunk does not wait until all of it is decoded.
 _HASH_SAMPLES_BELOW_S = 30
 _READ_BYTES = 2**20
+_DEFAULTS = VadOptions()
 
 
 @dataclass
@@ -95,7 +97,10 @@ class Preparation(Iterator[Prepared | None]):
         max_audio_s: float,
         max_samples: int = CHUNK_SAMPLES,
         choose_window: Callable[[int], Window] = lambda num_samples: FULL_WINDOW,
+        vad_options: VadOptions = _DEFAULTS,
         channels: Channels = Channels.MIX,
+        *,
+        has_turns: bool = False,
     ) -> None:
         """Store the source; nothing is read yet.
 
@@ -106,7 +111,9 @@ class Preparation(Iterator[Prepared | None]):
             max_audio_s: Limit on the decoded audio, split channels together, in seconds.
             max_samples: Length of the longest chunk, in samples.
             choose_window: Returns the encoder's window of a chunk with this number of samples.
+            vad_options: How speech is detected and cut.
             channels: What to do with audio of several channels.
+            has_turns: Whether shorter pauses end a chunk: the next one may be in another language.
         """
         self.report = AudioReport()
         self._source = source
@@ -120,6 +127,8 @@ class Preparation(Iterator[Prepared | None]):
             vad,
             self._count_speech,
             max_samples=max_samples,
+            options=vad_options,
+            max_pause=TURN_PAUSE if has_turns else CUT_PAUSE,
         )
 
     def identify(self) -> str:

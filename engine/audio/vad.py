@@ -12,8 +12,8 @@ from onnxruntime import InferenceSession
 from ..types import Samples, Span
 from .silero import CONTEXT_SAMPLES, STATE_SIZE, WINDOW_SAMPLES, silero_session
 
-_SPEECH_PROBABILITY = 0.5  # speech starts at this probability,
-_SILENCE_PROBABILITY = 0.35  # and ends below this
+DEFAULT_THRESHOLD = 0.5  # speech starts at this probability,
+_HYSTERESIS = 0.15  # and ends this far below it
 _MIN_SILENCE_WINDOWS = 3  # 96 ms: shorter pauses count as speech
 _MIN_SPEECH_WINDOWS = 3  # 96 ms: shorter sounds do not count as speech
 _LEAD_IN_WINDOWS = 8  # of silence first: from a zero state the model misses 11 of 300 clipped words
@@ -59,15 +59,23 @@ def preload() -> None:
 class SpeechDetector:
     """Detects the spans of speech in one utterance, block by block. Not thread-safe."""
 
-    def __init__(self, max_span_samples: int, probabilities: Probabilities | None = None) -> None:
+    def __init__(
+        self,
+        max_span_samples: int,
+        probabilities: Probabilities | None = None,
+        threshold: float = DEFAULT_THRESHOLD,
+    ) -> None:
         """Start an utterance.
 
         Args:
             max_span_samples: Longer spans are split at the lowest probability of their last third.
             probabilities: The model; by default Silero's.
+            threshold: Probability at which speech starts, 0 to 1; it ends 0.15 below.
         """
         self._probabilities = probabilities or probabilities_of(silero_session())
         self._max_windows = max_span_samples // WINDOW_SAMPLES
+        self._speech_probability = threshold
+        self._silence_probability = threshold - _HYSTERESIS
         self._remainder: Samples = np.zeros(0, np.float32)
         self._num_windows = 0
         self._start: int | None = None  # first window of the open span, if any
@@ -105,13 +113,13 @@ class SpeechDetector:
         for probability in self._probabilities(windows).tolist():
             self._num_windows += 1
             if self._start is None:
-                if probability < _SPEECH_PROBABILITY:
+                if probability < self._speech_probability:
                     continue
                 self._start = self._num_windows - 1
             self._scores.append(probability)
-            if probability >= _SPEECH_PROBABILITY:
+            if probability >= self._speech_probability:
                 self._num_silent = 0
-            elif probability < _SILENCE_PROBABILITY or self._num_silent:
+            elif probability < self._silence_probability or self._num_silent:
                 self._num_silent += 1
             if self._num_silent >= _MIN_SILENCE_WINDOWS:
                 yield from self._close(self._num_silent)

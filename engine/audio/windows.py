@@ -8,14 +8,22 @@ encoder costs what the audio costs. Its output is followed by the encoder's outp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..types import EncoderWindow
+from ..types import EncoderWindow, Features
 from .features import CHUNK_FRAMES, HOP_SAMPLES
 
 # Found by trial on base and tiny.en: shorter margins cost word errors, longer ones time.
 MARGIN_FRAMES = 60  # 0.6 s of silence after the chunk
 GRID_FRAMES = 20  # lengths are multiples of 0.2 s, so that chunks share calls of the encoder
+
+# Positions of the encoder's output and of silence that the decoder sees of a fitted window. The
+# decoder's cost grows with them; with fewer than 300 of silence, or 700 in all, Whisper base
+# repeated itself.
+_FEW_POSITIONS = 900
+_MIN_SILENCE = 300
+_MAX_POSITIONS = CHUNK_FRAMES // 2
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,7 @@ class Windows:
 
     def of_frames(self, num_frames: int) -> Window:
         """Return the window with one of `typical_frames`."""
-        is_declared = self.kind is EncoderWindow.DECLARED
-        return Window(self.kind, num_frames, (num_frames if is_declared else CHUNK_FRAMES) // 2)
+        return Window(self.kind, num_frames, _num_positions(self.kind, num_frames))
 
     def max_samples(self, kind: EncoderWindow) -> int:
         """Return the length of the longest chunk, in samples."""
@@ -79,9 +86,32 @@ class Windows:
         """
         if kind is EncoderWindow.DECLARED:
             frames = next(n for n in self.declared_frames if n * HOP_SAMPLES >= num_samples)
-            return Window(kind, frames, frames // 2)
+            return Window(kind, frames, _num_positions(kind, frames))
         wanted = math.ceil(num_samples / HOP_SAMPLES) + MARGIN_FRAMES
         frames = math.ceil(wanted / GRID_FRAMES) * GRID_FRAMES
         if kind is EncoderWindow.FULL or frames >= CHUNK_FRAMES:
             return FULL_WINDOW
-        return Window(kind, frames, CHUNK_FRAMES // 2)
+        return Window(kind, frames, _num_positions(kind, frames))
+
+
+def _num_positions(kind: EncoderWindow, num_frames: int) -> int:
+    """Return how many positions the decoder sees: own ones, and silence in a fitted window."""
+    own = num_frames // 2
+    if kind is EncoderWindow.DECLARED:
+        return own
+    is_short = kind is EncoderWindow.FITTED and own + _MIN_SILENCE <= _FEW_POSITIONS
+    return _FEW_POSITIONS if is_short else _MAX_POSITIONS
+
+
+def groups_of_equal_length(features: Sequence[Features], max_size: int) -> list[list[int]]:
+    """Return the indexes of features in groups for one call of the encoder each.
+
+    Args:
+        features: (n_mels, num_frames) each.
+        max_size: Most features in a group; 0 for no limit.
+    """
+    by_length: dict[int, list[int]] = {}
+    for i, one in enumerate(features):
+        by_length.setdefault(one.shape[1], []).append(i)
+    size = max_size or len(features)
+    return [group[i : i + size] for group in by_length.values() for i in range(0, len(group), size)]

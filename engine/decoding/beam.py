@@ -24,7 +24,7 @@ class _Candidate:
     answer: list[int]
     score: np.float32  # the sum of log-probabilities divided by the penalised length
     is_finished: bool
-    sum_logprob: float = 0.0
+    logprobs: list[float]
 
 
 def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
@@ -33,9 +33,10 @@ def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     observation = yield None
     logits = np.repeat(observation.logits, num_beams, 0)
     answers: list[list[int]] = [[]] * num_beams
+    logprobs: list[list[float]] = [[]] * num_beams  # of the tokens of each answer
     scores = np.full(num_beams, _UNLIKELY)  # of the running beams
     scores[0] = 0  # all beams are equal at first, so only one counts
-    kept = [_Candidate([], _UNLIKELY, False)] * num_beams
+    kept = [_Candidate([], _UNLIKELY, False, [])] * num_beams
     may_improve = True
     while True:
         totals = _total_scores(logits, answers, scores, rules)
@@ -43,18 +44,23 @@ def beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         beams, tokens = np.divmod(picks, totals.shape[1])
         picked = totals.reshape(-1)[picks]
         longer = [[*answers[b], int(t)] for b, t in zip(beams, tokens, strict=True)]
+        with np.errstate(invalid="ignore"):  # both are infinite where nothing is allowed
+            gained = (picked - scores[beams]).tolist()
+        likelihoods = [[*logprobs[b], own] for b, own in zip(beams, gained, strict=True)]
         length = len(longer[0])
         ends = (tokens == end_of_text) | (length == plan.max_new_tokens)
         running_scores = picked + ends.astype(np.float32) * _UNLIKELY
         running = best(running_scores, num_beams)
-        kept = _keep_best(kept, longer, picked, ends, may_improve, plan)
+        kept = _keep_best(kept, longer, likelihoods, picked, ends, may_improve, plan)
         scores = running_scores[running]
         answers = [longer[i] for i in running]
+        logprobs = [likelihoods[i] for i in running]
         may_improve = may_improve and _may_improve(kept, scores[0], length, plan)
         all_kept = all(hypothesis.is_finished for hypothesis in kept)
         if not may_improve or (plan.early_stopping is True and all_kept) or ends.all():
-            answer, sum_logprob = kept[0].answer, kept[0].sum_logprob
-            return Answer(answer[:-1] if answer[-1:] == [end_of_text] else answer, sum_logprob)
+            answer = kept[0].answer
+            ended = answer[-1:] == [end_of_text]
+            return Answer(answer[:-1] if ended else answer, kept[0].logprobs)
         parents = beams[running] if length > 1 else np.zeros(num_beams, int)  # the prompt's row
         observation = yield Step(parents.tolist(), tokens[running].tolist())
         logits = observation.logits
@@ -76,6 +82,7 @@ def _total_scores(
 def _keep_best(
     kept: list[_Candidate],
     longer: list[list[int]],
+    likelihoods: list[list[float]],
     picked: NDArray[np.float32],
     ends: NDArray[np.bool_],
     may_improve: bool,
@@ -89,8 +96,10 @@ def _keep_best(
     final = final + np.float32(not may_improve) * _UNLIKELY
     final = final + (~joins).astype(np.float32) * _UNLIKELY
     candidates = kept + [
-        _Candidate(answer, score, bool(is_finished), float(total))
-        for answer, score, is_finished, total in zip(longer, final, joins, picked, strict=True)
+        _Candidate(answer, score, bool(is_finished), logprobs)
+        for answer, score, is_finished, logprobs in zip(
+            longer, final, joins, likelihoods, strict=True
+        )
     ]
     # HF ranks by score alone, and loses finished hypotheses if a length penalty takes their scores
     # below -1e9.

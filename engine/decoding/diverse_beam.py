@@ -28,8 +28,9 @@ class _Group:
         self.answers: list[list[int]] = [[]] * self.size
         self.scores = np.full(self.size, _UNLIKELY)
         self.scores[0] = 0
-        self.sum_logprobs = [0.0] * self.size  # as the scores, without the diversity penalty
-        self.kept: list[tuple[float, list[int], float]] = []  # score, answer, sum_logprob
+        # Of the tokens of each answer; without the diversity penalty, unlike the scores.
+        self.logprobs: list[list[float]] = [[]] * self.size
+        self.kept: list[tuple[float, list[int], list[float]]] = []  # score, answer, logprobs
         self.is_done = False
 
     def advance(
@@ -58,7 +59,7 @@ class _Group:
         """Add the running beams to the finished hypotheses."""
         if not self.is_done:
             for beam, answer in enumerate(self.answers):
-                self._keep(answer, float(self.scores[beam]), len(answer), self.sum_logprobs[beam])
+                self._keep(answer, float(self.scores[beam]), len(answer), self.logprobs[beam])
 
     def _choose(
         self, totals: NDArray[np.float32], logprobs: NDArray[np.float32]
@@ -68,28 +69,28 @@ class _Group:
         length = len(self.answers[0]) + 1
         parents: list[int] = []
         tokens: list[int] = []
-        sum_logprobs: list[float] = []
+        longer: list[list[float]] = []
         for rank, (pick, score) in enumerate(zip(picks, picked, strict=True)):
             parent, token = divmod(int(pick), totals.shape[1])
-            sum_logprob = self.sum_logprobs[parent] + float(logprobs[parent, token])
+            own = [*self.logprobs[parent], float(logprobs[parent, token])]
             if token == self._end_of_text:
                 if rank < self.size:
-                    self._keep(self.answers[parent], float(score), length, sum_logprob)
+                    self._keep(self.answers[parent], float(score), length, own)
                 continue
             self.scores[len(tokens)] = score
             parents.append(parent)
             tokens.append(token)
-            sum_logprobs.append(sum_logprob)
+            longer.append(own)
             if len(tokens) == self.size:
                 break
-        self.sum_logprobs = sum_logprobs
+        self.logprobs = longer
         self.is_done = self._is_decided(float(picked.max()), length)
         return parents, tokens
 
-    def _keep(self, answer: list[int], score: float, length: int, sum_logprob: float) -> None:
+    def _keep(self, answer: list[int], score: float, length: int, logprobs: list[float]) -> None:
         final = score / length**self._plan.length_penalty
         if len(self.kept) < self.size or final > min(self.kept)[0]:
-            self.kept.append((final, answer, sum_logprob))
+            self.kept.append((final, answer, logprobs))
             if len(self.kept) > self.size:
                 worst = min(range(len(self.kept)), key=lambda i: (self.kept[i][0], i))
                 del self.kept[worst]
@@ -137,5 +138,5 @@ def diverse_beam(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     for group in groups:
         group.close()
     hypotheses = [hypothesis for group in groups for hypothesis in group.kept]
-    _, (_, answer, sum_logprob) = max(enumerate(hypotheses), key=lambda one: (one[1][0], one[0]))
-    return Answer(answer, sum_logprob)
+    _, (_, answer, likelihoods) = max(enumerate(hypotheses), key=lambda one: (one[1][0], one[0]))
+    return Answer(answer, likelihoods)

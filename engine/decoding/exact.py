@@ -73,7 +73,7 @@ class _Live:
     observation: Observation
     no_speech_prob: float
     num_rows: int = 1
-    answer: Answer = field(default_factory=lambda: Answer([], 0.0))
+    answer: Answer = field(default_factory=lambda: Answer([], []))
 
     @property
     def hypothesis(self) -> Hypothesis:
@@ -84,6 +84,9 @@ class _Live:
             avg_logprob=average_logprob(answer.sum_logprob, len(answer.tokens)),
             no_speech_prob=self.no_speech_prob,
             temperature=plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0,
+            token_logprobs=(
+                tuple(answer.logprobs[: len(answer.tokens)]) if plan.token_logprobs else ()
+            ),
         )
 
 

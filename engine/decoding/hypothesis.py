@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,23 @@ class Hypothesis:
         no_speech_prob: Probability of <|nospeech|> at the start of the transcript, 0 to 1; 0 where
             the vocabulary has no such token.
         temperature: Temperature of sampling; 0 where nothing is sampled.
+        token_logprobs: Log-probability of each of `tokens`, by the same probabilities as
+            `avg_logprob`; empty if the plan does not ask for them.
     """
 
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
     temperature: float = 0.0
+    token_logprobs: tuple[float, ...] = ()
+
+    def until(self, num_tokens: int) -> Hypothesis:
+        """Return it with the first tokens only, and the confidence of all."""
+        return replace(
+            self,
+            tokens=self.tokens[:num_tokens],
+            token_logprobs=self.token_logprobs[:num_tokens],
+        )
 
 
 def average_logprob(sum_logprob: float, num_tokens: int) -> float:

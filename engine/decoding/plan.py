@@ -14,10 +14,19 @@ from .parameters import (
     DEFAULT_TOP_K,
     MAX_CANDIDATES,
     MAX_POSITIONS,
+    MAX_TEMPERATURES,
     EarlyStopping,
     GenerationParameters,
     check_ranges,
 )
+
+# What decides when a chunk is decoded again and what stands before it, not how it is decoded.
+OF_CHUNKS = {
+    "compression_ratio_threshold",
+    "logprob_threshold",
+    "no_speech_threshold",
+    "condition_on_prev_tokens",
+}
 
 
 class Strategy(enum.Enum):
@@ -40,7 +49,9 @@ class DecodePlan:
         timestamps: Whether Whisper's timestamp tokens are generated.
         max_new_tokens: Most tokens to generate, including the end of text.
         min_new_tokens: Tokens to generate before the end of text is allowed.
-        early_stopping: HF's rule; None selects CTranslate2's.
+        early_stopping: HF's rule of beam search.
+        patience: Where it is given, CTranslate2's beam search runs instead of HF's.
+        token_logprobs: Whether a hypothesis has the log-probability of each token.
 
     The other attributes are the parameters of the same name.
     """
@@ -59,14 +70,15 @@ class DecodePlan:
     seed: int | None = None
     num_beams: int = 1
     num_beam_groups: int = 1
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping = False
     length_penalty: float = 1.0
     diversity_penalty: float = 1.0
-    patience: float = 1.0
+    patience: float | None = None
     penalty_alpha: float = 0.0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     suppress_tokens: tuple[int, ...] = ()
+    token_logprobs: bool = False
 
     @property
     def is_deterministic(self) -> bool:
@@ -78,27 +90,43 @@ class DecodePlan:
         """Rows of the decoder's batch that one chunk takes."""
         return self.top_k if self.strategy is Strategy.CONTRASTIVE else self.num_beams
 
+    def after(self, prompt_length: int) -> DecodePlan:
+        """Return the plan for a chunk whose prompt leaves less room than the request's own."""
+        most = min(self.max_new_tokens, MAX_POSITIONS - prompt_length)
+        if most == self.max_new_tokens:
+            return self
+        return replace(self, max_new_tokens=most, min_new_tokens=min(self.min_new_tokens, most))
+
 
 def make_plan(
-    parameters: GenerationParameters, *, timestamps: bool, prompt_length: int
+    parameters: GenerationParameters,
+    *,
+    timestamps: bool,
+    prompt_length: int,
+    has_previous: bool = False,
 ) -> tuple[DecodePlan, tuple[str, ...]]:
-    """Return the plan for a request, and a warning for each parameter without effect.
+    """Return the plan for a request, and a warning for each parameter without its full effect.
+
+    Of several temperatures it is the plan for the first one; `gates` makes the others.
 
     Args:
         parameters: The request's parameters.
         timestamps: Whether the request asks for timestamps.
         prompt_length: Tokens of the prompt, which `max_length` and `min_length` include.
+        has_previous: Whether the prompt has tokens of preceding text.
 
     Raises:
         InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
+    parameters, cut_warnings = _cut_to_room(_first_attempt(parameters), prompt_length)
     strategy = _choose_strategy(parameters)
-    most, fewest = _limits(parameters, prompt_length)
+    most, fewest, warnings = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
     if "patience" not in idle:
         _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
+    resolved |= OF_CHUNKS
     if strategy is not Strategy.SAMPLE:
         resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {
@@ -113,24 +141,55 @@ def make_plan(
         min_new_tokens=fewest,
         **effective,
     )
-    plan = replace(plan, is_exact=_needs_exact_lane(plan))
-    return plan, tuple(f"{name} has no effect: {reason}" for name, reason in idle.items())
+    plan = replace(plan, is_exact=_needs_exact_lane(plan, has_previous))
+    idle_warnings = (f"{name} has no effect: {reason}" for name, reason in idle.items())
+    return plan, (*cut_warnings, *idle_warnings, *warnings)
+
+
+def _cut_to_room(
+    given: GenerationParameters, prompt_length: int
+) -> tuple[GenerationParameters, tuple[str, ...]]:
+    """Return the parameters with `max_new_tokens` cut to what fits, and a warning if it was.
+
+    The model cards of Whisper show 448, which never fits.
+    """
+    room = MAX_POSITIONS - prompt_length
+    if given.max_new_tokens is None or given.max_new_tokens <= room:
+        return given, ()
+    warning = (
+        f"max_new_tokens {given.max_new_tokens}: only {room} fit, as the prompt has "
+        f"{prompt_length} tokens"
+    )
+    return replace(given, max_new_tokens=room), (warning,)
+
+
+def _first_attempt(given: GenerationParameters) -> GenerationParameters:
+    """Return the parameters with the first of several temperatures.
+
+    Raises:
+        InvalidOption: There are none, or too many.
+    """
+    if not isinstance(given.temperature, tuple):
+        return given
+    if not 1 <= (number := len(given.temperature)) <= MAX_TEMPERATURES:
+        raise InvalidOption(
+            f"temperature is a list of {number} values: 1 to {MAX_TEMPERATURES} are possible",
+            "temperature",
+        )
+    return replace(given, temperature=given.temperature[0])
 
 
 def _choose_strategy(given: GenerationParameters) -> Strategy:
     """Return the algorithm, as HF's `GenerationConfig.get_generation_mode` does.
 
-    One exception, as in HF's Whisper: a temperature above 0 turns sampling on.
+    Two exceptions, as in HF's Whisper: a temperature above 0 turns sampling on, and 0 turns it off.
     """
+    assert not isinstance(given.temperature, tuple)
     has_temperature = given.temperature is not None and given.temperature > 0
     is_sampling = has_temperature if given.do_sample is None else given.do_sample
+    is_sampling = is_sampling and given.temperature != 0
     num_beams, num_groups = given.num_beams or 1, given.num_beam_groups or 1
     if is_sampling:
-        if given.temperature == 0:
-            raise InvalidOption(
-                "temperature 0 is not valid with do_sample = true: it must be above 0",
-                "temperature",
-            )
         if num_beams > 1:
             # HF's Whisper falls back to one beam here without a warning.
             raise InvalidOption(
@@ -162,29 +221,27 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
     return Strategy.GREEDY
 
 
-def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int]:
-    """Return the most and the fewest tokens to generate."""
-    room = MAX_POSITIONS - prompt_length
+def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int, tuple[str, ...]]:
+    """Return the most and the fewest tokens to generate, and a warning if they contradict."""
     most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
     if given.max_new_tokens is not None:
         most_name, most = "max_new_tokens", given.max_new_tokens
-    if not 1 <= most <= room:
-        low, high = (
-            (1, room) if most_name == "max_new_tokens" else (prompt_length + 1, MAX_POSITIONS)
-        )
-        value = getattr(given, most_name)
+    if most < 1:
         raise InvalidOption(
-            f"{most_name} {value} is not in {low} to {high}: the prompt has {prompt_length} tokens",
-            most_name,
+            f"max_length {given.max_length} is not in {prompt_length + 1} to {MAX_POSITIONS}: the "
+            f"prompt has {prompt_length} tokens",
+            "max_length",
         )
     fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
     if given.min_new_tokens is not None:
         fewest_name, fewest = "min_new_tokens", given.min_new_tokens
-    if fewest > most:
-        raise InvalidOption(
-            f"{fewest_name} requires {fewest} new tokens, {most_name} allows {most}", fewest_name
+    if fewest > most:  # HF generates up to the maximum, too
+        warning = (
+            f"{fewest_name} requires {fewest} new tokens, {most_name} allows {most}: "
+            "an answer ends there"
         )
-    return most, fewest
+        return most, most, (warning,)
+    return most, fewest, ()
 
 
 def _check_patience(given: GenerationParameters) -> None:
@@ -205,6 +262,8 @@ def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[
         reasons |= dict.fromkeys(samplers, instead)
         if given.temperature:
             reasons["temperature"] = instead
+        if given.do_sample:
+            reasons["do_sample"] = "temperature 0 selects the most probable token"
         if strategy is not Strategy.CONTRASTIVE:
             reasons["top_k"] = instead
     if strategy not in (Strategy.BEAM, Strategy.DIVERSE_BEAM):
@@ -229,11 +288,13 @@ def _idle(given: GenerationParameters, strategy: Strategy, fewest: int) -> dict[
     return {name: why for name, why in reasons.items() if getattr(given, name) is not None}
 
 
-def _needs_exact_lane(plan: DecodePlan) -> bool:
-    """Return whether CTranslate2 does not support the plan; see `PARAMETERS`."""
+def _needs_exact_lane(plan: DecodePlan, has_previous: bool) -> bool:
+    """Return whether CTranslate2's answer would not be HF's; see `PARAMETERS`."""
     if plan.min_new_tokens or plan.strategy in (Strategy.DIVERSE_BEAM, Strategy.CONTRASTIVE):
         return True
     if plan.strategy is Strategy.BEAM:
-        return plan.early_stopping is not None
+        return plan.patience is None
+    if has_previous and (plan.repetition_penalty != 1 or plan.no_repeat_ngram_size):
+        return True  # HF's penalties see the preceding text, CTranslate2's do not
     is_cut = plan.top_p < 1 or plan.typical_p < 1 or plan.epsilon_cutoff or plan.eta_cutoff
     return plan.strategy is Strategy.SAMPLE and (plan.seed is not None or bool(is_cut))

@@ -54,7 +54,7 @@ class Rules:
     def apply(self, scores: Scores, answer: Sequence[int]) -> None:
         """Apply the rules, in place, to the scores of the token after `answer`.
 
-        Forbidden tokens get minus infinity.
+        Forbidden tokens get minus infinity. Where all are forbidden, the end of text is certain.
         """
         plan, vocabulary = self._plan, self._vocabulary
         if plan.repetition_penalty != 1.0:
@@ -68,6 +68,8 @@ class Rules:
             scores[self._suppress_first] = -np.inf
         if plan.timestamps:
             apply_timestamp_rules(scores, answer, vocabulary)
+        if scores.max() == -np.inf:  # HF would go on with any token
+            scores[vocabulary.end_of_text] = 0
 
     def _penalize_repetition(self, scores: Scores, answer: Sequence[int]) -> None:
         # CTRL (Keskar et al., 2019); HF counts the prompt's tokens too.

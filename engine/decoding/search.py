@@ -53,12 +53,16 @@ class Answer:
 
     Attributes:
         tokens: The answer, end of text left out.
-        sum_logprob: Sum of the tokens' log-probabilities; the end of text counts if it was
-            generated.
+        logprobs: Log-probability of each token, then of the end of text if it was generated.
     """
 
     tokens: list[int]
-    sum_logprob: float
+    logprobs: list[float]
+
+    @property
+    def sum_logprob(self) -> float:
+        """Log-probability of the whole answer."""
+        return sum(self.logprobs)
 
 
 Search = Generator[Step | None, Observation, Answer]

@@ -15,7 +15,7 @@ from .softmax import log_probability, softmax
 def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chunk: int) -> Search:
     """Greedy search, or sampling."""
     answer: list[int] = []
-    sum_logprob = 0.0
+    logprobs: list[float] = []
     observation = yield None
     while True:
         scores = observation.logits[0].copy()
@@ -24,12 +24,12 @@ def one_by_one(plan: DecodePlan, rules: Rules, end_of_text: int, seed: int, chun
             token = draw(warp(scores, plan), seed, chunk, len(answer))
         else:
             token = int(scores.argmax())
-        sum_logprob += log_probability(scores, token)
+        logprobs.append(log_probability(scores, token))
         if token == end_of_text:
-            return Answer(answer, sum_logprob)
+            return Answer(answer, logprobs)
         answer.append(token)
         if len(answer) == plan.max_new_tokens:
-            return Answer(answer, sum_logprob)
+            return Answer(answer, logprobs)
         observation = yield Step([0], [token])
 
 
@@ -39,7 +39,7 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
     Every candidate is read, and its hidden state compared with all before it, the prompt's too.
     """
     answer: list[int] = []
-    sum_logprob = 0.0
+    logprobs: list[float] = []
     alpha = np.float32(plan.penalty_alpha)
     observation = yield None
     context = _unit(observation.hidden)
@@ -57,12 +57,12 @@ def contrastive(plan: DecodePlan, rules: Rules, end_of_text: int) -> Search:
         worth[scores[candidates] == -np.inf] = -np.inf
         chosen = int(worth.argmax())
         token = int(candidates[chosen])
-        sum_logprob += log_probability(scores, token)
+        logprobs.append(log_probability(scores, token))
         if token == end_of_text:
-            return Answer(answer, sum_logprob)
+            return Answer(answer, logprobs)
         answer.append(token)
         if len(answer) == plan.max_new_tokens:
-            return Answer(answer, sum_logprob)
+            return Answer(answer, logprobs)
         context = np.concatenate([context, hidden[chosen : chosen + 1]])
         logits = observation.logits[chosen]
 

@@ -13,12 +13,14 @@ import threadpoolctl
 from ..audio.windows import Windows
 from ..config import EngineConfig
 from ..decoding.plan import DecodePlan
-from ..decoding.rules import Vocabulary
+from ..decoding.rules import MAX_INITIAL_TIMESTAMP, Vocabulary
 from ..errors import InvalidOption
 from ..types import EncoderWindow, Task
+from .alignment_heads import has_alignment_heads
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
+from .languages import find_language, is_open
 from .protocol import SpeechModel
 from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
@@ -43,6 +45,7 @@ class LoadedModel:
         properties: What it declares in `talkmill.json`.
         runtime: How it runs on this machine.
         fingerprint: Identifies the weights and the way to compute: the words depend on it.
+        has_alignment_heads: Whether it lists the heads that words are aligned with.
     """
 
     name: str
@@ -52,22 +55,18 @@ class LoadedModel:
     properties: ModelProperties
     runtime: Runtime
     fingerprint: str = ""
+    has_alignment_heads: bool = True
 
     def check_language(self, language: str | None) -> str | None:
-        """Return the language to decode in, or None if it must be detected.
+        """Return the code of the language to decode in, or None if it must be detected.
 
         Raises:
             InvalidOption: The model has no token for the language.
         """
         known = self.tokenizer.languages
-        if language is None:
+        if is_open(language):
             return next(iter(known)) if len(known) == 1 else None
-        if language not in known:
-            names = ", ".join(sorted(known))
-            raise InvalidOption(
-                f"language {language!r} is not a language of {self.name}: {names}", "language"
-            )
-        return language
+        return find_language(language or "", known, "language", self.name)
 
     def check_task(self, task: Task) -> None:
         """Check that the model can do a task.
@@ -82,18 +81,32 @@ class LoadedModel:
                 f"task {task.value!r} is not a task of {self.name}: {names}", "task"
             )
 
-    def check_tokens(self, tokens: Sequence[int]) -> None:
-        """Check that tokens to suppress are in the vocabulary.
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary; the tokenizer may have no text for some, such as timestamps."""
+        return self.replicas[0].num_tokens
+
+    def check_tokens(self, tokens: Sequence[int], *, timestamps: bool) -> None:
+        """Check that tokens can be suppressed.
 
         Raises:
-            InvalidOption: One of them is not.
+            InvalidOption: One of them is not in the vocabulary; or, with `timestamps`, all that an
+                answer can start with are among them.
         """
         for token in tokens:
-            if not 0 <= token < self.tokenizer.num_tokens:
+            if not 0 <= token < self.num_tokens:
                 raise InvalidOption(
-                    f"suppress_tokens {token} is not in 0 <= x < {self.tokenizer.num_tokens}",
+                    f"suppress_tokens {token} is not in 0 <= x < {self.num_tokens}",
                     "suppress_tokens",
                 )
+        begin = self.tokenizer.timestamp_begin
+        firsts = range(begin, begin + MAX_INITIAL_TIMESTAMP + 1)
+        if timestamps and set(tokens).issuperset(firsts):
+            raise InvalidOption(
+                f"suppress_tokens has all of {firsts[0]} to {firsts[-1]}: with timestamps, an "
+                "answer starts with one of these",
+                "suppress_tokens",
+            )
 
     def check_encoder_window(self, kind: EncoderWindow | None) -> EncoderWindow:
         """Return what decides the length of the encoder's window; the runtime's own for None.
@@ -194,4 +207,5 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
         properties=files.properties,
         runtime=runtime,
         fingerprint=" ".join(map(str, parts)),
+        has_alignment_heads=has_alignment_heads(files.folder),
     )

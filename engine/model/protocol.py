@@ -12,10 +12,14 @@ from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..decoding.rules import Vocabulary
+from .alignment import Alignment, AlignmentTask
 from .silence import Silence
 
 EncoderOutput = Any
 """What an encoder returns and its own decoder takes; opaque to everyone else."""
+
+Detection = tuple[tuple[str, float], ...]
+"""Codes of languages with their probabilities, the most probable first."""
 
 
 class ArrayEncoder(Protocol):
@@ -40,6 +44,10 @@ class SpeechModel(Protocol):
     def n_mels(self) -> int:
         """Mel bands of the features it takes."""
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary: those that have a logit."""
+
     def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """Return the encoder's output of a batch, a row for each chunk.
 
@@ -49,8 +57,30 @@ class SpeechModel(Protocol):
                 output for silence follows.
         """
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """Return the most likely language of each row and its probability."""
+    def row(self, encoded: EncoderOutput, index: int) -> EncoderOutput:
+        """Return a copy of one row of what `encode` returned, without the others.
+
+        Only `stack` takes it.
+        """
+
+    def stack(self, outputs: Sequence[EncoderOutput]) -> EncoderOutput:
+        """Return one output with the rows of all, as `encode` would have; at least one is given.
+
+        Args:
+            outputs: What `encode` and `row` returned, with as many positions each.
+        """
+
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """Return the probability of every language for some rows.
+
+        Args:
+            encoded: What `encode` returned.
+            rows: Indexes of the rows.
+            max_positions: Positions to look at, from the first; 0 for all. The time grows with
+                their number.
+        """
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
@@ -61,6 +91,14 @@ class SpeechModel(Protocol):
             encoded: What `encode` returned for the same rows.
             prompts: One for each row, all of one length.
             plan: How to search; one of the native lane.
+        """
+
+    def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
+        """Return when each token of some rows begins, in the order of `tasks`.
+
+        Args:
+            encoded: What `encode` returned.
+            tasks: The rows and their tokens.
         """
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:

@@ -5,8 +5,9 @@ Reads a model's `tokenizer.json` and needs nothing else of the model.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -21,6 +22,21 @@ TIMESTAMP_S = 0.02  # seconds between consecutive timestamp tokens
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
 
+def _bytes_of_characters() -> dict[str, int]:
+    """Return the byte that each character of a token stands for.
+
+    Byte-level BPE writes a byte that has no visible character in Latin-1 as one from U+0100 on
+    (Radford et al., 2019: `bytes_to_unicode` of openai/gpt-2).
+    """
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in visible]
+    table = {chr(byte): byte for byte in visible}
+    return table | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES = _bytes_of_characters()
+
+
 class WhisperTokenizer:
     """The tokenizer of one model. Read-only, so threads may share it.
 
@@ -31,7 +47,6 @@ class WhisperTokenizer:
         start_of_transcript: The token that starts the transcript, in every prompt.
         no_speech: The token of a chunk without speech; None if the vocabulary has none.
         timestamp_begin: The timestamp token of 0.00 s; all ids from here on are timestamps.
-        num_tokens: Number of tokens in the vocabulary, including special ones.
     """
 
     def __init__(self, path: Path, is_multilingual: bool) -> None:
@@ -46,13 +61,13 @@ class WhisperTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise ConfigError(f"model: {path} is not a valid tokenizer.json: {error}") from error
+        self._plain = Tokenizer.from_str(_without_special_tokens(path))
         self.end_of_text = self._special("<|endoftext|>")
         self.start_of_transcript = self._special("<|startoftranscript|>")
         self.no_speech = self._find("<|nospeech|>", "<|nocaptions|>")
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.timestamp_begin = self._no_timestamps + 1
-        self.num_tokens: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._languages: dict[str, int] = {}
         self._tasks: dict[Task, int] = {}
         if is_multilingual:
@@ -77,16 +92,25 @@ class WhisperTokenizer:
             tokens += [self._languages[language], self._tasks[task]]
         return tokens if timestamps else [*tokens, self._no_timestamps]
 
+    def language_of(self, prompt: Sequence[int]) -> str:
+        """Return the code of the language in a prompt; that of the model's only one if none is."""
+        by_token = {number: language for language, number in self._languages.items()}
+        return next((by_token[token] for token in prompt if token in by_token), "en")
+
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of plain text; special tokens in it are dropped."""
+        """Return the tokens of a text; what looks like a special token is text like any other."""
         if not text.strip():
             return ()
-        ids = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
-        return tuple(number for number in ids if number < self.end_of_text)
+        return tuple(self._plain.encode(" " + text.strip(), add_special_tokens=False).ids)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of the tokens; special tokens and timestamps are dropped."""
         return self._tokenizer.decode([token for token in tokens if token < self.end_of_text])
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a text token; a character may need those of several."""
+        characters = self._tokenizer.id_to_token(token) or ""
+        return bytes(_BYTES[character] for character in characters)
 
     def _find(self, *names: str) -> int | None:
         numbers = (self._tokenizer.token_to_id(name) for name in names)
@@ -97,3 +121,9 @@ class WhisperTokenizer:
         if number is None:
             raise ConfigError(f"model: tokenizer.json has no {token}, so it is not Whisper's")
         return int(number)
+
+
+def _without_special_tokens(path: Path) -> str:
+    """Return a `tokenizer.json` as it would be without its special tokens."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({**content, "added_tokens": [], "post_processor": None})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ _DTYPES: dict[int, type[np.generic]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    shape: list[int]
+    kind: int
+    data: NDArray[np.uint8]  # a view of the file
+
+
 def read_weights(path: Path) -> Weights:
     """Return every variable of a `model.bin`, as stored, by its name and its aliases.
 
@@ -38,6 +46,27 @@ def read_weights(path: Path) -> Weights:
     Raises:
         ConfigError: The file's binary version is not 6.
     """
+    variables, aliases = _read(path)
+    weights = {
+        name: _array(stored.data, stored.kind).reshape(stored.shape)
+        for name, stored in variables.items()
+    }
+    return weights | {alias: weights[name] for alias, name in aliases.items()}
+
+
+def num_logits(path: Path) -> int:
+    """Return the number of tokens that the decoder of a `model.bin` has a logit for.
+
+    Raises:
+        ConfigError: The file's binary version is not 6.
+    """
+    variables, aliases = _read(path)
+    name = "decoder/embeddings/weight"  # the output is tied to it
+    return variables[aliases.get(name, name)].shape[0]
+
+
+def _read(path: Path) -> tuple[dict[str, _Stored], dict[str, str]]:
+    """Return the variables by name, and the name that each alias stands for."""
     data: Any = np.memmap(path, np.uint8, mode="r")
     at = 0
 
@@ -56,17 +85,18 @@ def read_weights(path: Path) -> Weights:
     if (version := number("I")) != _VERSION:
         raise ConfigError(f"model: {path} has version {version}, but only {_VERSION} is supported")
     text(), number("I")  # skips the name and the revision of the model's spec
-    weights: dict[str, NDArray[np.generic]] = {}
+    variables: dict[str, _Stored] = {}
     for _ in range(number("I")):
         name = text()
         shape = [number("I") for _ in range(number("B"))]
         kind, num_bytes = number("B"), number("I")
-        weights[name] = _array(data[at : at + num_bytes], kind).reshape(shape)
+        variables[name] = _Stored(shape, kind, data[at : at + num_bytes])
         at += num_bytes
+    aliases: dict[str, str] = {}
     for _ in range(number("I")):
-        alias, name = text(), text()
-        weights[alias] = weights[name]
-    return weights
+        alias = text()
+        aliases[alias] = text()
+    return variables, aliases
 
 
 def dense(weights: Weights, name: str) -> NDArray[np.float32]:
@@ -81,7 +111,16 @@ def dense(weights: Weights, name: str) -> NDArray[np.float32]:
 
 def num_encoder_layers(weights: Weights) -> int:
     """Return the number of the encoder's layers."""
-    names = (f"encoder/layer_{layer}/ffn/linear_0/weight" for layer in itertools.count())
+    return _num_layers(weights, "encoder")
+
+
+def num_decoder_layers(weights: Weights) -> int:
+    """Return the number of the decoder's layers."""
+    return _num_layers(weights, "decoder")
+
+
+def _num_layers(weights: Weights, side: str) -> int:
+    names = (f"{side}/layer_{layer}/ffn/linear_0/weight" for layer in itertools.count())
     return sum(1 for _ in itertools.takewhile(weights.__contains__, names))
 
 

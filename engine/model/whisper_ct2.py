@@ -9,6 +9,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,19 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.windows import groups_of_equal_length
 from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis, average_logprob
 from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
+from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
-from .protocol import ArrayEncoder, EncoderOutput
+from .alignment import END_POSITIONS, Alignment, AlignmentTask, groups, to_alignment
+from .alignment_heads import with_alignment_heads
+from .protocol import ArrayEncoder, Detection, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
-from .weights import read_weights
+from .weights import num_logits, read_weights
 
 # CUDA errors after which the context cannot be used any more; out of memory is not among them.
 _STICKY_CUDA = re.compile(
@@ -72,14 +77,15 @@ class CTranslate2Model:
         self._device_silence: Any = None
         self._array_library = array_library(runtime.device) or np
         try:
-            self._whisper = ctranslate2.models.Whisper(
-                str(folder),
-                device=runtime.device,
-                device_index=index,
-                compute_type=runtime.compute_type,
-                inter_threads=runtime.workers,
-                intra_threads=runtime.threads,
-            )
+            with with_alignment_heads(folder) as complete:
+                self._whisper = ctranslate2.models.Whisper(
+                    str(complete),
+                    device=runtime.device,
+                    device_index=index,
+                    compute_type=runtime.compute_type,
+                    inter_threads=runtime.workers,
+                    intra_threads=runtime.threads,
+                )
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"model: {folder} cannot be loaded: {error}") from error
 
@@ -88,6 +94,11 @@ class CTranslate2Model:
         """Mel bands of the features it takes."""
         return int(self._whisper.n_mels)
 
+    @functools.cached_property
+    def num_tokens(self) -> int:
+        """See `SpeechModel.num_tokens`."""
+        return num_logits(self._folder / "model.bin")
+
     @property
     def is_multilingual(self) -> bool:
         """Whether prompts carry a language and a task."""
@@ -95,7 +106,7 @@ class CTranslate2Model:
 
     def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """See `SpeechModel.encode`; the output stays on the device."""
-        groups = _groups_of_equal_length(features, self._runtime.encoder_batch_size)
+        groups = groups_of_equal_length(features, self._runtime.encoder_batch_size)
         if len(groups) == 1 and features[0].shape[1] == 2 * num_positions:
             return self._encode(np.stack(features))
         xp = self._array_library
@@ -110,6 +121,19 @@ class CTranslate2Model:
             if len(row) < num_positions:
                 encoded[i, len(row) :] = self._silence_on_device()[len(row) : num_positions]
         return ctranslate2.StorageView.from_array(encoded)
+
+    def row(self, encoded: EncoderOutput, index: int) -> EncoderOutput:
+        """See `SpeechModel.row`; an array of the device."""
+        return self._to_array(encoded, self._array_library)[index : index + 1].copy()
+
+    def stack(self, outputs: Sequence[EncoderOutput]) -> EncoderOutput:
+        """See `SpeechModel.stack`."""
+        xp = self._array_library
+        arrays = [
+            self._to_array(one, xp) if isinstance(one, ctranslate2.StorageView) else one
+            for one in outputs
+        ]
+        return ctranslate2.StorageView.from_array(xp.concatenate(arrays))
 
     def states(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the encoder's output as an array of the host.
@@ -137,10 +161,17 @@ class CTranslate2Model:
         storage = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
         return self._call(self._whisper.encode, storage)
 
-    def detect_language(self, encoded: EncoderOutput) -> list[tuple[str, float]]:
-        """See `SpeechModel.detect_language`."""
-        rows = self._call(self._whisper.detect_language, encoded)
-        return [(row[0][0].strip("<|>"), row[0][1]) for row in rows]
+    def detect_languages(
+        self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
+    ) -> list[Detection]:
+        """See `SpeechModel.detect_languages`."""
+        num_rows, num_positions, _ = encoded.shape
+        if len(rows) < num_rows or 0 < max_positions < num_positions:
+            xp = self._array_library
+            part = self._to_array(encoded, xp)[list(rows), : max_positions or None]
+            encoded = ctranslate2.StorageView.from_array(xp.ascontiguousarray(part))
+        found = self._call(self._whisper.detect_language, encoded)
+        return [tuple((token.strip("<|>"), p) for token, p in row) for row in found]
 
     def generate(
         self, encoded: EncoderOutput, prompts: list[list[int]], plan: DecodePlan
@@ -153,7 +184,7 @@ class CTranslate2Model:
             encoded,
             prompts,
             beam_size=plan.num_beams,
-            patience=plan.patience,
+            patience=plan.patience or 1.0,
             length_penalty=length_penalty,
             repetition_penalty=plan.repetition_penalty,
             no_repeat_ngram_size=plan.no_repeat_ngram_size,
@@ -163,10 +194,39 @@ class CTranslate2Model:
             sampling_temperature=plan.temperature,
             max_length=_max_length(plan.max_new_tokens, len(prompts[0])),
             return_scores=True,
+            return_logits_vocab=plan.token_logprobs,
             return_no_speech_prob=True,
         )
         temperature = plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0
-        return [_hypothesis(result, length_penalty, temperature) for result in results]
+        found = [_hypothesis(result, length_penalty, temperature) for result in results]
+        if plan.token_logprobs:
+            found = [
+                replace(one, token_logprobs=self._token_logprobs(result))
+                for one, result in zip(found, results, strict=True)
+            ]
+        return found
+
+    def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
+        """See `SpeechModel.align`."""
+        found: list[Alignment | None] = [None] * len(tasks)
+        xp = self._array_library
+        states = self._to_array(encoded, xp)
+        for group in groups(tasks):
+            own = [tasks[i] for i in group]
+            rows = [task.row for task in own]
+            seen = states[rows, : own[0].num_seen]
+            if own[0].num_seen + END_POSITIONS < states.shape[1]:
+                seen = xp.concatenate((seen, states[rows, -END_POSITIONS:]), axis=1)
+            results = self._call(
+                self._whisper.align,
+                ctranslate2.StorageView.from_array(xp.ascontiguousarray(seen)),
+                list(own[0].start),
+                [list(task.tokens) for task in own],
+                [2 * task.num_positions for task in own],
+            )
+            for i, result in zip(group, results, strict=True):
+                found[i] = to_alignment(result.alignments, result.text_token_probs)
+        return [one for one in found if one is not None]
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
@@ -180,6 +240,12 @@ class CTranslate2Model:
                 weights = read_weights(self._folder / "model.bin")
                 self._decoder = StepDecoder(weights, self._array_library)
             return self._decoder
+
+    def _token_logprobs(self, result: Any) -> tuple[float, ...]:
+        # The logits are those after suppression and timestamp rules, before temperature. Of the
+        # steps, the last is the end of text's, if it was generated.
+        steps = zip(result.sequences_ids[0], result.logits[0], strict=False)
+        return tuple(log_probability(self._to_array(row, np), token) for token, row in steps)
 
     @staticmethod
     def _to_array(encoded: EncoderOutput, xp: Any) -> Any:
@@ -235,19 +301,3 @@ def array_library(device: str) -> Any | None:
             "windows; install talkmill[cuda]"
         )
         return None
-
-
-def _groups_of_equal_length(
-    features: Sequence[NDArray[np.float32]], max_size: int
-) -> list[list[int]]:
-    """Return the indexes of features in groups for one call of the encoder each.
-
-    Args:
-        features: (n_mels, num_frames) each.
-        max_size: Most features in a group; 0 for no limit.
-    """
-    by_length: dict[int, list[int]] = {}
-    for i, one in enumerate(features):
-        by_length.setdefault(one.shape[1], []).append(i)
-    size = max_size or len(features)
-    return [group[i : i + size] for group in by_length.values() for i in range(0, len(group), size)]

@@ -103,7 +103,9 @@ class Pipeline:
             self._max_audio_s,
             max_samples=self.model.runtime.windows.max_samples(kind),
             choose_window=functools.partial(self._guard.choose, kind),
+            vad_options=request.options.vad_options,
             channels=request.options.channels,
+            has_turns=request.checked.is_multi,
         )
         self._feeder.add(request, preparation)
 

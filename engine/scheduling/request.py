@@ -7,13 +7,15 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..audio.preparation import AudioReport
+from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
+from ..model.previous_text import NOTHING, PreviousText
 from ..options import CheckedOptions
 from ..transcript.coverage import coverage, coverage_warnings
 from ..types import (
@@ -25,28 +27,13 @@ from ..types import (
     Transcript,
     VadMode,
 )
+from .chunk_cost import ChunkCost, timings
+from .request_language import NUM_OTHERS, Heard, RequestLanguage
 from .segment_order import SegmentOrder
 
 OnSegment = Callable[[Segment], None]
 
 _ids = itertools.count()
-
-
-@dataclass(frozen=True)
-class ChunkCost:
-    """What one chunk took, in seconds.
-
-    Attributes:
-        queue_s: From the queue's entry to a worker.
-        encode_s: Its share of its batch's encoder time.
-        generate_s: Its share of its batch's decoder time.
-        batch_size: Chunks in that batch.
-    """
-
-    queue_s: float
-    encode_s: float
-    generate_s: float
-    batch_size: int
 
 
 class Request:
@@ -90,8 +77,8 @@ class Request:
         self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
-        self._language = checked.language
-        self._language_probability = 1.0 if checked.language else 0.0
+        self._language = RequestLanguage(checked)
+        self._previous = checked.previous
         self._num_sent = self._num_done = 0
         self._report: AudioReport | None = None  # once all its chunks are sent
         self._is_split = checked.given.channels is Channels.SPLIT
@@ -100,6 +87,7 @@ class Request:
         self._costs: list[ChunkCost] = []
         self._written: Counter[int] = Counter()  # samples of speech with text, of each channel
         self._encoder_window = checked.encoder_window
+        self._warnings: dict[int, list[str]] = {}  # of each chunk
 
     @property
     def options(self) -> TranscribeOptions:
@@ -112,14 +100,14 @@ class Request:
         return self.checked.plan
 
     @property
-    def previous(self) -> tuple[int, ...]:
-        """Tokens of its prompt."""
-        return self.checked.previous
+    def gates(self) -> Gates:
+        """What the answer for each of its chunks must pass."""
+        return self.checked.gates
 
     @property
-    def prompt_length(self) -> int:
-        """Tokens before each chunk's answer, `previous` among them."""
-        return self.checked.prompt_length
+    def previous(self) -> PreviousText:
+        """What stands before its next chunk."""
+        return self._previous
 
     @property
     def is_done(self) -> bool:
@@ -128,8 +116,8 @@ class Request:
 
     @property
     def language(self) -> str | None:
-        """Its language, once known."""
-        return self._language
+        """The language of its next chunk; None where that must be detected."""
+        return self._language.code
 
     @property
     def num_ahead(self) -> int:
@@ -141,18 +129,31 @@ class Request:
         self._on_progress = on_progress
         self.future.add_done_callback(lambda _: on_progress())
 
-    def set_language(self, language: str, probability: float) -> None:
-        """Record the language detected in its first chunk."""
+    def hear(self, heard: Heard, previous: PreviousText = NOTHING) -> None:
+        """Take what an accepted answer means for the next chunk. Call it before `chunk_done`.
+
+        Args:
+            heard: The languages that were detected in the chunk.
+            previous: What stands before the chunk after it, if that needs its words.
+        """
         with self._lock:
-            self._language, self._language_probability = language, probability
+            self._language.hear(heard)
+            if self.checked.is_conditioned:
+                self._previous = previous
+
+    def prompt_length_after(self, previous: PreviousText) -> int:
+        """Return the number of tokens before a chunk's answer."""
+        checked = self.checked
+        return checked.prompt_length - checked.previous.num_placed + previous.num_placed
 
     def wants_chunks(self, max_ahead: int) -> bool:
         """Whether its next chunk may be prepared: at most `max_ahead` wait for the model.
 
-        While the language is unknown only the first is sent; the rest needs what it finds.
+        It waits for the chunk before it while the language is unknown, and if it needs its words.
         """
         num_ahead = self.num_ahead
-        return num_ahead == 0 or (self._language is not None and num_ahead < max_ahead)
+        is_serial = self.checked.is_conditioned or self._language.is_open
+        return num_ahead == 0 or (not is_serial and num_ahead < max_ahead)
 
     def chunk_sent(
         self, kind: EncoderWindow = EncoderWindow.FULL, start_s: float = 0.0, channel: int = 0
@@ -174,6 +175,11 @@ class Request:
         """Count what an attempt took whose answer was not accepted."""
         with self._lock:
             self._costs.append(cost)
+
+    def warn(self, index: int, warnings: Iterable[str]) -> None:
+        """Add what the caller must know of a chunk's words to the answer's warnings."""
+        with self._lock:
+            self._warnings.setdefault(index, []).extend(warnings)
 
     def chunk_done(
         self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
@@ -199,8 +205,8 @@ class Request:
         """Resolve the request with what was computed for another one."""
         with self._lock:
             self._emit(known.segments)
-            timings = Timings(total_s=time.monotonic() - self._submitted_s)
-            self._resolve(replace(known, timings=timings, is_cached=True))
+            spent = Timings(total_s=time.monotonic() - self._submitted_s)
+            self._resolve(replace(known, timings=spent, is_cached=True))
 
     def fail(self, error: TalkmillError) -> None:
         """Resolve the request with an error, unless it is resolved already."""
@@ -247,29 +253,27 @@ class Request:
             return
 
     def _transcript(self, report: AudioReport) -> Transcript:
-        costs = self._costs
         is_detected = self.options.vad is not VadMode.OFF
-        missing: list[str] = []
+        (language, probability), *others = self._language.probabilities() or (("", 0.0),)
+        warnings = [*report.warnings, *self._language.warnings(), *self._chunk_warnings()]
         if is_detected:
-            missing = coverage_warnings(self._written, report.speech_of, is_split=self._is_split)
+            warnings += coverage_warnings(self._written, report.speech_of, is_split=self._is_split)
         return Transcript(
             text="".join(segment.text for segment in self._segments).strip(),
             segments=tuple(self._segments),
-            language=self._language or "",
-            language_probability=self._language_probability,
+            language=language,
+            language_probability=probability,
             duration_s=report.duration_s,
             speech_s=report.speech_s,
-            timings=Timings(
-                decode_s=report.decode_s,
-                vad_s=report.vad_s,
-                features_s=report.features_s,
-                queue_s=max((cost.queue_s for cost in costs), default=0.0),
-                encode_s=sum(cost.encode_s for cost in costs),
-                generate_s=sum(cost.generate_s for cost in costs),
-                total_s=time.monotonic() - self._submitted_s,
-                mean_batch_size=sum(cost.batch_size for cost in costs) / max(1, len(costs)),
-            ),
+            timings=timings(self._costs, report, time.monotonic() - self._submitted_s),
             coverage=coverage(self._written, report.speech_of) if is_detected else None,
             encoder_window=self._encoder_window,
-            warnings=(*report.warnings, *missing),
+            logprobs=tuple(token for one in self._segments for token in one.logprobs),
+            other_languages=tuple(others[:NUM_OTHERS]),
+            warnings=tuple(warnings),
         )
+
+    def _chunk_warnings(self) -> Iterator[str]:
+        for index, warnings in sorted(self._warnings.items()):
+            where = f"channel {self._order.channel_of(index)}: " if self._is_split else ""
+            yield from (where + warning for warning in warnings)

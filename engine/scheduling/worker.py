@@ -20,9 +20,10 @@ from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
 from ..types import EncoderWindow
 from .batch_key import BatchKey
+from .chunk_cost import ChunkCost
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
-from .request import ChunkCost, Request
+from .request import Request
 from .runner import DecodedChunk, EncodedBatch, Runner
 from .window_guard import WindowGuard
 
@@ -142,15 +143,17 @@ class WorkerPool:
         if item.window.kind is EncoderWindow.FITTED:
             is_fallback = decoded.again is not None and decoded.again.window is FULL_WINDOW
             # What is drawn says little of the windows.
-            is_drawn = item.request.plan.strategy is Strategy.SAMPLE
+            is_drawn = item.plan.strategy is Strategy.SAMPLE
             is_telling = not (item.num_attempts or is_drawn)
             self._guard.count(is_fallback=is_fallback, is_telling=is_telling)
         try:
+            item.request.warn(item.index, decoded.warnings)
             if decoded.again is not None:
                 _log.debug("request %d: decoded again: %s", item.request.id, decoded.reason)
                 item.request.chunk_repeated(cost)
                 self._queue.put(replace(decoded.again, put_s=time.monotonic()))
             else:
+                item.request.hear(decoded.heard, decoded.previous)
                 item.request.chunk_done(
                     item.index, decoded.segments, cost, num_written=decoded.num_written
                 )
@@ -186,7 +189,7 @@ class WorkerPool:
         start_s = time.monotonic()
         encoded = runner.encode(batch)
         encoded_s = time.monotonic()
-        decoded = runner.decode(encoded)
+        decoded = runner.add_words(runner.decode(encoded))
         decoded_s = time.monotonic()
         self._count(num_batches=1, num_chunks=len(batch))
         return [
@@ -231,7 +234,7 @@ class WorkerPool:
         except Exception as error:  # the chunk at fault is found as in any batch
             if is_out_of_memory(error):
                 rows = sum(task.plan.num_rows for task in live)
-                rows += sum(item.request.plan.num_rows for item in batch)
+                rows += sum(item.plan.num_rows for item in batch)
                 self._shrink_after_oom(_EXACT_LANE, rows, error)
             _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
             yield from self._run_batch(runner, [*(one.item for one in live.values()), *batch])
@@ -249,11 +252,11 @@ class WorkerPool:
         num_live += len(batch)
         return {
             task: _LiveChunk(encoded, row, start_s - item.put_s, encode_s, encoded_s, num_live)
-            for row, (task, item) in enumerate(zip(tasks, batch, strict=True))
+            for row, (task, item) in enumerate(zip(tasks, encoded.items, strict=True))
         }
 
     def _leave(self, runner: Runner, one: _LiveChunk, hypothesis: Hypothesis) -> _Done:
-        decoded = runner.finish(one.encoded, one.row, hypothesis)
+        (decoded,) = runner.add_words([runner.finish(one.encoded, one.row, hypothesis)])
         self._count(num_chunks=1)
         generate_s = (time.monotonic() - one.joined_s) / one.num_live
         return decoded, ChunkCost(one.queue_s, one.encode_s, generate_s, one.num_live)

@@ -7,9 +7,12 @@ segment without a closing one has no end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..audio.chunking import ChunkClock
 from ..audio.decode import SAMPLE_RATE
+from ..audio.features import HOP_SAMPLES
+from ..decoding.hypothesis import Hypothesis
 from ..model.tokenizer import TIMESTAMP_S, WhisperTokenizer
 from ..types import Segment, Span
 
@@ -29,7 +32,8 @@ def to_segments(
     if not timestamps:
         text = tokenizer.decode(tokens)
         bounds = spans[0].start / SAMPLE_RATE, spans[-1].end / SAMPLE_RATE
-        return [Segment(text, *bounds)] if text.strip() else []
+        ids = tuple(token for token in tokens if token < tokenizer.end_of_text)
+        return [Segment(text, *bounds, tokens=ids)] if text.strip() else []
     clock = ChunkClock(spans)
     segments: list[Segment] = []
     latest_s = spans[0].start / SAMPLE_RATE
@@ -41,8 +45,33 @@ def to_segments(
         begin_s = max(latest_s, clock.start_s(start_s))
         stop_s = None if end_s is None else max(begin_s, clock.end_s(end_s))
         latest_s = begin_s if stop_s is None else stop_s
-        segments.append(Segment(text, begin_s, stop_s))
+        ids = tuple(token for token in phrase if token < tokenizer.end_of_text)
+        segments.append(Segment(text, begin_s, stop_s, tokens=ids))
     return segments
+
+
+def with_confidence(
+    segments: Sequence[Segment], hypothesis: Hypothesis, span: Span, compression_ratio: float
+) -> list[Segment]:
+    """Return the segments of one chunk with what is known of the answer that they are from.
+
+    Args:
+        segments: The segments.
+        hypothesis: The answer.
+        span: The audio that it is for.
+        compression_ratio: Of the text of the answer.
+    """
+    return [
+        replace(
+            segment,
+            avg_logprob=hypothesis.avg_logprob,
+            no_speech_prob=hypothesis.no_speech_prob,
+            compression_ratio=compression_ratio,
+            temperature=hypothesis.temperature,
+            seek=span.start // HOP_SAMPLES,
+        )
+        for segment in segments
+    ]
 
 
 def _phrases(

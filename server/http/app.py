@@ -21,7 +21,7 @@ from ..gateway import Gateway
 from . import huggingface, openai
 from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
-from .errors import huggingface_error, openai_error
+from .errors import huggingface_error, openai_content, openai_error
 
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 200  # characters; a longer id of the client is cut
@@ -55,6 +55,7 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
         "openai_transcriptions": endpoint(openai.transcriptions, openai_error),
         "openai_translations": endpoint(openai.translations, openai_error),
         "openai_models": view(_openai_models, openai_error),
+        "openai_model": view(_openai_model, openai_error),
         "models": view(_models, huggingface_error),
         "metrics": view(_metrics, huggingface_error),
         "health": health,
@@ -81,25 +82,35 @@ async def _live(request: Request) -> Response:
     return JSONResponse({"status": "live"})
 
 
-def _metrics(gateway: Gateway) -> Response:
+def _metrics(gateway: Gateway, request: Request) -> Response:
     return Response(gateway.metrics.render(), media_type=_METRICS_TYPE)
 
 
-def _models(gateway: Gateway) -> Response:
+def _models(gateway: Gateway, request: Request) -> Response:
     status = gateway.state.value
     return JSONResponse([{"id": name, "status": status} for name in gateway.models])
 
 
-def _openai_models(gateway: Gateway) -> Response:
-    constant = {"object": "model", "created": 0, "owned_by": "talkmill"}
-    models = [{"id": name, **constant} for name in gateway.models]
-    return JSONResponse({"object": "list", "data": models})
+def _openai_models(gateway: Gateway, request: Request) -> Response:
+    return JSONResponse({"object": "list", "data": list(map(_openai_object, gateway.models))})
+
+
+def _openai_model(gateway: Gateway, request: Request) -> Response:
+    name = request.path_params["model"]
+    gateway.check_model(name)
+    return JSONResponse(_openai_object(name))
+
+
+def _openai_object(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "talkmill"}
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path}: {error.detail}"
-    return JSONResponse({"error": message}, error.status_code, error.headers)
+    is_openai = request.url.path.startswith("/v1/")
+    content = openai_content(message) if is_openai else message
+    return JSONResponse({"error": content}, error.status_code, error.headers)
 
 
 class _RequestIds:

@@ -105,7 +105,7 @@ class BodyReader:
         """Return the audio in `text`, decoded from base64.
 
         Args:
-            text: The value of the field.
+            text: The value of the field; it may be a `data:` URI.
             field: Its name, for errors.
 
         Raises:
@@ -114,6 +114,10 @@ class BodyReader:
         """
         if not isinstance(text, str):
             raise MalformedBody(f"{field} must be the audio file as a string of base64", field)
+        if text[:5].lower() == "data:":  # RFC 2397
+            head, comma, text = text.partition(",")
+            if not (comma and head.lower().endswith(";base64")):
+                raise MalformedBody(f"{field} is a data: URI, but not in base64", field)
         try:
             if len(text) % 4:  # Python accepts excess padding
                 raise ValueError

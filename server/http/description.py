@@ -1,7 +1,7 @@
 """The HTTP operations, their OpenAPI description, and the same as an HTML page.
 
 `operations` is the one list of paths and methods: the description and the routes in `app` are both
-made from it. The generation parameters come from `PARAMETERS`.
+made from it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
-from typing import Any
 
-from ...engine import PARAMETERS, Channels, EncoderWindow, Parameter, Task, VadMode
-from .fields import WITHOUT_EFFECT
-from .openai import FORMATS_OF_ANSWERS
-
-Json = dict[str, Any]
+from ...engine import Task
+from .schemas import (
+    TEXT,
+    Json,
+    generation_schema,
+    huggingface_answer,
+    huggingface_body,
+    huggingface_query,
+    json_list,
+    json_object,
+    openai_answer,
+    openai_form,
+    openai_model,
+)
 
 _ERRORS = {
     400: "The body is malformed, or holds no audio that can be decoded.",
     401: "The bearer token is missing or unknown.",
-    404: "The model named is not the one served.",
+    404: "No model of this name is served.",
     413: "The audio is over the limit on bytes or seconds.",
     415: "The body's media type cannot be audio.",
     422: "An option is unknown, out of range, or contradicts another.",
@@ -29,15 +37,17 @@ _ERRORS = {
     503: "The model is loading, or the server is draining; see retry-after.",
     504: "The deadline passed before the answer.",
 }
-_TEXT: Json = {"type": "string"}
-_SECONDS: Json = {"type": "number", "description": "Seconds from the start of the audio."}
-_MODEL_IN_PATH: Json = {"name": "model", "in": "path", "required": True, "schema": _TEXT}
+_MODEL_IN_PATH: Json = {"name": "model", "in": "path", "required": True, "schema": TEXT}
 _CALL_HEADERS: list[Json] = [
     {"name": name, "in": "header", "schema": {"enum": ["true", "false"], "default": default}}
     for name, default in (("x-use-cache", "true"), ("x-wait-for-model", "false"))
 ]
+_OPENAI_ERROR: Json = json_object(
+    error=json_object(message=TEXT, type=TEXT, param={}, code={}),
+)
 _HUGGINGFACE_PATHS = (
     "/",
+    "/predict",
     "/models/{model}/pipeline/automatic-speech-recognition",
     "/models/{model}",
     "/pipeline/automatic-speech-recognition",
@@ -67,18 +77,22 @@ def operations() -> list[Operation]:
     huggingface = _huggingface_operation()
     transcriptions = _openai_operation(Task.TRANSCRIBE)
     translations = _openai_operation(Task.TRANSLATE)
-    model = "The model that is served."
-    metrics = _read("Metrics in Prometheus's text format.", _TEXT, "text/plain")
+    models = "The names of the model that is served."
+    model_list = json_object(data=json_list(openai_model()))
+    health = _health("Whether the server accepts requests.")
+    metrics = _read("Metrics in Prometheus's text format.", TEXT, "text/plain")
     description = _public("This description, as OpenAPI.", {"type": "object"})
-    page = _public("This description, as a page.", _TEXT, "text/html")
-    live = _public("Whether the process responds.", _object(status=_TEXT))
+    page = _public("This description, as a page.", TEXT, "text/html")
+    live = _public("Whether the process responds.", json_object(status=TEXT))
     return [
         *(Operation("POST", path, "transcribe", huggingface) for path in _HUGGINGFACE_PATHS),
         Operation("POST", "/v1/audio/transcriptions", "openai_transcriptions", transcriptions),
         Operation("POST", "/v1/audio/translations", "openai_translations", translations),
-        Operation("GET", "/v1/models", "openai_models", _read(model, _object(data=_list({})))),
-        Operation("GET", "/models", "models", _read(model, _list({}))),
-        Operation("GET", "/health", "health", _health("Whether the server accepts requests.")),
+        Operation("GET", "/v1/models", "openai_models", _read(models, model_list)),
+        Operation("GET", "/v1/models/{model}", "openai_model", _openai_model_operation()),
+        Operation("GET", "/models", "models", _read(models, json_list({}))),
+        Operation("GET", "/health", "health", health),
+        Operation("GET", "/", "health", health),
         Operation("GET", "/live", "live", live),
         Operation("GET", "/metrics", "metrics", metrics),
         Operation("GET", "/openapi.json", "description", description),
@@ -110,123 +124,42 @@ def describe() -> Json:
     }
 
 
-def generation_schema() -> Json:
-    """Return the JSON schema of the generation parameters."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {parameter.name: _parameter(parameter) for parameter in PARAMETERS},
-    }
-
-
-def _parameter(parameter: Parameter) -> Json:
-    value = _range(parameter)
-    if parameter.is_list:
-        value = _list(value)
-    effect = f" Has an effect with: {parameter.idle_unless}." if parameter.idle_unless else ""
-    return {
-        "anyOf": [value, {"type": "null"}],
-        "description": f"{parameter.meaning} Default: {parameter.default}.{effect}",
-    }
-
-
-def _range(parameter: Parameter) -> Json:
-    limits = parameter.range
-    if limits.kind is bool:
-        also = [{"const": limits.also}] if limits.also else []
-        return {"anyOf": [{"type": "boolean"}, *also]}
-    return {
-        "type": "integer" if limits.kind is int else "number",
-        "exclusiveMinimum" if limits.above_low else "minimum": limits.low,
-        "exclusiveMaximum" if limits.below_high else "maximum": limits.high,
-    }
-
-
 def _huggingface_operation() -> Json:
-    generation = {"$ref": "#/components/schemas/GenerationParameters"}
-    options = {
-        "return_timestamps": {"type": "boolean", "description": "Return chunks with their times."},
-        "language": {**_TEXT, "description": "Language spoken, e.g. en. Default: detected."},
-        "task": {"enum": [task.value for task in Task]},
-        "prompt": {**_TEXT, "description": "Text that precedes the audio."},
-        "vad": {"enum": [mode.value for mode in VadMode]},
-        "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
-        "channels": {"enum": [mode.value for mode in Channels]},
-        **{name: {"description": f"Has no effect: {why}."} for name, why in WITHOUT_EFFECT.items()},
-    }
-    properties = generation_schema()["properties"]
-    parameters = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            **options,
-            **properties,
-            "generation_parameters": generation,
-            "generate_kwargs": generation,
-        },
-    }
-    body = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["inputs"],
-        "properties": {
-            "inputs": {**_TEXT, "contentEncoding": "base64", "description": "The audio file."},
-            "parameters": parameters,
-            "options": _object(use_cache={"type": "boolean"}, wait_for_model={"type": "boolean"}),
-        },
-    }
-    times = _list({"anyOf": [_SECONDS, {"type": "null"}]})
-    chunk = _object(text=_TEXT, timestamp=times, timestamps=times, channel={"type": "integer"})
-    answer = _object(text=_TEXT, chunks=_list(chunk), warnings=_list(_TEXT))
+    error = json_object(error=TEXT, field=TEXT, estimated_time={"type": "number"})
     return {
         "summary": "Transcribe, as the Hugging Face Inference API does",
-        "parameters": _CALL_HEADERS,
+        "parameters": [*_CALL_HEADERS, *huggingface_query()],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": body},
+                "application/json": {"schema": huggingface_body()},
                 "audio/*": {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        "responses": {
-            "200": _content({**answer, "required": ["text"]}),
-            **_errors(_object(error=_TEXT, field=_TEXT, estimated_time={"type": "number"})),
-        },
+        "responses": {"200": _content(huggingface_answer()), **_errors(error)},
     }
 
 
 def _openai_operation(task: Task) -> Json:
-    form = {
-        "type": "object",
-        "required": ["file"],
-        "properties": {
-            "file": {"type": "string", "format": "binary"},
-            "model": {**_TEXT, "description": "The model served, or whisper-1 for any."},
-            "language": _TEXT,
-            "prompt": _TEXT,
-            "vad": {"enum": [mode.value for mode in VadMode]},
-            "encoder_window": {"enum": [kind.value for kind in EncoderWindow]},
-            "channels": {"enum": [mode.value for mode in Channels]},
-            "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
-            "stream": {"type": "boolean", "description": "Answer in server-sent events."},
-            "timestamp_granularities[]": _list({"enum": ["segment"]}),
-            **generation_schema()["properties"],
-        },
-    }
-    answer = _object(text=_TEXT, segments=_list({}), warnings=_list(_TEXT))
-    ok = _content(answer)
-    ok["content"]["text/plain"] = {"schema": _TEXT}
-    ok["content"]["text/event-stream"] = {"schema": _TEXT}
-    details = _object(message=_TEXT, type=_TEXT, param={}, code={})
+    ok = _content(openai_answer())
+    ok["content"]["text/plain"] = {"schema": TEXT}
+    ok["content"]["text/event-stream"] = {"schema": TEXT}
     return {
         "summary": f"{task.value.capitalize()}, as OpenAI's API does",
         "parameters": _CALL_HEADERS,
         "requestBody": {
             "required": True,
-            "content": {"multipart/form-data": {"schema": form}},
+            "content": {"multipart/form-data": {"schema": openai_form()}},
         },
-        "responses": {"200": ok, **_errors(_object(error=details))},
+        "responses": {"200": ok, **_errors(_OPENAI_ERROR)},
     }
+
+
+def _openai_model_operation() -> Json:
+    """Return the operation that shows one model by its name."""
+    operation = _read("A model by one of its names.", openai_model())
+    unknown = {**_content(_OPENAI_ERROR), "description": _ERRORS[404]}
+    return {**operation, "responses": {**operation["responses"], "404": unknown}}
 
 
 def _errors(schema: Json) -> Json:
@@ -244,25 +177,17 @@ def _public(meaning: str, schema: Json, media_type: str = "application/json") ->
 def _read(meaning: str, schema: Json, media_type: str = "application/json") -> Json:
     """Return an operation that needs a token and has one answer."""
     ok = {"description": meaning, "content": {media_type: {"schema": schema}}}
-    unauthenticated = {**_content(_object(error={})), "description": _ERRORS[401]}
+    unauthenticated = {**_content(json_object(error={})), "description": _ERRORS[401]}
     return {"summary": meaning, "responses": {"200": ok, "401": unauthenticated}}
 
 
 def _health(meaning: str) -> Json:
-    answer = _content(_object(status=_TEXT))
+    answer = _content(json_object(status=TEXT))
     return {"summary": meaning, "security": [], "responses": {"200": answer, "503": answer}}
 
 
 def _content(schema: Json) -> Json:
     return {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
-
-
-def _object(**properties: Json) -> Json:
-    return {"type": "object", "properties": properties}
-
-
-def _list(items: Json) -> Json:
-    return {"type": "array", "items": items}
 
 
 def to_page(description: Json) -> str:

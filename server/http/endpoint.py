@@ -79,7 +79,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
-View = Callable[[Gateway], Response]
+View = Callable[[Gateway, Request], Response]
 ToResponse = Callable[[BaseException], Response]
 
 
@@ -149,8 +149,9 @@ class ViewEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            self._gateway.authenticate(Request(scope).headers)
-            response = self._view(self._gateway)
+            request = Request(scope)
+            self._gateway.authenticate(request.headers)
+            response = self._view(self._gateway, request)
         except TalkmillError as error:
             response = self._to_response(error)
         await response(scope, receive, send)

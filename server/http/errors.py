@@ -42,12 +42,14 @@ def openai_error(error: BaseException) -> JSONResponse:
 def openai_details(error: BaseException) -> dict[str, Any]:
     """Return the content of OpenAI's `error` object."""
     kinds = (kind for base, kind in _OPENAI_TYPES.items() if isinstance(error, base))
-    return {
-        "message": _message(error),
-        "type": next(kinds, "server_error"),
-        "param": _field(error),
-        "code": None,
-    }
+    return openai_content(_message(error), next(kinds, "server_error"), _field(error))
+
+
+def openai_content(
+    message: str, kind: str = "invalid_request_error", field: str | None = None
+) -> dict[str, Any]:
+    """Return OpenAI's `error` object for a message."""
+    return {"message": message, "type": kind, "param": field, "code": None}
 
 
 def _message(error: BaseException) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields as fields_of
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -15,17 +17,31 @@ from ...engine import (
     Task,
     TranscribeOptions,
     VadMode,
+    VadOptions,
 )
 
 Choice = TypeVar("Choice", bound=Enum)
 
 _GENERATION = {parameter.name for parameter in PARAMETERS}
+# In a form or a query every other value is read as JSON.
+_TEXTS = ("language", "task", "prompt", "vad", "encoder_window", "channels")
 
 # Options of HF's pipeline that are accepted without effect, each with the reason.
 WITHOUT_EFFECT = {
     "chunk_length_s": "audio of any length is cut at silences",
     "stride_length_s": "chunks do not overlap",
     "batch_size": "the server batches across requests",
+}
+
+# Lists in a form, by the names of their fields, which may be repeated; "keywords" is OpenAI's.
+FORM_LISTS = {
+    name + brackets: option
+    for name, option in (
+        ("keywords", "hotwords"),
+        ("hotwords", "hotwords"),
+        ("languages", "languages"),
+    )
+    for brackets in ("", "[]")
 }
 
 
@@ -60,6 +76,29 @@ def to_options(fields: Mapping[str, Any]) -> tuple[TranscribeOptions, tuple[str,
         TranscribeOptions(**options, parameters=GenerationParameters(**generation)),
         tuple(warnings),
     )
+
+
+def read_value(name: str, text: str) -> Any:
+    """Return the value of a field that came as text, in a form or a query: None if it is empty.
+
+    Numbers, lists and the like are JSON. Other text stays text, for the check of the option.
+    """
+    if name in _TEXTS or not text:
+        return text or None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def add_to_list(fields: dict[str, Any], name: str, text: str) -> None:
+    """Add a field of `FORM_LISTS` to the options in `fields`: one text, or a list in JSON."""
+    try:
+        value = json.loads(text) if text.lstrip().startswith("[") else text
+    except (ValueError, RecursionError):
+        value = text
+    known = fields.setdefault(FORM_LISTS[name], [])
+    known.extend(value if isinstance(value, list) else [value] if value else [])
 
 
 def read_bool(name: str, value: object) -> bool:
@@ -97,6 +136,15 @@ def _read_texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(_read_text(name, one) for one in value)
 
 
+def _read_vad_options(name: str, value: object) -> VadOptions:
+    if not isinstance(value, dict):
+        raise InvalidOption(f"{name} {value!r} is not an object", name)
+    known = [field.name for field in fields_of(VadOptions)]
+    for member in value.keys() - set(known):
+        raise InvalidOption(f"{member} is not one of {', '.join(known)}", member)
+    return VadOptions(**value)
+
+
 def _read_choice(choices: type[Choice]) -> Callable[[str, object], Choice]:
     def read(name: str, value: object) -> Choice:
         for choice in choices:
@@ -119,4 +167,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "hotwords": ("hotwords", _read_texts),
     "channels": ("channels", _read_choice(Channels)),
     "token_logprobs": ("token_logprobs", read_bool),
+    "vad_options": ("vad_options", _read_vad_options),
 }

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planned_audio import Plan, audio_of, check_chunks, spans_of, split
+from planned_audio import Plan, audio_of, check_chunks, detector, spans_of, split
 from talkmill.engine import VadMode
 from talkmill.engine.audio.chunk_stream import split_chunks
-from talkmill.engine.audio.chunking import PAD_SAMPLES
+from talkmill.engine.audio.chunking import PAD_SAMPLES, TURN_PAUSE
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
@@ -131,6 +131,15 @@ def test_pauses_end_chunks(plan: Plan, expected: list[tuple[float, float]], mode
     chunks, _ = split(audio_of(plan), mode)
     spans = [chunk.spans[0] for chunk in chunks]
     assert [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in spans] == expected
+
+
+@pytest.mark.parametrize(
+    ("pause", "num_chunks"), [(21, 1), (22, 2)], ids=["0.67 s end none", "but 0.70 s"]
+)
+def test_shorter_pauses_end_chunks_where_speakers_take_turns(pause: int, num_chunks: int) -> None:
+    blocks = [audio_of([(40, pause), (40, 0)])[None]]
+    found = split_chunks(blocks, VadMode.ON, lambda *_: None, detector, max_pause=TURN_PAUSE)
+    assert len([chunk for chunk in found if chunk is not None]) == num_chunks
 
 
 def num_spans(plan: Plan) -> list[int]:

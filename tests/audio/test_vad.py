@@ -32,8 +32,8 @@ def windows(spans: list[Span]) -> list[tuple[int, int]]:
     return [(span.start // WINDOW_SAMPLES, span.end // WINDOW_SAMPLES) for span in spans]
 
 
-def find(audio: Samples, max_windows: int = 925) -> list[Span]:
-    detector = SpeechDetector(max_windows * WINDOW_SAMPLES, level)
+def find(audio: Samples, max_windows: int = 925, threshold: float = 0.5) -> list[Span]:
+    detector = SpeechDetector(max_windows * WINDOW_SAMPLES, level, threshold)
     return [*detector.feed(audio), *detector.finish()]
 
 
@@ -112,6 +112,24 @@ def test_size_of_the_blocks_changes_nothing(
         start, turn = start + size, turn + 1
     found.extend(detector.finish())
     assert found == find(audio, max_windows=20)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        pytest.param(0.3, [(0, 20)], id="what was unsure is speech"),
+        pytest.param(0.5, [(0, 5)], id="the default"),
+        pytest.param(0.95, [], id="nothing is sure enough"),
+        pytest.param(0.0, [(0, 25)], id="everything is speech"),
+        pytest.param(1.0, [], id="nothing is"),
+    ],
+)
+def test_speech_starts_at_the_threshold_and_ends_below(
+    threshold: float, expected: list[tuple[int, int]]
+) -> None:
+    audio = planned(*[SAY] * 5, *[0.34] * 15, *[HUSH] * 5)
+
+    assert windows(find(audio, threshold=threshold)) == expected
 
 
 @pytest.mark.parametrize("size", [160, 4_000, 100_000])

@@ -21,7 +21,21 @@ def test_fitted_window_holds_the_chunk_and_a_margin_and_little_more(num_samples:
     assert window.kind is FITTED
     assert wanted <= window.num_frames < wanted + GRID_FRAMES + 1
     assert window.num_frames % 2 == 0
-    assert window.num_positions == FULL_WINDOW.num_positions  # silence follows
+
+
+@given(st.integers(1, CHUNK_SAMPLES))
+def test_silence_follows_a_fitted_window_and_few_lengths_share_batches(num_samples: int) -> None:
+    window = Windows(FITTED).of(FITTED, num_samples)
+
+    assert window.num_positions in (900, FULL_WINDOW.num_positions)
+    assert window.num_positions - window.num_frames // 2 >= 300 or window.num_positions == 1500
+
+
+def test_short_chunks_cost_the_decoder_less() -> None:
+    windows = Windows(FITTED)
+
+    assert windows.of(FITTED, 11 * 16_000).num_positions == 900
+    assert windows.of(FITTED, 13 * 16_000).num_positions == FULL_WINDOW.num_positions
 
 
 def test_declared_window_is_the_shortest_that_holds_the_chunk() -> None:

@@ -51,7 +51,6 @@ def hasty_table(answer: Answer) -> dict[int, float]:
         pytest.param(hasty_table, True, [A], id="true stops at two answers"),
         # ln .2 / 2 = -.80 runs, and beats the worse; ln .198 / 3 = -.54 is better than both.
         pytest.param(hasty_table, False, [A, A], id="false goes on while it looks promising"),
-        pytest.param(hasty_table, None, [A, A], id="unset is false"),
         # ln .075 / 2 = -1.29 is worse than -1.20, but ln .075 / 10 = -.26 could be better.
         pytest.param(patient_table, False, [A], id="false stops where it looks hopeless now"),
         pytest.param(patient_table, "never", [A] * 7, id="never goes on while there is hope"),

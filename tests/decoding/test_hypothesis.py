@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audio_files import decode_file
-from table_decoder import END, PLANS, A, B, by_answer, search
+from table_decoder import END, PLANS, A, B, C, by_answer, search
 from talkmill.engine import LoadedModel, Task
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.audio.windows import FULL_WINDOW
@@ -63,6 +63,24 @@ def demo() -> LoadedModel:
     return load_model(EngineConfig(device="cpu", compute_type="float32", encoder="ctranslate2"))
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_every_search_has_the_log_probability_of_each_token(name: str) -> None:
+    plan = PLANS[name]
+    if name == "sampling":
+        plan = replace(plan, temperature=1e-3)
+    outcome = search(plan, TWO_WORDS)
+    assert outcome.answer == [A, B]
+    assert outcome.logprobs == pytest.approx(np.log([0.9, 0.8, 0.6]), abs=1e-4)
+
+
+def test_beams_keep_the_log_probabilities_of_the_answer_that_wins() -> None:
+    after_a, after_b = {END: 0.34, A: 0.33, C: 0.33}, {END: 0.9, C: 0.1}
+    table = by_answer({(): {A: 0.6, B: 0.4}, (A,): after_a, (B,): after_b}, {END: 0.9, C: 0.1})
+    outcome = search(replace(PLANS["beams"], early_stopping=True), table)
+    assert outcome.answer == [B]
+    assert outcome.logprobs == pytest.approx(np.log([0.4, 0.9]), abs=1e-4)
+
+
 def hypotheses(model: LoadedModel, samples: Samples, plan: DecodePlan) -> list[Hypothesis]:
     """Return what each lane says of a recording: native, then exact."""
     replica = model.replicas[0]
@@ -86,6 +104,41 @@ def test_both_lanes_are_as_sure(demo: LoadedModel, timestamps: bool, length_pena
     assert native.no_speech_prob == pytest.approx(exact.no_speech_prob, abs=1e-4)
     assert native.temperature == exact.temperature == 0.0
     assert -1 < native.avg_logprob < 0
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("max_new_tokens", [9, 444], ids=["cut off", "ended"])
+def test_token_log_probabilities_are_the_same_in_both_lanes_and_add_up(
+    demo: LoadedModel, timestamps: bool, max_new_tokens: int
+) -> None:
+    samples = decode_file(find_model("demo").folder / "sample.flac")[:60_000]
+    plan = DecodePlan(timestamps=timestamps, max_new_tokens=max_new_tokens, token_logprobs=True)
+    native, exact = hypotheses(demo, samples, plan)
+    assert native.token_logprobs == pytest.approx(exact.token_logprobs, abs=1e-3)
+    for one in (native, exact):
+        count = len(one.tokens)
+        assert len(one.token_logprobs) == count > 0
+        end = one.avg_logprob * (count + 1) - sum(one.token_logprobs)
+        if max_new_tokens == count:
+            assert end == pytest.approx(0, abs=1e-3)
+        else:
+            assert -2 < end < 1e-3  # the end of text's own
+
+
+def test_drawn_tokens_have_their_log_probabilities_before_temperature(demo: LoadedModel) -> None:
+    samples = decode_file(find_model("demo").folder / "sample.flac")[:60_000]
+    greedy = DecodePlan(token_logprobs=True)
+    drawn = replace(greedy, strategy=Strategy.SAMPLE, temperature=1e-3)
+    expected, _ = hypotheses(demo, samples, greedy)
+    for found in hypotheses(demo, samples, drawn):
+        assert found.tokens == expected.tokens
+        assert found.token_logprobs == pytest.approx(expected.token_logprobs, abs=1e-3)
+
+
+def test_nobody_pays_for_log_probabilities_that_nobody_asks_for(demo: LoadedModel) -> None:
+    samples = decode_file(find_model("demo").folder / "sample.flac")[:60_000]
+    for one in hypotheses(demo, samples, DecodePlan()):
+        assert one.token_logprobs == ()
 
 
 def test_both_lanes_are_as_sure_that_nothing_was_said(demo: LoadedModel) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,26 +17,31 @@ import pytest
 from audio_files import decode_file
 from fakes import DEMO_FOLDER, small_config
 from parity import random_weights as rw
-from talkmill.engine import Engine, GenerationParameters, TranscribeOptions, VadMode
+from parity.goldens import (
+    AUDIO,
+    GOLDENS,
+    MODES,
+    VOCABULARY,
+    encoded_by,
+    no_timestamps_of_demo,
+    parameters_of,
+    random_decoder,
+    random_task,
+    task_of,
+)
+from talkmill.engine import Engine, TranscribeOptions, VadMode
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
-from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
-from talkmill.engine.decoding.rules import Vocabulary
-from talkmill.engine.model.loading import LoadedModel, load_model
+from talkmill.engine.decoding.plan import DecodePlan, Strategy
+from talkmill.engine.model.loading import LoadedModel
 from talkmill.engine.model.protocol import EncoderOutput
-from talkmill.engine.model.step_decoder import StepDecoder
 
-DATA = Path(__file__).parents[1] / "data"
-GOLDENS = {
-    name: json.loads((DATA / "parity" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("random_weights", "demo_model")
-}
 RANDOM_CASES: dict[str, dict[str, Any]] = GOLDENS["random_weights"]["cases"]
 DEMO_CASES: dict[str, dict[str, Any]] = GOLDENS["demo_model"]["cases"]
-AUDIO = {"jfk": DATA / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
 ENGINE_CASES = [
     "greedy",
+    "beam 4",
     "beam 5, never",
     "beam 4, true",
     "groups 4/2, true",
@@ -52,29 +55,6 @@ ENGINE_CASES = [
     "no_repeat_ngram_size 2",
     "suppress_tokens",
 ]
-MODES = {"text": False, "times": True}
-VOCABULARY = Vocabulary(rw.END_OF_TEXT, rw.TIMESTAMP_BEGIN, suppress_first=tuple(rw.SUPPRESS_FIRST))
-
-
-def parameters_of(case: dict[str, Any]) -> GenerationParameters:
-    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in case.items()}
-    return GenerationParameters(**given)
-
-
-def task_of(case: dict[str, Any], prompt: list[int], *, timestamps: bool) -> ExactTask:
-    """Return the task as a request with these parameters would come to it."""
-    plan, _ = make_plan(parameters_of(case), timestamps=timestamps, prompt_length=len(prompt))
-    return ExactTask(prompt, plan, seed=0, chunk=0, is_wanted=lambda: True)
-
-
-def random_task(case: dict[str, Any], *, timestamps: bool) -> ExactTask:
-    prompt = rw.TASK if timestamps else [*rw.TASK, rw.NO_TIMESTAMPS]
-    return task_of(case, prompt, timestamps=timestamps)
-
-
-@functools.cache
-def random_decoder(seed: int) -> StepDecoder:
-    return StepDecoder(rw.random_weights(seed))
 
 
 @functools.cache
@@ -135,37 +115,21 @@ def test_an_answer_is_the_same_alone_and_among_others(case: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    config = small_config(compute_type="float32")
-    return load_model(config)
+def encoded(demo: LoadedModel) -> dict[str, EncoderOutput]:
+    return encoded_by(demo)
 
 
 @pytest.fixture(scope="module")
-def encoded(model: LoadedModel) -> dict[str, EncoderOutput]:
-    encode = model.replicas[0].encode
-    return {
-        name: encode([log_mel(decode_file(path), 80)], FULL_WINDOW.num_positions)
-        for name, path in AUDIO.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def engine(model: LoadedModel) -> Iterator[Engine]:
+def engine(demo: LoadedModel) -> Iterator[Engine]:
     # HF hears windows of 30 s, whatever shorter ones the model would take.
-    with Engine(small_config(max_batch_size=8, encoder_windows=(30,)), model=model) as engine:
+    with Engine(small_config(max_batch_size=8, encoder_windows=(30,)), model=demo) as engine:
         yield engine
 
 
 def demo_task(case: str, mode: str) -> ExactTask:
-    special = [] if MODES[mode] else [demo_no_timestamps()]
+    special = [] if MODES[mode] else [no_timestamps_of_demo()]
     prompt = [*GOLDENS["demo_model"]["task"], *special]
     return task_of(DEMO_CASES[case], prompt, timestamps=MODES[mode])
-
-
-def demo_no_timestamps() -> int:
-    tokens = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
-    ids: dict[str, int] = {token["content"]: token["id"] for token in tokens["added_tokens"]}
-    return ids["<|notimestamps|>"]
 
 
 def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
@@ -185,11 +149,11 @@ def test_goldens_are_those_of_the_demo_model_that_is_here() -> None:
 )
 @pytest.mark.parametrize("case", DEMO_CASES)
 def test_demo_model_says_what_it_says_in_hf(
-    model: LoadedModel, encoded: dict[str, EncoderOutput], case: str, audio: str, mode: str
+    demo: LoadedModel, encoded: dict[str, EncoderOutput], case: str, audio: str, mode: str
 ) -> None:
-    replica, task = model.replicas[0], demo_task(case, mode)
+    replica, task = demo.replicas[0], demo_task(case, mode)
     golden = GOLDENS["demo_model"]["answers"][f"{audio}, {mode}"][case]
-    (exact,) = replica.exact_lane(model.vocabulary).run(encoded[audio], [task])
+    (exact,) = replica.exact_lane(demo.vocabulary).run(encoded[audio], [task])
     assert list(exact.tokens) == golden
     if not task.plan.is_exact and task.plan.strategy is Strategy.GREEDY:
         (native,) = replica.generate(encoded[audio], [task.prompt], task.plan)
@@ -200,7 +164,7 @@ def test_demo_model_says_what_it_says_in_hf(
 
 
 def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
-    engine: Engine, model: LoadedModel
+    engine: Engine, demo: LoadedModel
 ) -> None:
     golden = GOLDENS["demo_model"]["answers"]["jfk, text"]
     requests = {}
@@ -210,16 +174,16 @@ def test_engine_gives_hf_s_words_to_requests_of_every_kind_at_once(
         )
         requests[case] = engine.submit(io.BytesIO(AUDIO["jfk"].read_bytes()), options)
     found = {case: request.future.result(60).text for case, request in requests.items()}
-    assert found == {case: model.tokenizer.decode(golden[case]).strip() for case in ENGINE_CASES}
+    assert found == {case: demo.tokenizer.decode(golden[case]).strip() for case in ENGINE_CASES}
     assert len(set(found.values())) > 5, "answers that are all alike prove nothing"
     assert engine.stats.mean_batch_size > 1.5, "requests of several kinds must share batches"
 
 
 def test_native_greedy_is_hf_s_whatever_shares_its_batch(
-    model: LoadedModel,
+    demo: LoadedModel,
 ) -> None:
     features = [log_mel(decode_file(path), 80) for path in AUDIO.values()]
-    replica = model.replicas[0]
+    replica = demo.replicas[0]
     for mode in MODES:
         plan = replace(DecodePlan(), timestamps=MODES[mode], max_new_tokens=60)
         prompts = [demo_task("greedy", mode).prompt] * len(AUDIO)

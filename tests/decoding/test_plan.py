@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from talkmill.engine import GenerationParameters, InvalidOption
 from talkmill.engine.decoding.parameters import MAX_POSITIONS, PARAMETERS, Parameter
-from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
+from talkmill.engine.decoding.plan import OF_CHUNKS, DecodePlan, Strategy, make_plan
 
 PROMPT = 4
 NATIVE, EXACT = False, True
@@ -51,14 +51,19 @@ def plan_of(*, prompt_length: int = PROMPT, timestamps: bool = False, **values: 
         ({"do_sample": True, "min_new_tokens": 3}, Strategy.SAMPLE, EXACT),
         ({"do_sample": True, "penalty_alpha": 0.6}, Strategy.SAMPLE, NATIVE),
         ({"num_beams": 1}, Strategy.GREEDY, NATIVE),
-        ({"num_beams": 4}, Strategy.BEAM, NATIVE),
+        ({"do_sample": True, "temperature": 0}, Strategy.GREEDY, NATIVE),
+        ({"do_sample": True, "temperature": 0, "num_beams": 4}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "patience": 1}, Strategy.BEAM, NATIVE),
         ({"num_beams": 4, "patience": 2, "length_penalty": 0.5}, Strategy.BEAM, NATIVE),
+        ({"num_beams": 4, "patience": 2, "early_stopping": False}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "patience": 2, "min_new_tokens": 2}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": False}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": True}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "early_stopping": "never"}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "min_new_tokens": 2}, Strategy.BEAM, EXACT),
-        ({"num_beams": 4, "penalty_alpha": 0.6}, Strategy.BEAM, NATIVE),
-        ({"num_beams": 4, "num_beam_groups": 1}, Strategy.BEAM, NATIVE),
+        ({"num_beams": 4, "penalty_alpha": 0.6}, Strategy.BEAM, EXACT),
+        ({"num_beams": 4, "num_beam_groups": 1}, Strategy.BEAM, EXACT),
         ({"num_beams": 4, "num_beam_groups": 2}, Strategy.DIVERSE_BEAM, EXACT),
         ({"num_beams": 4, "num_beam_groups": 4}, Strategy.DIVERSE_BEAM, EXACT),
         ({"num_beam_groups": 4}, Strategy.GREEDY, NATIVE),
@@ -81,19 +86,12 @@ def test_parameters_choose_algorithm_and_lane(
 @pytest.mark.parametrize(
     ("values", "field"),
     [
-        ({"do_sample": True, "temperature": 0}, "temperature"),
         ({"do_sample": True, "num_beams": 2}, "num_beams"),
         ({"temperature": 0.5, "num_beams": 2}, "num_beams"),
         ({"do_sample": True, "num_beam_groups": 2}, "num_beam_groups"),
         ({"num_beams": 4, "num_beam_groups": 3}, "num_beam_groups"),
         ({"num_beams": 2, "num_beam_groups": 4}, "num_beam_groups"),
         ({"penalty_alpha": 0.6, "top_k": 65}, "top_k"),
-        ({"min_new_tokens": 6, "max_new_tokens": 5}, "min_new_tokens"),
-        ({"min_new_tokens": 9, "max_length": PROMPT + 8}, "min_new_tokens"),
-        ({"min_length": PROMPT + 9, "max_new_tokens": 8}, "min_length"),
-        ({"min_length": 30, "max_length": 29}, "min_length"),
-        ({"min_new_tokens": MAX_POSITIONS - PROMPT + 1}, "min_new_tokens"),
-        ({"max_new_tokens": MAX_POSITIONS - PROMPT + 1}, "max_new_tokens"),
         ({"max_length": PROMPT}, "max_length"),
         ({"num_beams": 2, "patience": 0.4}, "patience"),
     ],
@@ -104,6 +102,55 @@ def test_a_contradiction_is_refused_by_name(values: dict[str, Any], field: str) 
         plan_of(**values)
     assert refusal.value.field == field
     assert field in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_exact"),
+    [
+        ({}, NATIVE),
+        ({"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}, NATIVE),
+        ({"suppress_tokens": (3,)}, NATIVE),
+        ({"temperature": 0.7}, NATIVE),
+        ({"repetition_penalty": 1.3}, EXACT),
+        ({"no_repeat_ngram_size": 3}, EXACT),
+        ({"temperature": 0.7, "repetition_penalty": 0.9}, EXACT),
+        ({"temperature": 0.7, "no_repeat_ngram_size": 2}, EXACT),
+    ],
+    ids=str,
+)
+def test_penalties_that_must_see_the_preceding_text_choose_the_exact_lane(
+    values: dict[str, Any], is_exact: bool
+) -> None:
+    parameters = GenerationParameters(**values)
+    plan, _ = make_plan(parameters, timestamps=False, prompt_length=9, has_previous=True)
+    assert plan.is_exact is is_exact
+    assert not plan_of(prompt_length=9, **values).is_exact
+
+
+def test_beams_without_more_are_those_that_stop_as_hf_s_default_says() -> None:
+    assert plan_of(num_beams=4) == plan_of(num_beams=4, early_stopping=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "expected"),
+    [
+        ({"min_new_tokens": 6, "max_new_tokens": 5}, "min_new_tokens", 5),
+        ({"min_new_tokens": 9, "max_length": PROMPT + 8}, "min_new_tokens", 8),
+        ({"min_length": PROMPT + 9, "max_new_tokens": 8}, "min_length", 8),
+        ({"min_length": 30, "max_length": 29}, "min_length", 29 - PROMPT),
+        ({"min_new_tokens": 448}, "min_new_tokens", MAX_POSITIONS - PROMPT),
+    ],
+    ids=str,
+)
+def test_minimum_above_the_maximum_is_the_maximum_with_a_warning(
+    values: dict[str, Any], field: str, expected: int
+) -> None:
+    parameters = GenerationParameters(**values)
+    plan, warnings = make_plan(parameters, timestamps=False, prompt_length=PROMPT)
+    assert (plan.min_new_tokens, plan.max_new_tokens) == (expected, expected)
+    (warning,) = warnings
+    assert warning.startswith(f"{field} requires ")
+    assert f" allows {expected}: " in warning
 
 
 @pytest.mark.parametrize("values", [{"seed": 3, "top_p": 0.5}, {"early_stopping": True}, {}])
@@ -145,16 +192,19 @@ def test_limits_count_the_prompt_as_hf_does(
     assert (plan.max_new_tokens, plan.min_new_tokens) == expected
 
 
-@pytest.mark.parametrize(
-    ("values", "prompt_length"),
-    [({"max_new_tokens": 445}, 4), ({"max_new_tokens": 222}, 227), ({"max_length": 20}, 20)],
-    ids=str,
-)
-def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused(
-    values: dict[str, Any], prompt_length: int
-) -> None:
-    with pytest.raises(InvalidOption, match=f"the prompt has {prompt_length} tokens"):
-        plan_of(prompt_length=prompt_length, **values)
+def test_a_limit_that_the_prompt_leaves_no_room_for_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="the prompt has 20 tokens"):
+        plan_of(prompt_length=20, max_length=20)
+
+
+@pytest.mark.parametrize(("given", "prompt_length"), [(445, 4), (222, 227), (448, 3)])
+def test_more_new_tokens_than_fit_are_cut_with_a_warning(given: int, prompt_length: int) -> None:
+    parameters = GenerationParameters(max_new_tokens=given)
+
+    plan, warnings = make_plan(parameters, timestamps=False, prompt_length=prompt_length)
+
+    assert plan.max_new_tokens == 448 - prompt_length
+    assert [warning.split()[:2] for warning in warnings] == [["max_new_tokens", f"{given}:"]]
 
 
 def test_values_given_are_those_of_the_plan() -> None:
@@ -231,14 +281,13 @@ def test_valid_values_plan_or_are_refused_by_name(
     assert plan.timestamps is timestamps
     for name, value in values.items():
         is_idle = any(warning.startswith(f"{name} ") for warning in warnings)
-        is_resolved = name.startswith(("max_", "min_")) or name == "do_sample"
-        is_greedy_zero = name == "temperature" and value == 0
-        assert is_idle or is_resolved or is_greedy_zero or getattr(plan, name) == value
+        is_resolved = name.startswith(("max_", "min_")) or name in {"do_sample", *OF_CHUNKS}
+        is_resolved = is_resolved or (name == "temperature" and value == 0)
+        assert is_idle or is_resolved or getattr(plan, name) == value
     greedy = DecodePlan(timestamps=timestamps, max_new_tokens=plan.max_new_tokens)
     shared = {"repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "min_new_tokens"}
-    if plan.strategy is Strategy.GREEDY:
-        own = {name: getattr(plan, name) for name in shared}
-        assert plan == replace(greedy, **own, num_beam_groups=1, is_exact=plan.is_exact)
+    own = {name: getattr(plan, name) for name in shared} | {"is_exact": plan.is_exact}
+    assert plan.strategy is not Strategy.GREEDY or plan == replace(greedy, **own)
 
 
 @given(st.data())

@@ -34,6 +34,11 @@ def allowed(plan: DecodePlan, answer: Sequence[int], logits: dict[int, float]) -
     return set(np.flatnonzero(scores > -np.inf).tolist())
 
 
+def test_nothing_but_the_end_may_follow_where_every_token_is_forbidden() -> None:
+    plan = DecodePlan(suppress_tokens=tuple(range(NUM_TOKENS)), min_new_tokens=3)
+    assert allowed(plan, [A], {}) == {END}
+
+
 TIMES = DecodePlan(timestamps=True)
 WORDS = {A, B, C, D}
 LIKELY_WORD = {A: 20.0}

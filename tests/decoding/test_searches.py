@@ -115,6 +115,14 @@ def test_groups_do_not_avoid_what_was_said_at_other_steps() -> None:
     assert search(plan, table).steps[1] == [B, A]
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_every_search_ends_where_no_token_may_follow(name: str) -> None:
+    plan = with_limits(PLANS[name], suppress_tokens=tuple(range(NUM_TOKENS)))
+    outcome = search(plan, lambda answer: {A: 0.6, B: 0.4})
+    assert outcome.answer == []
+    assert np.isfinite(outcome.sum_logprob)
+
+
 # Contrastive search. A state is alike where the last token is the same.
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeModel, loaded, small_config, tones_file, words
+from fakes import PATIENCE_S, FakeModel, loaded, small_config, tones_file, words
 from pending import text
 from talkmill.engine import (
     AudioTooLong,
@@ -21,7 +21,6 @@ from talkmill.engine import (
     State,
     Task,
     TranscribeOptions,
-    UnknownModel,
     VadMode,
 )
 
@@ -29,7 +28,8 @@ OFF = TranscribeOptions(vad=VadMode.OFF)
 TONE = tones_file(40)
 REFUSED = [
     pytest.param({"language": "xx"}, InvalidOption, "language", id="language"),
-    pytest.param({"language": ""}, InvalidOption, "language", id="empty language"),
+    pytest.param({"languages": ("xx",)}, InvalidOption, "languages", id="languages"),
+    pytest.param({"languages": ("",)}, InvalidOption, "languages", id="empty one of languages"),
     pytest.param({"task": Task.TRANSLATE}, InvalidOption, "task", id="task"),
     *(
         pytest.param(
@@ -38,7 +38,13 @@ REFUSED = [
             "max_new_tokens",
             id=f"max_new_tokens {count}",
         )
-        for count in (-1, 0, 445, 10**9)
+        for count in (-1, 0, 449, 10**9)
+    ),
+    pytest.param(
+        {"token_logprobs": True, "parameters": GenerationParameters(num_beams=2, patience=1.0)},
+        InvalidOption,
+        "token_logprobs",
+        id="token_logprobs with patience",
     ),
     *(
         pytest.param(
@@ -70,14 +76,9 @@ class TestRefusals:
         assert failure.value.field == field
         assert source.closed
 
-    def test_other_model_is_refused(self, engine: Engine) -> None:
-        with engine, pytest.raises(UnknownModel) as failure:
-            engine.check(OFF, model="large-v3")
-        assert failure.value.field == "model"
-
     def test_checked_options_are_taken_as_they_are(self, engine: Engine) -> None:
         with engine:
-            checked = engine.check(OFF, model="fake")
+            checked = engine.check(OFF)
             request = engine.submit(TONE, checked)
             assert text(request) == words(40)
             assert request.checked is checked
@@ -102,7 +103,16 @@ class TestRefusals:
             parameters=GenerationParameters(max_new_tokens=448 - prompt),
         )
         with engine:
-            assert text(engine.submit(TONE, options)) == words(40)
+            assert engine.submit(TONE, options).future.result(PATIENCE_S).warnings == ()
+
+    def test_longer_answer_than_fits_is_cut_with_a_warning(self, engine: Engine) -> None:
+        parameters = GenerationParameters(max_new_tokens=448)
+        options = TranscribeOptions(vad=VadMode.OFF, parameters=parameters)
+        with engine:
+            request = engine.submit(TONE, options)
+            (warning,) = request.future.result(PATIENCE_S).warnings
+        assert warning.startswith("max_new_tokens 448: only 444 fit")
+        assert request.checked.plan.max_new_tokens == 444
 
     def test_more_requests_than_allowed_are_overload(self, model: FakeModel) -> None:
         with Engine(small_config(max_requests=2), model=loaded(model)) as engine:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -18,18 +16,6 @@ from fakes import DEMO_FOLDER, PATIENCE_S
 from talkmill.server import BackgroundServer
 
 SAMPLE = DEMO_FOLDER / "sample.flac"
-NODE_FOLDER = "TALKMILL_TEST_NODE"
-"""Names the folder where `npm install @huggingface/inference` was run."""
-
-NODE_SCRIPT = """
-import { readFileSync } from "node:fs";
-import { InferenceClient } from "@huggingface/inference";
-const [endpointUrl, path, name] = process.argv.slice(2);
-const client = new InferenceClient("unused", { endpointUrl });
-const audio = new Blob([readFileSync(path)], { type: "audio/flac" });
-const answer = await client.automaticSpeechRecognition({ [name]: audio });
-process.stdout.write(answer.text);
-"""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +44,12 @@ def test_huggingface_hub_gets_chunks_and_parameters(
     assert starts_s == sorted(starts_s)
     assert "".join(chunk.text for chunk in answer.chunks).strip() == sample_text
     assert [warning.split()[0] for warning in answer["warnings"]] == ["seed"]
+
+
+def test_huggingface_hub_gets_the_language_of_each_chunk(hub: InferenceClient) -> None:
+    answer = hub.automatic_speech_recognition(SAMPLE, extra_body={"return_language": True})
+
+    assert {chunk["language"] for chunk in answer.chunks or []} == {"english"}
 
 
 def test_huggingface_hub_tells_why_it_was_refused(hub: InferenceClient) -> None:
@@ -121,7 +113,7 @@ def test_openai_gets_segments(client: openai.OpenAI, sample_text: str) -> None:
         )
 
     assert answer.text == sample_text
-    assert answer.language == "en"
+    assert answer.language == "english"
     assert answer.duration > 5
     assert answer.segments
     assert "".join(segment.text for segment in answer.segments).strip() == sample_text
@@ -135,6 +127,31 @@ def test_openai_gets_subtitles(client: openai.OpenAI, sample_text: str) -> None:
     assert number == "1"
     assert times.startswith("00:00:0")
     assert sample_text.startswith(" ".join(words))
+
+
+def test_openai_sets_how_the_audio_is_cut(client: openai.OpenAI, sample_text: str) -> None:
+    answer = client.audio.transcriptions.create(
+        file=SAMPLE,
+        model="whisper-1",
+        chunking_strategy={
+            "type": "server_vad",
+            "threshold": 0.4,
+            "silence_duration_ms": 600,
+            "prefix_padding_ms": 300,
+        },
+    )
+
+    assert answer.text == sample_text
+
+
+def test_openai_is_told_that_speakers_are_not_told_apart(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        client.audio.transcriptions.create(
+            file=SAMPLE, model="whisper-1", known_speaker_names=["agent"]
+        )
+
+    assert caught.value.param == "known_speaker_names[]"
+    assert "speakers apart" in caught.value.message
 
 
 def test_openai_gets_the_words_as_they_are_recognised(
@@ -166,7 +183,8 @@ def test_openai_gets_an_error_for_a_model_that_is_not_served(client: openai.Open
 
 
 def test_openai_lists_the_model(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["demo"]
+    assert [model.id for model in client.models.list()] == ["demo", "whisper-1"]
+    assert client.models.retrieve("whisper-1").id == "whisper-1"
 
 
 def run(*command: str) -> str:
@@ -195,23 +213,3 @@ def test_curl_gets_the_words(
     answer = run("curl", "--silent", "--show-error", demo.http_address + path, *rest)
 
     assert f'"text":"{sample_text}"' in answer
-
-
-@pytest.fixture(scope="module")
-def node_folder() -> Path:
-    folder = os.environ.get(NODE_FOLDER)
-    if folder is None or shutil.which("node") is None:
-        pytest.skip(f"needs node, and {NODE_FOLDER} with @huggingface/inference installed in it")
-    assert (Path(folder) / "node_modules/@huggingface/inference").is_dir()
-    return Path(folder)
-
-
-@pytest.mark.parametrize("name", ["data", "inputs"])
-def test_huggingface_inference_on_node_gets_the_words(
-    demo: BackgroundServer, node_folder: Path, name: str, sample_text: str
-) -> None:
-    # Beside its package, where Node looks for it.
-    script = node_folder / "transcribe.mjs"
-    script.write_text(NODE_SCRIPT, encoding="utf-8")
-
-    assert run("node", str(script), demo.http_address, str(SAMPLE), name) == sample_text

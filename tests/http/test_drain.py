@@ -42,7 +42,7 @@ def test_a_drain_answers_what_was_accepted(
     drained.result(PATIENCE_S)
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert answers[0].json() == {"text": f"{words(10)} {words(11)}"}
-    assert answers[1].json() == {"text": words(20)}
+    assert answers[1].json()["text"] == words(20)
     assert "[DONE]" in answers[2].text
     assert server.served.background.server.engine.state is State.DRAINING
 

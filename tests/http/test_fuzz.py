@@ -33,6 +33,8 @@ NAMES = [
     *("return_timestamps", "language", "task", "prompt", "vad", "chunk_length_s", "batch_size"),
     *("generation_parameters", "generate_kwargs", "parameters", "options", "inputs"),
     *("use_cache", "wait_for_model", "file", "model", "stream", "response_format"),
+    *("return_language", "vad_options", "threshold", "silence_duration_ms", "chunking_strategy"),
+    *("chunking_strategy[type]", "include[]", "keywords[]", "timestamp_granularities[]"),
 ]
 TUNED: dict[str, Any] = {
     "derandomize": True,

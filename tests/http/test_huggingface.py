@@ -60,11 +60,17 @@ def test_no_chunks_come_when_not_asked_for(server: Http, value: object) -> None:
     assert server.ask(LONG, {"return_timestamps": value}).json().keys() == {"text"}
 
 
-def test_word_timestamps_are_refused(server: Http) -> None:
-    response = server.ask(TONE, {"return_timestamps": "word"})
+def test_log_probabilities_come_when_asked_for(server: Http) -> None:
+    answer = server.ask(LONG, {"token_logprobs": True}).json()
 
-    assert refusal(response) == (422, "return_timestamps")
-    assert "not supported" in response.json()["error"]
+    assert answer.keys() == {"text", "logprobs"}
+    tokens = answer["logprobs"]
+    assert "".join(token["token"] for token in tokens).strip() == answer["text"]
+    assert (
+        bytes(byte for token in tokens for byte in token["bytes"]).decode().strip()
+        == answer["text"]
+    )
+    assert all(token["logprob"] < 0 for token in tokens)
 
 
 @pytest.mark.parametrize("name", ["chunk_length_s", "stride_length_s", "batch_size"])
@@ -90,7 +96,9 @@ def test_an_idle_parameter_gives_a_warning(server: Http) -> None:
         pytest.param("QUJD=", id="padding too much"),
         pytest.param("QQ==QQ==", id="padding inside"),
         pytest.param("QUJ_", id="base64url"),
-        pytest.param("data:audio/flac;base64,QUJD", id="data URL"),
+        pytest.param("data:audio/flac,QUJD", id="data URI without base64"),
+        pytest.param("data:audio/flac;base64,QUJ", id="data URI, cut off"),
+        pytest.param("data:;base64", id="data URI without data"),
         pytest.param("https://127.0.0.1/speech.flac", id="URL"),
         pytest.param("/etc/hostname", id="path"),
         pytest.param("ä", id="umlaut"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from fakes import PATIENCE_S, FakeModel, tones_file, words
@@ -42,15 +43,17 @@ def test_a_loading_server_is_live_and_not_healthy(load: Callable[..., Http]) -> 
     health = server.get("/health")
     assert (health.status_code, health.json()) == (503, {"status": "loading"})
     assert server.get("/metrics").status_code == 200
-    assert server.get("/models").json() == [{"id": "fake", "status": "loading"}]
+    assert server.get("/models").json() == [
+        {"id": "fake", "status": "loading"},
+        {"id": "whisper-1", "status": "loading"},
+    ]
 
 
 def test_a_ready_server_is_live_and_healthy(server: Http) -> None:
     assert server.get("/live").json() == {"status": "live"}
     health = server.get("/health")
     assert (health.status_code, health.json()) == (200, {"status": "ready"})
-    assert server.get("/models").json() == [{"id": "fake", "status": "ready"}]
-    assert [model["id"] for model in server.get("/v1/models").json()["data"]] == ["fake"]
+    assert {model["status"] for model in server.get("/models").json()} == {"ready"}
 
 
 WAITING: list[Any] = [
@@ -80,6 +83,30 @@ def test_a_call_over_grpc_can_wait_for_the_model(
     model.release()
 
     assert call.answer().text == words(10)
+
+
+@pytest.mark.parametrize("how", ["ask", "upload"])
+def test_a_call_over_http_is_held_for_a_while_before_it_is_refused(
+    load: Callable[..., Http], model: FakeModel, pool: ThreadPoolExecutor, how: str
+) -> None:
+    server = load(loading_wait_s=PATIENCE_S)
+    asked = pool.submit(getattr(server, how), TONE)
+    wait_for_an_open_call(server)
+    model.release()
+
+    assert asked.result(PATIENCE_S).json()["text"] == words(10)
+
+
+def test_a_call_that_was_held_is_refused(load: Callable[..., Http]) -> None:
+    response = load(loading_wait_s=0.01).post("/", data=TONE)
+
+    assert (response.status_code, response.json()["estimated_time"] >= 1) == (503, True)
+
+
+def test_a_call_over_grpc_is_refused_at_once(load: Callable[..., Http], send: Send) -> None:
+    server = load(loading_wait_s=PATIENCE_S)
+
+    assert send(server.served, TONE).refusal().code is grpc.StatusCode.UNAVAILABLE
 
 
 def wait_for_an_open_call(server: Http) -> None:

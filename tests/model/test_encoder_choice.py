@@ -239,4 +239,4 @@ def test_encoder_in_parts_gives_the_answers_of_the_whole_batch(num_rows: int) ->
     assert [one.tokens for one in found] == [
         one.tokens for one in whole.generate(expected, prompts, plan)
     ]
-    assert parts.detect_language(encoded) == [("en", 1.0)] * 5
+    assert parts.detect_languages(encoded, range(5)) == [(("en", 1.0),)] * 5

@@ -177,9 +177,9 @@ def test_answers_and_languages_are_those_of_the_rows_alone(
     together = answers(rows)
     assert together == [answers([row])[0] for row in rows]
     assert len(set(together)) > 2, "answers that are all alike prove nothing"
-    languages = replica.detect_language(replica.encode(rows, POSITIONS))
-    alone = [replica.detect_language(replica.encode([row], POSITIONS))[0] for row in rows]
-    assert [name for name, _ in languages] == [name for name, _ in alone]
+    found = replica.detect_languages(replica.encode(rows, POSITIONS), range(len(rows)))
+    alone = [replica.detect_languages(replica.encode([row], POSITIONS), [0])[0] for row in rows]
+    assert [languages[0][0] for languages in found] == [languages[0][0] for languages in alone]
 
 
 def test_another_encoder_is_asked_once_for_each_length(random_folder: Path) -> None:

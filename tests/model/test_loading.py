@@ -47,6 +47,7 @@ def test_demo_model_loads_with_its_vocabulary() -> None:
     model = load_model(config)
     assert model.name == "demo"
     assert "en" in model.tokenizer.languages
+    assert model.num_tokens == model.tokenizer.timestamp_begin + 1501
     model.check_task(Task.TRANSCRIBE)
     model.warm_up()
 
@@ -134,6 +135,28 @@ def test_task_that_the_model_was_not_trained_for_is_refused(tasks: list[Task]) -
             with pytest.raises(InvalidOption, match=task.value) as failure:
                 model.check_task(task)
             assert failure.value.field == "task"
+
+
+def test_tokens_to_suppress_are_those_with_a_logit_whatever_the_tokenizer_names() -> None:
+    replica = FakeModel()
+    replica.num_tokens = 5_000
+    model = loaded(replica)
+    model.check_tokens([0, 4_999], timestamps=False)
+    for token in (5_000, -1):
+        with pytest.raises(InvalidOption, match=f"{token} is not in 0 <= x < 5000") as failure:
+            model.check_tokens([0, token], timestamps=False)
+        assert failure.value.field == "suppress_tokens"
+
+
+def test_an_answer_with_timestamps_must_have_one_to_start_with() -> None:
+    model = loaded()
+    begin = model.tokenizer.timestamp_begin
+    to_1_s = range(begin, begin + 51)
+    model.check_tokens(to_1_s, timestamps=False)
+    model.check_tokens(to_1_s[1:], timestamps=True)
+    with pytest.raises(InvalidOption, match=f"{begin} to {begin + 50}") as failure:
+        model.check_tokens(to_1_s, timestamps=True)
+    assert failure.value.field == "suppress_tokens"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import ctranslate2
+import numpy as np
 import pytest
 
 from audio_files import encode_audio
@@ -114,12 +116,26 @@ def test_detected_languages_are_those_of_each_row(model: LoadedModel, speech: Sa
     replica = model.replicas[0]
     rows = [log_mel(speech[start:], 80) for start in (0, 60_000)]
     positions = FULL_WINDOW.num_positions
-    together = replica.detect_language(replica.encode(rows, positions))
-    alone = [replica.detect_language(replica.encode([row], positions))[0] for row in rows]
-    assert [language for language, _ in together] == [language for language, _ in alone]
-    for (_, found), (_, expected) in zip(together, alone, strict=True):
-        assert found == pytest.approx(expected, abs=1e-4)
-    assert {language for language, _ in together} <= model.tokenizer.languages
+    output = replica.encode(rows, positions)
+    together = replica.detect_languages(output, [0, 1])
+    alone = [replica.detect_languages(replica.encode([row], positions), [0])[0] for row in rows]
+    assert dict(replica.detect_languages(output, [1])[0]) == pytest.approx(dict(together[1]))
+    for found, expected in zip(together, alone, strict=True):
+        assert dict(found) == pytest.approx(dict(expected), abs=1e-4)
+        assert dict(found).keys() == model.tokenizer.languages
+        assert sum(dict(found).values()) == pytest.approx(1.0)
+
+
+def test_languages_are_detected_in_the_first_positions_alone(
+    model: LoadedModel, speech: Samples
+) -> None:
+    replica = model.replicas[0]
+    row = log_mel(speech, 80)
+    output = replica.encode([row, row], FULL_WINDOW.num_positions)
+    first = np.ascontiguousarray(np.asarray(output)[1:, :100])
+    (found,) = replica.detect_languages(output, [1], max_positions=100)
+    (expected,) = replica.detect_languages(ctranslate2.StorageView.from_array(first), [0])
+    assert found == expected
 
 
 def test_engine_on_real_weights_is_the_same_alone_and_under_load(

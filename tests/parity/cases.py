@@ -17,6 +17,33 @@ def all_cases() -> dict[str, Parameters]:
     }
 
 
+def prompted_cases() -> dict[str, Parameters]:
+    """Return those that are asked with preceding text in the prompt: what may count its tokens."""
+    groups: Parameters = {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}
+    searches: dict[str, Parameters] = {
+        "greedy": {},
+        "beam 4": {"num_beams": 4},
+        "beam 3, true": {"num_beams": 3, "early_stopping": True},
+        "groups 4/2": groups,
+        "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
+    }
+    rules: dict[str, Parameters] = {
+        "": {},
+        ", repetition_penalty 1.5": {"repetition_penalty": 1.5},
+        ", repetition_penalty 0.8": {"repetition_penalty": 0.8},
+        ", no_repeat_ngram_size 1": {"no_repeat_ngram_size": 1},
+        ", no_repeat_ngram_size 2": {"no_repeat_ngram_size": 2},
+        ", both": {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3},
+        ", max_length 30": {"max_length": 30},
+        ", min_length 40": {"min_length": 40},
+    }
+    return {
+        search + rule: ({} if "max_length" in given else _SHORT) | chosen | given
+        for search, chosen in searches.items()
+        for rule, given in rules.items()
+    }
+
+
 def speech_cases() -> dict[str, Parameters]:
     """Return those that the demo model is asked: without the ones that real speech never shows."""
     return {
@@ -27,7 +54,11 @@ def speech_cases() -> dict[str, Parameters]:
 
 
 def _searches() -> dict[str, Parameters]:
-    cases: dict[str, Parameters] = {"greedy": {}}
+    cases: dict[str, Parameters] = {
+        "greedy": {},
+        "beam 4": {"num_beams": 4},
+        "as HF's pipeline": {"num_beams": 5, "max_new_tokens": 256},
+    }
     for name, mode in _EACH_STOPPING.items():
         for num_beams in (2, 4, 5):
             cases[f"beam {num_beams}, {name}"] = {"num_beams": num_beams, "early_stopping": mode}
@@ -76,6 +107,8 @@ def _limits() -> dict[str, Parameters]:
         "min_length 25": {"min_length": 25},
         "min_length 40, min_new_tokens 8": {"min_length": 40, "min_new_tokens": 8},
         "min_length 3": {"min_length": 3},
+        "min_new_tokens 12, max_new_tokens 9": {"min_new_tokens": 12, "max_new_tokens": 9},
+        "beams, min_length 40, max_length 24": {**beams, "min_length": 40, "max_length": 24},
         "beams, true, 12 tokens": {**beams, "early_stopping": True, **_exactly(12)},
         "beams, never, min_length 20": {**beams, "early_stopping": "never", "min_length": 20},
     }

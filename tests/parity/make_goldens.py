@@ -36,7 +36,7 @@ from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 
 from parity import random_weights as rw
-from parity.cases import Parameters, all_cases, speech_cases
+from parity.cases import Parameters, all_cases, prompted_cases, speech_cases
 from parity.hf_model import to_hf
 from parity.warpers import warped_by_hf
 
@@ -44,17 +44,22 @@ TARGET = ROOT / "tests" / "data" / "parity"
 DEMO_FOLDER = ROOT / "engine" / "demo_model"
 AUDIO = {"jfk": ROOT / "tests" / "data" / "jfk.flac", "sample": DEMO_FOLDER / "sample.flac"}
 MAX_INITIAL_TIMESTAMP = 50
+MAX_PREVIOUS = 16
 
 Answers = dict[str, dict[str, list[int]]]
+Prompted = dict[str, dict[str, Any]]
 
 
 class Special:
     """Tokens that mean something, as a vocabulary has them."""
 
-    def __init__(self, end: int, start: int, no_timestamps: int, suppress_first: list[int]) -> None:
+    def __init__(
+        self, end: int, start: int, previous: int, no_timestamps: int, suppress_first: list[int]
+    ) -> None:
         """Take their numbers."""
         self.end = end
         self.start = start
+        self.previous = previous
         self.no_timestamps = no_timestamps
         self.suppress_first = suppress_first
 
@@ -122,17 +127,50 @@ def answers_to(
     return answers
 
 
+def answers_after_text(
+    model: WhisperForConditionalGeneration,
+    chunks: dict[str, torch.Tensor],
+    task: list[int],
+    special: Special,
+    answers: Answers,
+) -> Prompted:
+    """Return HF's answers after text that holds what a long answer says, by chunk and mode."""
+    found: Prompted = {}
+    for place in answers:
+        chunk, mode = place.split(", ")
+        timestamps = mode == "times"
+        said = answers[f"{chunk}, text"]["greedy, 30 at least"]
+        previous = [token for token in said if token < special.end][:MAX_PREVIOUS]
+        prompt = [special.previous, *previous, *task]
+        prompt += [] if timestamps else [special.no_timestamps]
+        found[place] = {
+            "previous": [special.previous, *previous],
+            "answers": {
+                name: generate(model, chunks[chunk], prompt, case, special, timestamps=timestamps)
+                for name, case in prompted_cases().items()
+            },
+        }
+        print(f"  {place}: after {len(previous)} tokens of text")
+    return found
+
+
 def random_weights() -> None:
     """Write what models of random weights say to random chunks."""
-    special = Special(rw.END_OF_TEXT, rw.START, rw.NO_TIMESTAMPS, rw.SUPPRESS_FIRST)
+    special = Special(rw.END_OF_TEXT, rw.START, rw.PREVIOUS, rw.NO_TIMESTAMPS, rw.SUPPRESS_FIRST)
     seeds = {}
     for seed in rw.SEEDS:
         weights = rw.random_weights(seed)
         encoded = torch.from_numpy(rw.random_chunks(seed))
         chunks = {str(i): encoded[i : i + 1] for i in range(len(encoded))}
         print(f"random weights, seed {seed}")
-        answers = answers_to(to_hf(weights, rw.NUM_MELS), chunks, rw.TASK, special, all_cases())
-        seeds[str(seed)] = {"weights": rw.fingerprint(weights), "answers": answers}
+        model = to_hf(weights, rw.NUM_MELS)
+        answers = answers_to(model, chunks, rw.TASK, special, all_cases())
+        prompted = answers_after_text(model, chunks, rw.TASK, special, answers)
+        seeds[str(seed)] = {
+            "weights": rw.fingerprint(weights),
+            "answers": answers,
+            "prompted": prompted,
+        }
     _write("random_weights", all_cases(), {"seeds": seeds})
 
 
@@ -144,6 +182,7 @@ def demo_model() -> None:
     special = Special(
         ids["<|endoftext|>"],
         ids["<|startoftranscript|>"],
+        ids["<|startofprev|>"],
         ids["<|notimestamps|>"],
         config["suppress_ids_begin"],
     )
@@ -157,8 +196,15 @@ def demo_model() -> None:
     print("demo model")
     task = [special.start, ids["<|en|>"], ids["<|transcribe|>"]]
     answers = answers_to(model, chunks, task, special, speech_cases())
+    prompted = answers_after_text(model, chunks, task, special, answers)
     digest = hashlib.sha256((DEMO_FOLDER / "model.bin").read_bytes()).hexdigest()
-    _write("demo_model", speech_cases(), {"model": digest, "task": task, "answers": answers})
+    content: dict[str, object] = {
+        "model": digest,
+        "task": task,
+        "answers": answers,
+        "prompted": prompted,
+    }
+    _write("demo_model", speech_cases(), content)
 
 
 def warpers() -> None:
@@ -195,9 +241,10 @@ def _samples(path: Path) -> np.ndarray:
 
 
 def _write(name: str, cases: dict[str, Parameters], content: dict[str, object]) -> None:
+    cases_of = {"cases": cases, "prompted_cases": prompted_cases()}
     made_by = {"transformers": transformers.__version__, "torch": torch.__version__}
     TARGET.mkdir(parents=True, exist_ok=True)
-    text = "".join(_lines({"made_by": made_by, "cases": cases, **content}))
+    text = "".join(_lines({"made_by": made_by, **cases_of, **content}))
     (TARGET / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -103,6 +103,8 @@ RULES = (
          "peak + np.log(np.exp(times - peak).sum())", "peak"),
     _one("rules", "words all likelier instead of any", "> words.max():", "> np.log("
          "np.exp(words - words.max()).sum()) + words.max():"),
+    _one("rules", "not HF's: goes on where nothing may follow", "if scores.max() == -np.inf:",
+         "if False:"),
     _one("rules", "<|notimestamps|> left in", "    scores[begin - 1] = -np.inf", "    pass"),
 )  # fmt: skip
 
@@ -249,6 +251,9 @@ LANE = (
          "            cache[self.xp.asarray(changed), :length] = taken\n",
          "            for i in changed:\n"
          "                cache[i, :length] = cache[rows[i], :length]\n"),
+    _one("plan", "not HF's: native penalties after text", "if has_previous and (",
+         "if False and ("),
+    _one("plan", "not HF's: native beams", "return plan.patience is None", "return False"),
     _one("plan", "min_length forgets the prompt", "max(0, (given.min_length or 0) - "
          "prompt_length)", "given.min_length or 0"),
     _one("plan", "max_length forgets the prompt", "(given.max_length or MAX_POSITIONS) - "

@@ -30,6 +30,7 @@ TESTS = (
     "decoding/test_plan",
     "model/test_step_decoder",
     "decoding/test_parity",
+    "decoding/test_parity_after_text",
 )
 # What needs CTranslate2's models is slow, and the rest notices all.
 SELECTED = "not ctranslate2 and not demo and not engine and not native"

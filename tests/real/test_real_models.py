@@ -6,14 +6,23 @@ rate is measured by `benchmarks.real`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.real_scores import WordCounts, count_errors, normal_words
 from benchmarks.real_speech import Clip, SpokenFile, join, short
-from talkmill.engine import Engine, TranscribeOptions, Transcript, VadMode
+from talkmill.engine import (
+    Engine,
+    GenerationParameters,
+    TranscribeOptions,
+    Transcript,
+    VadMode,
+)
+from talkmill.engine.model.tokenizer import WhisperTokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -55,6 +64,34 @@ def test_kennedys_words_are_heard_right(
     options = TranscribeOptions(language="en", timestamps=timestamps, vad=vad)
 
     assert normal_words(engine.transcribe(speech_file, options).text) == normal_words(JFK)
+
+
+def test_timestamps_can_be_suppressed(engine: Engine, speech_file: bytes) -> None:
+    # English-only models have no text for them in tokenizer.json.
+    tokenizer = WhisperTokenizer(Path(engine.config.model) / "tokenizer.json", False)
+    begin = tokenizer.timestamp_begin
+    parameters = GenerationParameters(suppress_tokens=tuple(range(begin, begin + 25)))
+    options = replace(TIMED, vad=VadMode.OFF, parameters=parameters)
+
+    first, *_ = engine.transcribe(speech_file, options).segments
+
+    assert first.start_s >= 0.5
+
+
+@pytest.mark.parametrize("parameters", [{}, {"num_beams": 5}, {"temperature": 0.2, "seed": 1}])
+def test_log_probabilities_belong_to_the_words_and_do_not_change_them(
+    engine: Engine, speech_file: bytes, parameters: dict[str, Any]
+) -> None:
+    options = replace(TIMED, parameters=GenerationParameters(**parameters))
+    expected = engine.transcribe(speech_file, options)
+
+    found = engine.transcribe(speech_file, replace(options, token_logprobs=True))
+
+    assert found.text == expected.text
+    assert b"".join(token.data for token in found.logprobs).decode().strip() == found.text
+    assert all(token.logprob <= 0 for token in found.logprobs)
+    # Most of these tokens are beyond doubt.
+    assert sum(token.logprob > -0.5 for token in found.logprobs) > len(found.logprobs) / 2
 
 
 def test_short_clips_are_heard_with_few_errors(engine: Engine, clips: list[Clip]) -> None:

@@ -23,7 +23,7 @@ from talkmill.engine import (
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.scheduling.request import ChunkCost
+from talkmill.engine.scheduling.chunk_cost import ChunkCost
 from talkmill.engine.scheduling.window_guard import MIN_CHUNKS
 from talkmill.engine.types import Features
 from worker_bench import Bench

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from fakes import PATIENCE_S, features_of
-from pending import new_request
+from pending import heard, new_request
 from talkmill.engine import InvalidAudio, ModelError, Request
 from talkmill.engine.audio.preparation import AudioReport, Preparation, Prepared
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.scheduling.batcher import Batcher
+from talkmill.engine.scheduling.chunk_cost import ChunkCost
 from talkmill.engine.scheduling.feeder import Feeder
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
-from talkmill.engine.scheduling.request import ChunkCost
 from talkmill.engine.types import Chunk, Span
 
 COST = ChunkCost(0.0, 0.0, 0.0, 1)
@@ -115,7 +115,7 @@ def test_one_chunk_goes_out_while_the_language_is_unknown(bench: Bench) -> None:
     bench.take(1)
     bench.rest()
     assert preparation.num_given == 1
-    request.set_language("en", 0.5)
+    request.hear(heard(("en", 0.5)))
     request.chunk_done(0, [], COST)
     assert [item.index for item in bench.take(2)] == [1, 2]
 

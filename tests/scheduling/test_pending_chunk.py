@@ -14,6 +14,8 @@ from pending import new_request, pending_chunk
 from talkmill.engine import EncoderWindow, Segment
 from talkmill.engine.audio.features import CHUNK_FRAMES, HOP_SAMPLES, log_mel
 from talkmill.engine.audio.windows import FULL_WINDOW, Window, Windows
+from talkmill.engine.decoding.parameters import MAX_POSITIONS
+from talkmill.engine.model.previous_text import PreviousText
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.types import Samples, Span
 
@@ -55,7 +57,8 @@ def test_full_window_keeps_all_else_of_the_chunk() -> None:
     again = item.in_full_window()
     assert again.window is FULL_WINDOW
     assert again.num_attempts == 2
-    same = ("request", "index", "spans", "speech", "key", "put_s", "accepted")
+    assert again.key == replace(item.key, num_positions=FULL_WINDOW.num_positions)
+    same = ("request", "index", "spans", "speech", "put_s", "accepted")
     assert [getattr(again, name) for name in same] == [getattr(item, name) for name in same]
 
 
@@ -113,6 +116,23 @@ def test_rest_keeps_what_was_accepted_and_all_else_of_the_chunk() -> None:
     assert rest.num_attempts == 1
     same = ("request", "index", "speech", "key", "put_s")
     assert [getattr(rest, name) for name in same] == [getattr(item, name) for name in same]
+
+
+def test_rest_has_the_positions_of_its_own_window() -> None:
+    item = prepared(noise(320_000))
+    rest = item.rest(START + 240_000, ())
+    assert rest.window.num_positions < item.window.num_positions
+    assert rest.key == replace(item.key, num_positions=rest.window.num_positions)
+
+
+def test_other_text_before_a_chunk_gives_it_another_batch_and_less_room() -> None:
+    item = prepared(noise(160_000))
+    assert item.after(PreviousText()) is item
+    again = item.after(PreviousText((), (1,) * 200))
+    assert again.key.prompt_length == 201
+    assert again.plan.max_new_tokens == MAX_POSITIONS - 201
+    assert again.key.plan == again.plan
+    assert again.key.num_positions == item.key.num_positions
 
 
 def test_rest_of_a_rest_starts_at_the_right_frame_too() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from pending import new_request
+from pending import heard, new_request
 from talkmill.engine import (
     Cancelled,
     Channels,
@@ -19,7 +19,7 @@ from talkmill.engine import (
     VadMode,
 )
 from talkmill.engine.audio.preparation import AudioReport
-from talkmill.engine.scheduling.request import ChunkCost
+from talkmill.engine.scheduling.chunk_cost import ChunkCost
 
 FITTED, FULL = EncoderWindow.FITTED, EncoderWindow.FULL
 COST = ChunkCost(queue_s=1.0, encode_s=2.0, generate_s=3.0, batch_size=4)
@@ -213,10 +213,11 @@ def test_given_language_is_certain() -> None:
 
 def test_detected_language_is_in_the_answer() -> None:
     request = new_request(language=None)
-    request.set_language("de", 0.75)
+    request.hear(heard(("de", 0.75), ("nl", 0.2), ("en", 0.04), ("sv", 0.01), ("da", 0.0)))
     request.audio_done(AudioReport())
     transcript = request.future.result(0)
     assert (transcript.language, transcript.language_probability) == ("de", 0.75)
+    assert transcript.other_languages == (("nl", 0.2), ("en", 0.04), ("sv", 0.01))
 
 
 def test_only_the_first_chunk_is_wanted_while_the_language_is_unknown() -> None:
@@ -224,7 +225,7 @@ def test_only_the_first_chunk_is_wanted_while_the_language_is_unknown() -> None:
     assert request.wants_chunks(8)
     request.chunk_sent()
     assert not request.wants_chunks(8)
-    request.set_language("en", 1.0)
+    request.hear(heard(("en", 1.0)))
     assert request.wants_chunks(8)
 
 

@@ -48,6 +48,39 @@ def test_options_reach_the_model(serve: Serve, send: Send) -> None:
     assert batch.prompts == (tuple(tokenizer.prompt("en", Task.TRANSLATE, timestamps=False)),)
 
 
+@pytest.mark.parametrize("exact", [False, True], ids=["native", "exact"])
+def test_log_probabilities_come_where_they_are_asked_for(
+    serve: Serve, send: Send, exact: bool
+) -> None:
+    served = serve()
+    parameters = pb.GenerationParameters(min_new_tokens=1 if exact else None)
+    options = {"generation_parameters": parameters, "return_timestamps": SEGMENTS}
+    answer = send(served, tones_file(10, 20), token_logprobs=True, **options).answer()
+
+    assert "".join(token.token for token in answer.logprobs).strip() == answer.text
+    assert b"".join(token.bytes for token in answer.logprobs).decode().strip() == answer.text
+    ids = [token for chunk in answer.chunks for token in chunk.tokens]
+    assert len(answer.logprobs) == len(ids)
+    # The first token of each chunk is a time: it has one, too, which is not shown.
+    half = len(ids) // 2
+    assert [token.logprob * -64 for token in answer.logprobs][:half] == list(range(2, half + 2))
+    assert not send(served, tones_file(10, 20), **options).answer().logprobs
+
+
+def test_a_shorter_pause_cuts_speech_into_more_chunks(
+    serve: Serve, send: Send, sample: bytes
+) -> None:
+    served = serve()
+
+    def num_chunks(**options: float) -> int:
+        served.model.forget()
+        vad_options = pb.VadOptions(**options)  # type: ignore[arg-type]
+        send(served, sample, vad=pb.VAD_MODE_AUTO, vad_options=vad_options).answer()
+        return len(served.model.bands)
+
+    assert num_chunks(silence_duration_ms=100) > num_chunks() > num_chunks(threshold=1.0) == 0
+
+
 def test_silence_gives_no_words_and_is_no_error(serve: Serve, send: Send) -> None:
     silence = encode_audio(np.zeros(16_000, np.float32))
     served = serve()

@@ -19,9 +19,9 @@ from talkmill.engine import (
     Segment,
     Task,
     Timings,
+    TokenLogprob,
     TranscribeOptions,
     Transcript,
-    UnsupportedOption,
     VadMode,
 )
 from talkmill.proto import transcription_pb2 as pb
@@ -53,7 +53,9 @@ SAID = Transcript(
     ),
     coverage=0.875,
     encoder_window=EncoderWindow.FITTED,
+    other_languages=(("de", 0.2), ("nl", 0.05)),
     warnings=("the audio is damaged",),
+    logprobs=(TokenLogprob(" one", -0.25, b" one"), TokenLogprob("\ufffd", -1.5, b"\xe2\x82")),
 )
 
 
@@ -70,8 +72,10 @@ def as_typed(value: float) -> float:
         prompt=st.text(),
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
+        words=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
         channels=st.sampled_from(Channels),
+        token_logprobs=st.booleans(),
         parameters=st.builds(
             GenerationParameters,
             temperature=st.none() | st.floats(width=32, allow_nan=False).map(as_typed),
@@ -103,7 +107,19 @@ def test_zero_beams_are_not_taken_for_the_default() -> None:
 def test_every_parameter_of_the_wire_is_one_of_the_engine() -> None:
     on_the_wire = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
 
-    assert on_the_wire == {parameter.name for parameter in PARAMETERS}
+    # Several temperatures have a field of their own.
+    assert on_the_wire == {parameter.name for parameter in PARAMETERS} | {"temperatures"}
+
+
+def test_several_temperatures_are_a_list_of_the_engine_s_parameter() -> None:
+    message = pb.GenerationParameters(temperatures=[0.0, 0.2])
+    options = to_options(pb.TranscribeOptions(generation_parameters=message))
+
+    assert options.parameters.temperature == (0.0, 0.2)
+    assert from_options(options).generation_parameters == message
+    message.temperature = 0.5
+    with pytest.raises(InvalidOption, match="temperatures does not go with temperature"):
+        to_options(pb.TranscribeOptions(generation_parameters=message))
 
 
 def test_early_stopping_without_a_meaning_is_refused() -> None:
@@ -115,13 +131,11 @@ def test_early_stopping_without_a_meaning_is_refused() -> None:
     assert caught.value.field == "early_stopping"
 
 
-def test_word_timestamps_are_refused_as_unsupported() -> None:
+def test_words_are_those_of_segments_with_times() -> None:
     message = pb.TranscribeOptions(return_timestamps=pb.RETURN_TIMESTAMPS_WORD)
 
-    with pytest.raises(UnsupportedOption) as caught:
-        to_options(message)
-
-    assert caught.value.field == "return_timestamps"
+    assert to_options(message) == TranscribeOptions(words=True)
+    assert to_options(message).timestamps
 
 
 @pytest.mark.parametrize("number", [99, -1])
@@ -150,9 +164,8 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
 )
 def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:
     for number in enum.values():
-        if number != pb.RETURN_TIMESTAMPS_WORD or field != "return_timestamps":
-            given: dict[str, Any] = {field: number}
-            to_options(pb.TranscribeOptions(**given))
+        given: dict[str, Any] = {field: number}
+        to_options(pb.TranscribeOptions(**given))
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,10 @@ from talkmill.engine import (
     Overloaded,
     RequestError,
     TalkmillError,
-    UnknownModel,
     UnsupportedOption,
 )
 from talkmill.server.grpc_errors import to_status
-from talkmill.server.status import STATUSES, status_of
+from talkmill.server.status import STATUSES, UnknownModel, status_of
 
 
 def subclasses(error_type: type[TalkmillError]) -> Iterator[type[TalkmillError]]:

@@ -44,6 +44,26 @@ def test_transcribe_writes_each_format(output: str) -> None:
     assert len(result.output.split()) > 3
 
 
+def test_languages_and_hotwords_are_options_of_a_request(
+    serve: Serve, model: FakeModel, tones: list[Path]
+) -> None:
+    address = serve().background.address
+    given = ("--languages", "en,English", "--hotwords", "talkmill,Emma", "--vad", "off")
+    result = run("transcribe", tones[0], "--server", address, *given)
+    assert result.exit_code == 0, result.output
+    assert words(10) in result.output
+    assert "languages has no effect" in result.output
+    (prompt,) = model.generated[-1].prompts
+    assert model.tokenizer.decode(prompt) == " talkmill, Emma"
+
+
+def test_language_of_no_model_fails_with_the_reason(serve: Serve, tones: list[Path]) -> None:
+    address = serve().background.address
+    result = run("transcribe", tones[0], "--server", address, "--language", "klingon")
+    assert result.exit_code == 1
+    assert "klingon" in result.output
+
+
 def test_silence_is_no_failure_in_any_format(tmp_path: Path) -> None:
     silence = tmp_path / "silence.wav"
     silence.write_bytes(encode_audio(np.zeros(32_000, np.float32)))
@@ -142,7 +162,7 @@ def test_a_window_may_be_chosen(serve: Serve, tones: list[Path], model: FakeMode
         ("num_beams", "'num_beams' is not NAME=VALUE"),
         ("num_beans=3", "num_beans is an unknown option"),
         ("vad=off", "--parameter vad: the option has a flag of its own"),
-        ("hotwords=5", "hotwords 5 is not a list of strings"),
+        ("token_logprobs=5", "token_logprobs 5 is neither true nor false"),
     ],
 )
 def test_a_parameter_that_cannot_be_read_is_refused_by_name(pair: str, message: str) -> None:

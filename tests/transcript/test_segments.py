@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkmill.engine import Segment
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.transcript.segments import to_segments
+from talkmill.engine.transcript.segments import to_segments, with_confidence
 from talkmill.engine.types import Span
 
 WHOLE = (Span(0, 480_000),)  # 30 s from the start
@@ -24,6 +25,10 @@ def tokens(tokenizer: WhisperTokenizer, *parts: str | float) -> list[int]:
         else:
             found.append(tokenizer.timestamp_begin + round(part / 0.02))
     return found
+
+
+def bounds(segments: list[Segment]) -> list[tuple[str, float, float | None]]:
+    return [(one.text, one.start_s, one.end_s) for one in segments]
 
 
 @pytest.mark.parametrize(
@@ -70,26 +75,41 @@ def test_times_bound_segments(
     expected: list[tuple[str, float, float | None]],
 ) -> None:
     found = to_segments(tokens(tokenizer, *parts), WHOLE, tokenizer, timestamps=True)
-    assert found == [Segment(*segment) for segment in expected]
+    assert bounds(found) == expected
 
 
 def test_times_beyond_the_audio_are_its_end(tokenizer: WhisperTokenizer) -> None:
     spans = (Span(0, 80_000),)
     found = to_segments(tokens(tokenizer, 4.0, "one", 29.0), spans, tokenizer, timestamps=True)
-    assert found == [Segment(" one", 4.0, 5.0)]
+    assert bounds(found) == [(" one", 4.0, 5.0)]
 
 
 def test_times_are_those_of_the_utterance(tokenizer: WhisperTokenizer) -> None:
     parts = tokens(tokenizer, 0.0, "one", 3.0, 3.0, "two", 5.0)
     found = to_segments(parts, LATER, tokenizer, timestamps=True)
-    assert found == [Segment(" one", 10.0, 13.0), Segment(" two", 13.0, 15.0)]
+    assert bounds(found) == [(" one", 10.0, 13.0), (" two", 13.0, 15.0)]
 
 
 def test_without_timestamps_the_segment_has_the_bounds_of_the_chunk(
     tokenizer: WhisperTokenizer,
 ) -> None:
     found = to_segments(tokens(tokenizer, "one two"), LATER, tokenizer, timestamps=False)
-    assert found == [Segment(" one two", 10.0, 20.0)]
+    assert bounds(found) == [(" one two", 10.0, 20.0)]
+
+
+def test_a_segment_has_the_ids_of_its_own_tokens(tokenizer: WhisperTokenizer) -> None:
+    parts = tokens(tokenizer, 0.0, "one", 3.0, 3.0, "two", 5.0)
+    said = [tuple(tokenizer.encode(word)) for word in ("one", "two")]
+    assert [one.tokens for one in to_segments(parts, WHOLE, tokenizer, timestamps=True)] == said
+    (whole,) = to_segments(parts, WHOLE, tokenizer, timestamps=False)
+    assert whole.tokens == said[0] + said[1]
+
+
+def test_segments_have_the_confidence_of_their_answer_and_where_its_audio_starts() -> None:
+    answer = Hypothesis((1, 2), avg_logprob=-0.5, no_speech_prob=0.25, temperature=0.4)
+    (segment,) = with_confidence([Segment(" one", 11.0, 12.0)], answer, LATER[0], 1.5)
+    assert (segment.avg_logprob, segment.no_speech_prob, segment.temperature) == (-0.5, 0.25, 0.4)
+    assert (segment.compression_ratio, segment.seek) == (1.5, 1000)
 
 
 @pytest.mark.parametrize("timestamps", [True, False])
