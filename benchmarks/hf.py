@@ -27,7 +27,7 @@ def convert(folder: Path, target: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     weights = read_weights(folder / "model.bin")
     tokens = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab(with_added_tokens=True)
-    _write_safetensors(target / "model.safetensors", dict(_tensors(weights)))
+    _write_safetensors(target / "model.safetensors", dict(tensors(weights)))
     files = {
         "config": _config(weights, tokens),
         "generation_config": _generation_config(tokens),
@@ -88,7 +88,8 @@ def num_layers(weights: Weights, side: str) -> int:
     return sum(place.isdigit() for place in places)
 
 
-def _tensors(weights: Weights) -> Iterator[tuple[str, Array]]:
+def tensors(weights: Weights) -> Iterator[tuple[str, Array]]:
+    """Yield the name that transformers gives each tensor, and the tensor."""
     for side in ("encoder", "decoder"):
         encodings = weights[f"{side}/position_encodings/encodings"]
         yield f"model.{side}.embed_positions.weight", encodings.astype(np.float32)

@@ -11,7 +11,7 @@ from .errors import InvalidOption, UnsupportedOption
 from .model.languages import find_language, is_multi
 from .model.loading import LoadedModel
 from .model.previous_text import PreviousText, make_previous
-from .types import Channels, EncoderWindow, TranscribeOptions, VadMode
+from .types import Channels, EncoderWindow, Task, TranscribeOptions, VadMode
 
 _VAD_RANGES = {
     "threshold": Range(float, 0, 1),
@@ -92,7 +92,13 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
         languages=languages.choice,
         is_multi=languages.is_multi,
         is_conditioned=bool(options.parameters.condition_on_prev_tokens),
-        warnings=(*languages.warnings, *prompt_warnings, *vad_warnings, *plan_warnings),
+        warnings=(
+            *languages.warnings,
+            *prompt_warnings,
+            *vad_warnings,
+            *plan_warnings,
+            *_word_warnings(model, options),
+        ),
         gates=gates,
     )
 
@@ -133,6 +139,22 @@ def _check_vad(options: TranscribeOptions) -> tuple[str, ...]:
     return tuple(f"{name} has no effect: vad is off" for name in given)
 
 
+def _word_warnings(model: LoadedModel, options: TranscribeOptions) -> list[str]:
+    if not options.words:
+        return []
+    warnings = []
+    if not model.has_alignment_heads:
+        warnings.append(
+            f"return_timestamps: {model.name} does not list its alignment heads, so the times of "
+            "words come from the upper half of its layers and may be less exact"
+        )
+    if options.task is Task.TRANSLATE:
+        warnings.append(
+            "return_timestamps: the words of a translation are not spoken, so their times are rough"
+        )
+    return warnings
+
+
 def _with_logprobs(plan: DecodePlan) -> DecodePlan:
     if plan.patience is not None:
         raise InvalidOption(
@@ -144,7 +166,6 @@ def _with_logprobs(plan: DecodePlan) -> DecodePlan:
 
 def _refuse_what_is_missing(options: TranscribeOptions) -> None:
     missing = {
-        "return_timestamps": options.words,
         "channels": options.channels is not Channels.MIX,
     }
     for name, is_asked_for in missing.items():

@@ -84,7 +84,7 @@ class TranscribeOptions:
         task: Whether to transcribe or to translate into English.
         prompt: Text that precedes the audio, as context for the model.
         vad: Whether speech is detected.
-        timestamps: Whether Whisper generates timestamps.
+        timestamps: Whether Whisper generates timestamps; always true with `words`.
         words: Whether each segment has its words with their times.
         encoder_window: What decides the length of the encoder's window; None for the server's
             choice.
@@ -109,6 +109,11 @@ class TranscribeOptions:
     token_logprobs: bool = False
     vad_options: VadOptions = VadOptions()
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
+
+    def __post_init__(self) -> None:
+        """Set `timestamps` where words are asked for: words are those of timed segments."""
+        if self.words:
+            object.__setattr__(self, "timestamps", True)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ class Word:
         text: The word with its punctuation as the model wrote it, usually with a leading space.
         start_s: Start.
         end_s: End.
-        probability: Mean probability of its tokens, 0 to 1.
+        probability: Mean probability of its tokens, 0 to 1; punctuation before or after the word
+            does not count.
     """
 
     text: str

@@ -23,9 +23,10 @@ from ..engine import (
 from .auth import new_token
 from .config import ServerConfig
 from .demo import run_demo
-from .formats import FORMATS
+from .formats import FORMATS, SUBTITLES
 from .lifecycle import serve as serve_until_stopped
 from .settings import build, flag, parse_parameters, settings
+from .subtitles import Layout, subtitle_options
 from .transcribe import Result, in_process, over_grpc, transcribe_files
 from .tune import run_tune
 
@@ -177,6 +178,7 @@ def tune(**given: Any) -> None:
     default=None,
     help="Whether the model writes timestamps. Default: yes, except with --output txt.",
 )
+@subtitle_options
 @settings(EngineConfig)
 @click.pass_context
 def transcribe(
@@ -195,6 +197,8 @@ def transcribe(
     vad: str,
     parameters: tuple[str, ...],
     timestamps: bool | None,
+    words: bool,
+    layout: Layout,
     **given: Any,
 ) -> None:
     """Transcribe audio FILES in this process or on a server."""
@@ -215,6 +219,7 @@ def transcribe(
         languages=tuple(filter(None, languages.split(","))),
         vad=VadMode(vad),
         timestamps=output != "txt" if timestamps is None else timestamps,
+        words=words,
         parameters=parse_parameters(parameters),
     )
     config = build(EngineConfig, given)
@@ -226,7 +231,7 @@ def transcribe(
         with over_grpc(server, token) if server else in_process(config) as transcriber:
             results = transcribe_files(list(files), transcriber, options, Console(stderr=True))
             for path, result in results:
-                num_failed += not _write(path, result, output, output_dir)
+                num_failed += not _write(path, result, output, layout, output_dir)
     except TalkmillError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(1 if num_failed else 0)
@@ -236,14 +241,15 @@ def _is_on_command_line(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _write(path: Path, result: Result, output: str, folder: Path | None) -> bool:
+def _write(path: Path, result: Result, output: str, layout: Layout, folder: Path | None) -> bool:
     """Write one file's transcript or error; return whether there is a transcript."""
     if not isinstance(result, Transcript):
         click.echo(f"{path}: {result}", err=True)
         return False
     for warning in result.warnings:
         click.echo(f"{path}: warning: {warning}", err=True)
-    text = FORMATS[output](result)
+    is_subtitle = output in SUBTITLES
+    text = SUBTITLES[output](result, layout) if is_subtitle else FORMATS[output](result)
     if folder is None:
         click.echo(text, nl=False)
     else:

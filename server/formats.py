@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..engine import TokenLogprob, Transcript
+from .subtitles import Cue, Layout, cues, timed_lines
+
+_PLAIN = Layout()
 
 
 def to_text(transcript: Transcript) -> str:
@@ -22,21 +25,21 @@ def to_json(transcript: Transcript) -> str:
     return json.dumps(known, ensure_ascii=False) + "\n"
 
 
-def to_srt(transcript: Transcript) -> str:
-    """Return SubRip subtitles."""
+def to_srt(transcript: Transcript, layout: Layout = _PLAIN) -> str:
+    """Return SubRip subtitles; `layout` is for a transcript with words."""
     return "".join(
-        f"{number}\n{_clock(start_s, ',')} --> {_clock(end_s, ',')}\n{text}\n\n"
-        for number, (start_s, end_s, text) in enumerate(timed_lines(transcript), 1)
+        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{_text(cue)}\n\n"
+        for number, cue in enumerate(cues(transcript, layout), 1)
     )
 
 
-def to_vtt(transcript: Transcript) -> str:
-    """Return WebVTT subtitles."""
-    cues = (
-        f"{_clock(start_s, '.')} --> {_clock(end_s, '.')}\n{_escape(text)}\n\n"
-        for start_s, end_s, text in timed_lines(transcript)
+def to_vtt(transcript: Transcript, layout: Layout = _PLAIN) -> str:
+    """Return WebVTT subtitles, with the time of each word where there are words."""
+    blocks = (
+        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{_karaoke(cue)}\n\n"
+        for cue in cues(transcript, layout)
     )
-    return "WEBVTT\n\n" + "".join(cues)
+    return "WEBVTT\n\n" + "".join(blocks)
 
 
 def to_tsv(transcript: Transcript) -> str:
@@ -55,18 +58,30 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "vtt": to_vtt,
     "tsv": to_tsv,
 }
+SUBTITLES: dict[str, Callable[[Transcript, Layout], str]] = {"srt": to_srt, "vtt": to_vtt}
 
 
-def timed_lines(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Yield start_s, end_s and text of each segment.
+def _text(cue: Cue) -> str:
+    return "\n".join("".join(word.text for word in line).strip() for line in cue.lines)
 
-    A missing end is the next segment's start, and the audio's end for the last segment.
-    """
-    segments = transcript.segments
-    starts = [*(segment.start_s for segment in segments), transcript.duration_s]
-    for segment, next_start_s in zip(segments, starts[1:], strict=True):
-        end_s = next_start_s if segment.end_s is None else segment.end_s
-        yield segment.start_s, end_s, " ".join(segment.text.split())
+
+def _karaoke(cue: Cue) -> str:
+    """Return the text of a cue with the start of each word that begins inside it as a tag."""
+    last_ms, end_ms = round(cue.start_s * 1000), round(cue.end_s * 1000)
+    lines = []
+    for line in cue.lines:
+        text = ""
+        for word in line:
+            start_ms = round(word.start_s * 1000)
+            if not last_ms < start_ms < end_ms:  # WebVTT: after every earlier time of the cue
+                text += _escape(word.text)
+                continue
+            last_ms = start_ms
+            bare = word.text.lstrip()
+            space = word.text[: len(word.text) - len(bare)]
+            text += f"{space}<{_clock(word.start_s, '.')}>{_escape(bare)}"
+        lines.append(text.strip())
+    return "\n".join(lines)
 
 
 def to_logprobs(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from fake_tones import tones_file as tones_file
 from numpy.typing import NDArray
 
 import talkmill.engine
+from fake_words import FakeAlignment
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
 from talkmill.engine.audio.features import CHUNK_FRAMES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
@@ -89,7 +90,7 @@ class Batch:
     num_frames: tuple[int, ...] = ()
 
 
-class FakeModel:
+class FakeModel(FakeAlignment):
     """Implements `SpeechModel`: answers each chunk with the loudest band that it hears in it.
 
     Thread-safe. Attributes may be set at any time:
@@ -105,6 +106,7 @@ class FakeModel:
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
+        super().__init__()
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
         self.num_tokens = self.tokenizer.timestamp_begin + 1501  # 0 to 30 s

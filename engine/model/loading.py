@@ -16,6 +16,8 @@ from ..decoding.plan import DecodePlan
 from ..decoding.rules import MAX_INITIAL_TIMESTAMP, Vocabulary
 from ..errors import InvalidOption
 from ..types import EncoderWindow, Task
+from .alignment_heads import has_alignment_heads
+from .array_library import array_library
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
@@ -25,7 +27,7 @@ from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
 from .tokenizer import WhisperTokenizer
 from .versions import library_versions
-from .whisper_ct2 import CTranslate2Model, array_library
+from .whisper_ct2 import CTranslate2Model
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class LoadedModel:
         properties: What it declares in `talkmill.json`.
         runtime: How it runs on this machine.
         fingerprint: Identifies the weights and the way to compute: the words depend on it.
+        has_alignment_heads: Whether it lists the heads that words are aligned with.
     """
 
     name: str
@@ -53,6 +56,7 @@ class LoadedModel:
     properties: ModelProperties
     runtime: Runtime
     fingerprint: str = ""
+    has_alignment_heads: bool = True
 
     def check_language(self, language: str | None) -> str | None:
         """Return the code of the language to decode in, or None if it must be detected.
@@ -204,4 +208,5 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
         properties=files.properties,
         runtime=runtime,
         fingerprint=" ".join(map(str, parts)),
+        has_alignment_heads=has_alignment_heads(files.folder),
     )

@@ -12,6 +12,7 @@ from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..decoding.rules import Vocabulary
+from .alignment import Alignment, AlignmentTask
 from .silence import Silence
 
 EncoderOutput = Any
@@ -90,6 +91,14 @@ class SpeechModel(Protocol):
             encoded: What `encode` returned for the same rows.
             prompts: One for each row, all of one length.
             plan: How to search; one of the native lane.
+        """
+
+    def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
+        """Return when each token of some rows begins, in the order of `tasks`.
+
+        Args:
+            encoded: What `encode` returned.
+            tasks: The rows and their tokens.
         """
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:

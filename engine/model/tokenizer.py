@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -91,6 +91,11 @@ class WhisperTokenizer:
         if self._languages:
             tokens += [self._languages[language], self._tasks[task]]
         return tokens if timestamps else [*tokens, self._no_timestamps]
+
+    def language_of(self, prompt: Sequence[int]) -> str:
+        """Return the code of the language in a prompt; that of the model's only one if none is."""
+        by_token = {number: language for language, number in self._languages.items()}
+        return next((by_token[token] for token in prompt if token in by_token), "en")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the tokens of a text; what looks like a special token is text like any other."""

@@ -111,7 +111,16 @@ def dense(weights: Weights, name: str) -> NDArray[np.float32]:
 
 def num_encoder_layers(weights: Weights) -> int:
     """Return the number of the encoder's layers."""
-    names = (f"encoder/layer_{layer}/ffn/linear_0/weight" for layer in itertools.count())
+    return _num_layers(weights, "encoder")
+
+
+def num_decoder_layers(weights: Weights) -> int:
+    """Return the number of the decoder's layers."""
+    return _num_layers(weights, "decoder")
+
+
+def _num_layers(weights: Weights, side: str) -> int:
+    names = (f"{side}/layer_{layer}/ffn/linear_0/weight" for layer in itertools.count())
     return sum(1 for _ in itertools.takewhile(weights.__contains__, names))
 
 

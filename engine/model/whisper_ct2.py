@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import math
 import re
@@ -23,6 +22,9 @@ from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
 from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
+from .alignment import END_POSITIONS, Alignment, AlignmentTask, groups, to_alignment
+from .alignment_heads import with_alignment_heads
+from .array_library import array_library
 from .protocol import ArrayEncoder, Detection, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
@@ -74,14 +76,15 @@ class CTranslate2Model:
         self._device_silence: Any = None
         self._array_library = array_library(runtime.device) or np
         try:
-            self._whisper = ctranslate2.models.Whisper(
-                str(folder),
-                device=runtime.device,
-                device_index=index,
-                compute_type=runtime.compute_type,
-                inter_threads=runtime.workers,
-                intra_threads=runtime.threads,
-            )
+            with with_alignment_heads(folder) as complete:
+                self._whisper = ctranslate2.models.Whisper(
+                    str(complete),
+                    device=runtime.device,
+                    device_index=index,
+                    compute_type=runtime.compute_type,
+                    inter_threads=runtime.workers,
+                    intra_threads=runtime.threads,
+                )
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"model: {folder} cannot be loaded: {error}") from error
 
@@ -202,6 +205,28 @@ class CTranslate2Model:
             ]
         return found
 
+    def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
+        """See `SpeechModel.align`."""
+        found: list[Alignment | None] = [None] * len(tasks)
+        xp = self._array_library
+        states = self._to_array(encoded, xp)
+        for group in groups(tasks):
+            own = [tasks[i] for i in group]
+            rows = [task.row for task in own]
+            seen = states[rows, : own[0].num_seen]
+            if own[0].num_seen + END_POSITIONS < states.shape[1]:
+                seen = xp.concatenate((seen, states[rows, -END_POSITIONS:]), axis=1)
+            results = self._call(
+                self._whisper.align,
+                ctranslate2.StorageView.from_array(xp.ascontiguousarray(seen)),
+                list(own[0].start),
+                [list(task.tokens) for task in own],
+                [2 * task.num_positions for task in own],
+            )
+            for i, result in zip(group, results, strict=True):
+                found[i] = to_alignment(result.alignments, result.text_token_probs)
+        return [one for one in found if one is not None]
+
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""
         decoder = self._step_decoder()
@@ -260,21 +285,6 @@ def is_out_of_memory(error: Exception) -> bool:
 def _max_length(num_tokens: int, prompt_length: int) -> int:
     # CTranslate2 stops after min(max_length / 2, max_length - (prompt_length - 1)) new tokens.
     return max(2 * num_tokens, num_tokens + prompt_length - 1)
-
-
-@functools.cache  # each replica asks, and the warning comes once
-def array_library(device: str) -> Any | None:
-    """Return the array library of a device: NumPy on a CPU, CuPy on a GPU, None without CuPy."""
-    if device == "cpu":
-        return np
-    try:
-        return importlib.import_module("cupy")
-    except ImportError:
-        _log.warning(
-            "CuPy is not installed: the exact lane decodes on the CPU, and there are no fitted "
-            "windows; install talkmill[cuda]"
-        )
-        return None
 
 
 def _groups_of_equal_length(

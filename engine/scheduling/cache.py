@@ -42,6 +42,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         checked.previous,
         given.vad,
         given.vad_options,
+        given.words,
         checked.plan,
         checked.gates,
         checked.encoder_window,
@@ -88,12 +89,15 @@ class MemoryStore:
 def _size_bytes(transcript: Transcript) -> int:
     texts = (transcript.text, *(segment.text for segment in transcript.segments))
     per_segment = sys.getsizeof(transcript) + 3 * sys.getsizeof(0.0)  # about
+    per_word = per_segment + sys.getsizeof("word ")  # about
+    num_words = sum(len(one.words) for one in transcript.segments)
     per_token = 2 * sys.getsizeof(b"token")  # a segment's own, and more with log-probabilities
     num_tokens = sum(len(one.tokens) for one in transcript.segments) + 4 * len(transcript.logprobs)
     return (
         sum(map(sys.getsizeof, texts))
         + per_segment * (1 + len(transcript.segments))
         + per_token * num_tokens
+        + per_word * num_words
     )
 
 

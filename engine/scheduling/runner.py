@@ -18,16 +18,13 @@ from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
 from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments, with_confidence
-from ..types import Segment
+from ..types import EncoderWindow, Segment
 from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
 from .pending_chunk import PendingChunk
 from .request import Request
-from .request_language import Heard, limited
+from .request_language import Heard, limited, positions_to_detect
+from .word_times import Untimed, time_words
 
-# How much of a chunk its language is detected from, in positions of 20 ms; the time grows with it.
-ALL_POSITIONS = 0  # of a request's first chunk, from which the language of all is taken
-EACH_POSITIONS = 750  # of each chunk of a request that asks for the language of each
-CHECKED_POSITIONS = 400  # of chunks after the first: what they tell may be a warning in the end
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -91,6 +88,20 @@ class DecodedChunk:
             has_text=bool(self.segments),
         )
 
+    @property
+    def new_segments(self) -> list[Segment]:
+        """The segments of this attempt; none if they are thrown away."""
+        num_accepted = len(self.item.accepted)
+        if self.again is not None and len(self.again.accepted) == num_accepted:
+            return []
+        return self.segments[num_accepted:]
+
+    def with_segments(self, segments: list[Segment]) -> DecodedChunk:
+        """Return the same answer with others in place of `new_segments`."""
+        segments = [*self.item.accepted, *segments]
+        again = self.again and replace(self.again, accepted=tuple(segments))
+        return replace(self, segments=segments, again=again)
+
 
 class Runner:
     """Runs batches on one replica. Thread-safe: it holds no state of a batch."""
@@ -153,6 +164,33 @@ class Runner:
                 f"{len(encoded)} chunks, {len(hypotheses)} hypotheses. This is a bug."
             )
         return [self.finish(encoded, row, found) for row, found in enumerate(hypotheses)]
+
+    def add_words(self, decoded: list[DecodedChunk]) -> list[DecodedChunk]:
+        """Return decoded chunks of one batch, those with their words that ask for words.
+
+        A chunk whose answer is thrown away gets none.
+        """
+        wanted = [one for one in decoded if one.new_segments and one.item.request.options.words]
+        if not wanted:
+            return decoded
+        timed = time_words(
+            self._replica,
+            self._tokenizer,
+            wanted[0].encoded.output,
+            [
+                Untimed(
+                    one.row,
+                    one.encoded.prompts[one.row],
+                    one.item.spans[0],
+                    one.new_segments,
+                    one.item.speech,
+                    is_fitted=one.item.window.kind is EncoderWindow.FITTED,
+                )
+                for one in wanted
+            ],
+        )
+        found = dict(zip(map(id, wanted), timed, strict=True))
+        return [one.with_segments(found[id(one)]) if id(one) in found else one for one in decoded]
 
     def new_lane(self) -> ExactLane:
         """Return an empty exact lane."""
@@ -236,7 +274,8 @@ class Runner:
         groups: dict[int, list[int]] = {}
         for row, item in enumerate(items):
             if item.request.checked.language is None and not item.detection:
-                groups.setdefault(_positions_to_detect(item), []).append(row)
+                positions = positions_to_detect(item.request.checked, item.language)
+                groups.setdefault(positions, []).append(row)
         for max_positions, rows in groups.items():
             found = self._replica.detect_languages(output, rows, max_positions)
             for row, detection in zip(rows, found, strict=True):
@@ -250,13 +289,6 @@ class Runner:
         return self._tokenizer.prompt(
             language, options.task, options.timestamps, item.previous.tokens
         )
-
-
-def _positions_to_detect(item: PendingChunk) -> int:
-    """Return how many positions to detect a chunk's language from; 0 for all."""
-    if item.request.checked.is_multi:
-        return EACH_POSITIONS
-    return ALL_POSITIONS if item.language is None else CHECKED_POSITIONS
 
 
 def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:

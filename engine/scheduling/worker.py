@@ -188,7 +188,7 @@ class WorkerPool:
         start_s = time.monotonic()
         encoded = runner.encode(batch)
         encoded_s = time.monotonic()
-        decoded = runner.decode(encoded)
+        decoded = runner.add_words(runner.decode(encoded))
         decoded_s = time.monotonic()
         self._count(num_batches=1, num_chunks=len(batch))
         return [
@@ -255,7 +255,7 @@ class WorkerPool:
         }
 
     def _leave(self, runner: Runner, one: _LiveChunk, hypothesis: Hypothesis) -> _Done:
-        decoded = runner.finish(one.encoded, one.row, hypothesis)
+        (decoded,) = runner.add_words([runner.finish(one.encoded, one.row, hypothesis)])
         self._count(num_chunks=1)
         generate_s = (time.monotonic() - one.joined_s) / one.num_live
         return decoded, ChunkCost(one.queue_s, one.encode_s, generate_s, one.num_live)

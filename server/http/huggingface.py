@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 
-from ...engine import InvalidOption, Segment, Transcript, language_name
+from ...engine import InvalidOption, Segment, Transcript, Word, language_name
 from ..formats import to_logprobs
 from ..gateway import CallOptions
 from ..status import MalformedBody
@@ -44,14 +44,19 @@ async def transcribe(call: Call) -> Response:
     if audio is None:
         audio = await call.gateway.receive(call.bodies.pieces(call.request))
     transcript = await call.transcribe(audio, checked, warnings)
-    answer = to_answer(transcript, timestamps=options.timestamps, languages=has_languages)
+    answer = to_answer(
+        transcript,
+        timestamps=options.timestamps,
+        words=options.words,
+        languages=has_languages,
+    )
     if options.token_logprobs:
         answer["logprobs"] = to_logprobs(transcript.logprobs)
     return JSONResponse(answer, headers=call.gateway.compute_headers(transcript))
 
 
 def to_answer(
-    transcript: Transcript, *, timestamps: bool, languages: bool = False
+    transcript: Transcript, *, timestamps: bool, words: bool = False, languages: bool = False
 ) -> dict[str, Any]:
     """Return a transcript in HF's schema.
 
@@ -59,10 +64,20 @@ def to_answer(
         transcript: The transcript.
         timestamps: Whether each chunk has its times: twice, as `timestamps` (HF's specification)
             and as `timestamp` (what HF's clients read).
+        words: Whether each word is a chunk, as HF's pipeline answers, with its probability.
         languages: Whether each chunk has its language, by its English name as HF's pipeline says.
     """
     answer: dict[str, Any] = {"text": transcript.text}
-    if timestamps or languages:
+    if words:
+        answer["chunks"] = [
+            {
+                **_chunk(word, segment.language or transcript.language, timestamps, languages),
+                "probability": word.probability,
+            }
+            for segment in transcript.segments
+            for word in segment.words
+        ]
+    elif timestamps or languages:
         answer["chunks"] = [
             _chunk(segment, segment.language or transcript.language, timestamps, languages)
             for segment in transcript.segments
@@ -72,10 +87,12 @@ def to_answer(
     return answer
 
 
-def _chunk(segment: Segment, language: str, timestamps: bool, languages: bool) -> dict[str, Any]:
-    chunk: dict[str, Any] = {"text": segment.text}
+def _chunk(
+    piece: Segment | Word, language: str, timestamps: bool, languages: bool
+) -> dict[str, Any]:
+    chunk: dict[str, Any] = {"text": piece.text}
     if timestamps:
-        chunk["timestamp"] = chunk["timestamps"] = [segment.start_s, segment.end_s]
+        chunk["timestamp"] = chunk["timestamps"] = [piece.start_s, piece.end_s]
     if languages:
         chunk["language"] = language_name(language)
     return chunk

@@ -10,11 +10,14 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ...engine import Segment, TalkmillError, Transcript, language_name
-from ..formats import FORMATS, timed_lines, to_logprobs
+from ..formats import FORMATS, to_logprobs
+from ..subtitles import timed_lines
 from .errors import openai_details
 from .openai_form import Form
 
 _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
+# OpenAI gives the words without the marks around them; the text has them.
+_PUNCTUATION = "\"'“”¿¡([{}])-.。,，!！?？:：;；、"
 _AUDIO_TOKENS_PER_S = 50  # positions of Whisper's encoder
 
 
@@ -34,8 +37,11 @@ def respond(form: Form, transcript: Transcript, headers: dict[str, str]) -> Resp
             "task": form.options.task.value,
             "language": language_name(transcript.language),
             "duration": transcript.duration_s,
-            "segments": _segments(transcript),
         }
+        if form.has_segments:
+            answer["segments"] = _segments(transcript)
+        if form.options.words:
+            answer["words"] = _words(transcript)
     if form.options.token_logprobs:
         answer["logprobs"] = to_logprobs(transcript.logprobs)
     if transcript.warnings:
@@ -86,6 +92,19 @@ def _segments(transcript: Transcript) -> list[dict[str, Any]]:
         for number, ((start_s, end_s, _), segment) in enumerate(
             zip(timed_lines(transcript), transcript.segments, strict=True)
         )
+    ]
+
+
+def _words(transcript: Transcript) -> list[dict[str, Any]]:
+    return [
+        {
+            "word": word.text.strip().strip(_PUNCTUATION) or word.text.strip(),
+            "start": word.start_s,
+            "end": word.end_s,
+            "probability": word.probability,
+        }
+        for segment in transcript.segments
+        for word in segment.words
     ]
 
 

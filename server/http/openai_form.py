@@ -39,6 +39,7 @@ class Form:
         model: The name of the model; empty for any.
         shape: One of `FORMATS_OF_ANSWERS`.
         is_streamed: Whether the answer is a stream of events.
+        has_segments: Whether verbose_json has segments.
         options: The options of the request.
         warnings: One sentence for each field without effect.
     """
@@ -47,6 +48,7 @@ class Form:
     model: str
     shape: str
     is_streamed: bool
+    has_segments: bool
     options: TranscribeOptions
     warnings: tuple[str, ...]
 
@@ -76,6 +78,7 @@ def read_form(form: FormData, task: Task) -> Form:
         model=str(form.get("model", "")),
         shape=shape,
         is_streamed=_read_stream(form, shape),
+        has_segments=set(form.getlist(_GRANULARITIES)) != {"word"},
         options=options,
         warnings=(*idle, *warnings),
     )
@@ -116,13 +119,15 @@ def _read_granularities(form: FormData, shape: str) -> tuple[dict[str, Any], tup
     """
     values = list(filter(None, form.getlist(_GRANULARITIES)))
     for value in values:
-        if value == "word":
-            raise UnsupportedOption(f'{_GRANULARITIES} "word" is not supported yet', _GRANULARITIES)
-        if value != "segment":
-            raise InvalidOption(f"{_GRANULARITIES} {value!r} is not segment", _GRANULARITIES)
+        if value not in ("word", "segment"):
+            raise InvalidOption(
+                f"{_GRANULARITIES} {value!r} is not word or segment", _GRANULARITIES
+            )
+    has_effect = shape == "verbose_json"
+    wants_words = "word" in values and has_effect
     idle = f"{_GRANULARITIES} has no effect: response_format is {shape}"
-    has_effect = not values or shape == "verbose_json"
-    return {"return_timestamps": shape in TIMED_FORMATS}, () if has_effect else (idle,)
+    timing = {"return_timestamps": "word" if wants_words else shape in TIMED_FORMATS}
+    return timing, (idle,) if values and not has_effect else ()
 
 
 def _read_include(form: FormData, shape: str) -> dict[str, Any]:

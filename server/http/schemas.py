@@ -109,7 +109,7 @@ def _huggingface_parameters() -> Json:
     """Return the schema of each parameter of HF's schema, by its name."""
     generation = {"$ref": "#/components/schemas/GenerationParameters"}
     return {
-        "return_timestamps": {**_BOOLEAN, "description": "Return chunks with their times."},
+        "return_timestamps": {"enum": [True, False, "word"], "description": "Chunks with times."},
         "return_language": {**_BOOLEAN, "description": "Return chunks with their languages."},
         "task": {"enum": [task.value for task in Task]},
         **_OPTIONS,
@@ -187,7 +187,7 @@ def openai_form() -> Json:
             **_OPTIONS,
             "response_format": {"enum": list(FORMATS_OF_ANSWERS)},
             "stream": {**_BOOLEAN, "description": "Answer in server-sent events."},
-            "timestamp_granularities[]": json_list({"enum": ["segment"]}),
+            "timestamp_granularities[]": json_list({"enum": ["segment", "word"]}),
             "include[]": {
                 **json_list({"enum": ["logprobs"]}),
                 "description": "What else the answer has, with response_format json.",
@@ -225,6 +225,7 @@ def openai_answer() -> Json:
         language=TEXT,
         duration=_NUMBER,
         segments=json_list(segment),
+        words=json_list(_whole(word=TEXT, start=_SECONDS, end=_SECONDS, probability=_NUMBER)),
         logprobs=_LOGPROBS,
         warnings=json_list(TEXT),
     )

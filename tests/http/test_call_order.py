@@ -48,11 +48,6 @@ BROKEN: dict[str, CallHttp] = {
 UNKNOWN_OVER_GRPC: list[tuple[dict[str, Any], Code, str]] = [
     ({"task": 99}, Code.INVALID_ARGUMENT, "task"),
     (
-        {"return_timestamps": pb.RETURN_TIMESTAMPS_WORD},
-        Code.UNIMPLEMENTED,
-        "return_timestamps",
-    ),
-    (
         {"generation_parameters": pb.GenerationParameters.FromString(UNKNOWN_FIELD)},
         Code.UNIMPLEMENTED,
         "generation_parameters",

@@ -73,13 +73,6 @@ def test_log_probabilities_come_when_asked_for(server: Http) -> None:
     assert all(token["logprob"] < 0 for token in tokens)
 
 
-def test_word_timestamps_are_refused(server: Http) -> None:
-    response = server.ask(TONE, {"return_timestamps": "word"})
-
-    assert refusal(response) == (422, "return_timestamps")
-    assert "not supported" in response.json()["error"]
-
-
 @pytest.mark.parametrize("name", ["chunk_length_s", "stride_length_s", "batch_size"])
 def test_an_option_without_effect_gives_a_warning(server: Http, name: str) -> None:
     answer = server.ask(TONE, {name: 5}).json()

@@ -141,11 +141,6 @@ def test_generation_parameters_are_form_fields(server: Http) -> None:
         ({"response_format": "yaml"}, "response_format"),
         ({"stream": "maybe"}, "stream"),
         ({"stream": "true", "response_format": "srt"}, "stream"),
-        ({"stream": "true", "response_format": "vtt"}, "stream"),
-        (
-            {"timestamp_granularities[]": "word", "response_format": "verbose_json"},
-            "timestamp_granularities[]",
-        ),
         (
             {"timestamp_granularities[]": "line", "response_format": "verbose_json"},
             "timestamp_granularities[]",

@@ -39,6 +39,7 @@ TRANSCRIPT = Transcript(
     duration_s=3.5,
     speech_s=2.0,
     timings=Timings(),
+    logprobs=tuple(token for segment in SAID for token in segment.logprobs),
     warnings=("top_k has no effect",),
 )
 LOGPROBS = [
@@ -54,7 +55,15 @@ EVENT_TYPES: dict[str, type[BaseModel]] = {
 
 def form(shape: str = "json", *, logprobs: bool = False) -> Form:
     options = TranscribeOptions(token_logprobs=logprobs)
-    return Form(io.BytesIO(), "", shape, is_streamed=False, options=options, warnings=("first",))
+    return Form(
+        io.BytesIO(),
+        "",
+        shape,
+        is_streamed=False,
+        has_segments=True,
+        options=options,
+        warnings=("first",),
+    )
 
 
 def answer(form: Form) -> Any:

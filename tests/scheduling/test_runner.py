@@ -160,3 +160,54 @@ def test_answer_that_the_request_itself_forces_is_not_suspect(
     item = fitted_chunk(new_request(plan=plan), 10, length_s=20.0)
     (found,) = runner_of(model).run([item])
     assert (found.again is None) is is_accepted
+
+
+WORDS = TranscribeOptions(words=True)
+
+
+@pytest.mark.parametrize("plan", [DecodePlan(timestamps=True), replace(EXACT, timestamps=True)])
+def test_chunks_that_ask_for_words_get_them_in_one_call(model: FakeModel, plan: DecodePlan) -> None:
+    asks, does_not = new_request(options=WORDS, plan=plan), new_request(options=TIMED, plan=plan)
+    runner = runner_of(model)
+
+    found = runner.add_words(runner.run([chunk(20, asks), chunk(30, does_not), chunk(40, asks, 1)]))
+
+    assert [bool(one.segments[0].words) for one in found] == [True, False, True]
+    assert [[task.row for task in call] for call in model.aligned] == [[0, 2]]
+    assert [text(one) for one in found] == [words(20), words(30), words(40)]
+
+
+def test_an_answer_that_is_thrown_away_gets_no_words(model: FakeModel) -> None:
+    model.loops = frozenset({20})
+    runner = runner_of(model)
+
+    (one,) = runner.add_words(runner.run([fitted_chunk(new_request(options=WORDS), 20, 4.0)]))
+
+    assert one.again is not None
+    assert model.aligned == []
+
+
+def test_what_is_kept_of_an_attempt_has_its_words_in_the_next_one(model: FakeModel) -> None:
+    runner = runner_of(model)
+    item = fitted_chunk(new_request(options=WORDS), 20, 20.0)  # its answer ends at 2 s
+
+    (first,) = runner.add_words(runner.run([item]))
+    while first.again is not None and not first.again.accepted:  # the window was at fault first
+        (first,) = runner.add_words(runner.run([first.again]))
+    assert first.again is not None
+    (second,) = runner.add_words(runner.run([first.again]))
+
+    assert all(segment.words for segment in first.again.accepted)
+    assert len(second.segments) == 2
+    assert all(segment.words for segment in second.segments)
+    times = [time for one in second.segments for word in one.words for time in (word.start_s,)]
+    assert times == sorted(times)
+
+
+def test_a_fitted_window_is_aligned_with_its_own_audio(model: FakeModel) -> None:
+    runner = runner_of(model)
+    runner.add_words(runner.run([fitted_chunk(new_request(options=WORDS), 20, 4.0)]))
+    runner.add_words(runner.run([chunk(30, new_request(options=WORDS))]))
+
+    tasks = [task for call in model.aligned for task in call]
+    assert [(task.num_positions, task.num_seen) for task in tasks] == [(200, 300), (1500, 1500)]

@@ -21,7 +21,6 @@ from talkmill.engine import (
     TokenLogprob,
     TranscribeOptions,
     Transcript,
-    UnsupportedOption,
     VadMode,
 )
 from talkmill.proto import transcription_pb2 as pb
@@ -72,6 +71,7 @@ def as_typed(value: float) -> float:
         prompt=st.text(),
         vad=st.sampled_from(VadMode),
         timestamps=st.booleans(),
+        words=st.booleans(),
         encoder_window=st.none() | st.sampled_from(EncoderWindow),
         token_logprobs=st.booleans(),
         parameters=st.builds(
@@ -129,13 +129,11 @@ def test_early_stopping_without_a_meaning_is_refused() -> None:
     assert caught.value.field == "early_stopping"
 
 
-def test_word_timestamps_are_refused_as_unsupported() -> None:
+def test_words_are_those_of_segments_with_times() -> None:
     message = pb.TranscribeOptions(return_timestamps=pb.RETURN_TIMESTAMPS_WORD)
 
-    with pytest.raises(UnsupportedOption) as caught:
-        to_options(message)
-
-    assert caught.value.field == "return_timestamps"
+    assert to_options(message) == TranscribeOptions(words=True)
+    assert to_options(message).timestamps
 
 
 @pytest.mark.parametrize("number", [99, -1])
@@ -161,9 +159,8 @@ def test_an_enum_number_without_a_name_is_refused(field: str, number: int) -> No
 )
 def test_every_enum_number_with_a_name_is_known(field: str, enum: EnumTypeWrapper) -> None:
     for number in enum.values():
-        if number != pb.RETURN_TIMESTAMPS_WORD or field != "return_timestamps":
-            given: dict[str, Any] = {field: number}
-            to_options(pb.TranscribeOptions(**given))
+        given: dict[str, Any] = {field: number}
+        to_options(pb.TranscribeOptions(**given))
 
 
 @pytest.mark.parametrize(

@@ -23,21 +23,12 @@ Code = grpc.StatusCode
         pytest.param(
             None, {"language": "xx"}, (Code.INVALID_ARGUMENT, "language"), id="unknown language"
         ),
-        pytest.param(
-            None, {"language": ""}, (Code.INVALID_ARGUMENT, "language"), id="empty language"
-        ),
         pytest.param(None, {"task": 99}, (Code.INVALID_ARGUMENT, "task"), id="nameless task"),
         pytest.param(
             None,
             {"encoder_window": 99},
             (Code.INVALID_ARGUMENT, "encoder_window"),
             id="nameless window",
-        ),
-        pytest.param(
-            None,
-            {"return_timestamps": pb.RETURN_TIMESTAMPS_WORD},
-            (Code.UNIMPLEMENTED, "return_timestamps"),
-            id="word timestamps",
         ),
         pytest.param(
             None,

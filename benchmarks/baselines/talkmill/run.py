@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.baselines.protocol import Options, Setup, encode_segments, serve
 from talkmill.engine import GenerationParameters, TranscribeOptions, VadMode
@@ -69,13 +70,20 @@ class Talkmill:
         return transcript.text
 
 
+# The search that faster-whisper uses by default.
+_BEAMS: dict[str, Any] = {"num_beams": 5, "patience": 1.0}
+
+
 def to_talkmill(options: Options) -> TranscribeOptions:
     """Return the options as talkmill's `TranscribeOptions`."""
     return TranscribeOptions(
         language="en",
         vad=_VAD[options.vad],
         timestamps=options.timestamps,
-        parameters=GenerationParameters(max_new_tokens=options.max_new_tokens),
+        parameters=GenerationParameters(
+            max_new_tokens=options.max_new_tokens,
+            **(_BEAMS if options.search == "default" else {}),
+        ),
     )
 
 
