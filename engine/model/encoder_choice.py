@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..config import EncoderName
 from ..errors import ConfigError
 from .array_encoder import WhisperEncoder
-from .array_math import array_library
+from .array_library import array_library
 from .protocol import ArrayEncoder
 from .runtime import Runtime
 from .silence import Silence, blank_silence, load_or_measure, measure_silence

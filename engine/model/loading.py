@@ -17,7 +17,7 @@ from ..decoding.rules import MAX_INITIAL_TIMESTAMP, Vocabulary
 from ..errors import InvalidOption
 from ..types import EncoderWindow, Task
 from .alignment_heads import has_alignment_heads
-from .array_math import array_library
+from .array_library import array_library
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens

@@ -272,7 +272,6 @@ def test_valid_values_plan_or_are_refused_by_name(
         if refusal.field not in values:
             pytest.fail(f"{refusal.field} was not given: {refusal}")
         return
-    hash(plan)
     assert 1 <= plan.max_new_tokens <= MAX_POSITIONS - prompt_length
     assert 0 <= plan.min_new_tokens <= plan.max_new_tokens
     assert plan.num_beams % plan.num_beam_groups == 0
