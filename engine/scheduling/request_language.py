@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from ..model.protocol import Detection
 from ..options import CheckedOptions
 
+# How much of a chunk its language is detected from, in positions of 20 ms; the time grows with it.
+ALL_POSITIONS = 0  # of a request's first chunk, from which the language of all is taken
+EACH_POSITIONS = 750  # of each chunk of a request that asks for the language of each
+CHECKED_POSITIONS = 400  # of chunks after the first: what they tell may be a warning in the end
+
 NUM_OTHERS = 3  # of the next most probable languages in the answer
 
 # A chunk that is as surely of another language gives a warning. On Whisper base none of 445 chunks
@@ -94,6 +99,18 @@ class RequestLanguage:
             f"{len(later)} later pieces of audio sound different, first like {other} at "
             f'{start_s:.1f} s; language "multi" detects that of each piece'
         ]
+
+
+def positions_to_detect(checked: CheckedOptions, language: str | None) -> int:
+    """Return how many positions to detect a chunk's language from; 0 for all.
+
+    Args:
+        checked: The request's options.
+        language: The request's language, if it is known.
+    """
+    if checked.is_multi:
+        return EACH_POSITIONS
+    return ALL_POSITIONS if language is None else CHECKED_POSITIONS
 
 
 def limited(detection: Detection, languages: Sequence[str]) -> Detection:

@@ -22,15 +22,10 @@ from ..transcript.segments import to_segments
 from ..types import EncoderWindow, Segment
 from .pending_chunk import PendingChunk
 from .request import Request
-from .request_language import Heard, limited
+from .request_language import Heard, limited, positions_to_detect
 from .word_times import add_words
 
 MAX_ATTEMPTS = 2  # after the first
-
-# How much of a chunk its language is detected from, in positions of 20 ms; the time grows with it.
-ALL_POSITIONS = 0  # of a request's first chunk, from which the language of all is taken
-EACH_POSITIONS = 750  # of each chunk of a request that asks for the language of each
-CHECKED_POSITIONS = 400  # of chunks after the first: what they tell may be a warning in the end
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -212,7 +207,8 @@ class Runner:
         groups: dict[int, list[int]] = {}
         for row, item in enumerate(items):
             if item.request.checked.language is None and not item.detection:
-                groups.setdefault(_positions_to_detect(item), []).append(row)
+                positions = positions_to_detect(item.request.checked, item.language)
+                groups.setdefault(positions, []).append(row)
         for max_positions, rows in groups.items():
             found = self._replica.detect_languages(output, rows, max_positions)
             for row, detection in zip(rows, found, strict=True):
@@ -226,13 +222,6 @@ class Runner:
         return self._tokenizer.prompt(
             language, options.task, options.timestamps, item.previous.tokens
         )
-
-
-def _positions_to_detect(item: PendingChunk) -> int:
-    """Return how many positions to detect a chunk's language from; 0 for all."""
-    if item.request.checked.is_multi:
-        return EACH_POSITIONS
-    return ALL_POSITIONS if item.language is None else CHECKED_POSITIONS
 
 
 def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:

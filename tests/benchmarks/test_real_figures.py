@@ -95,7 +95,9 @@ def test_all_engines_do_the_same_work_but_for_what_their_names_say(tmp_path: Pat
         "faster-whisper default",
         "faster-whisper batched",
         "talkmill",
+        "talkmill, 5 beams",
         "talkmill --encoder openvino",
+        "talkmill --encoder openvino, 5 beams",
     ]
     assert {one.options.timestamps and one.options.vad for one in entries.values()} == {True}
     with_beams = {name for name, one in entries.items() if one.options.search == "default"}

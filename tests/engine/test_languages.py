@@ -14,7 +14,7 @@ from fakes import FakeModel, heard, loaded, small_config, tokenizer_file, tones_
 from talkmill.engine import Engine, Task, TranscribeOptions, Transcript, VadMode
 from talkmill.engine.model.protocol import Detection
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.scheduling.runner import CHECKED_POSITIONS
+from talkmill.engine.scheduling.request_language import CHECKED_POSITIONS
 
 GERMAN, SWEDISH = 20, 30  # bands that are in other languages than English
 MISHEARD = 21  # German, but in a fitted window taken for Swedish
