@@ -8,9 +8,10 @@ encoder costs what the audio costs. Its output is followed by the encoder's outp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..types import EncoderWindow
+from ..types import EncoderWindow, Features
 from .features import CHUNK_FRAMES, HOP_SAMPLES
 
 # Found by trial on base and tiny.en: shorter margins cost word errors, longer ones time.
@@ -100,3 +101,17 @@ def _num_positions(kind: EncoderWindow, num_frames: int) -> int:
         return own
     is_short = kind is EncoderWindow.FITTED and own + _MIN_SILENCE <= _FEW_POSITIONS
     return _FEW_POSITIONS if is_short else _MAX_POSITIONS
+
+
+def groups_of_equal_length(features: Sequence[Features], max_size: int) -> list[list[int]]:
+    """Return the indexes of features in groups for one call of the encoder each.
+
+    Args:
+        features: (n_mels, num_frames) each.
+        max_size: Most features in a group; 0 for no limit.
+    """
+    by_length: dict[int, list[int]] = {}
+    for i, one in enumerate(features):
+        by_length.setdefault(one.shape[1], []).append(i)
+    size = max_size or len(features)
+    return [group[i : i + size] for group in by_length.values() for i in range(0, len(group), size)]

@@ -17,6 +17,7 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.windows import groups_of_equal_length
 from ..decoding.exact import ExactLane
 from ..decoding.hypothesis import Hypothesis, average_logprob
 from ..decoding.plan import DecodePlan, Strategy
@@ -105,7 +106,7 @@ class CTranslate2Model:
 
     def encode(self, features: Sequence[NDArray[np.float32]], num_positions: int) -> EncoderOutput:
         """See `SpeechModel.encode`; the output stays on the device."""
-        groups = _groups_of_equal_length(features, self._runtime.encoder_batch_size)
+        groups = groups_of_equal_length(features, self._runtime.encoder_batch_size)
         if len(groups) == 1 and features[0].shape[1] == 2 * num_positions:
             return self._encode(np.stack(features))
         xp = self._array_library
@@ -275,19 +276,3 @@ def array_library(device: str) -> Any | None:
             "windows; install talkmill[cuda]"
         )
         return None
-
-
-def _groups_of_equal_length(
-    features: Sequence[NDArray[np.float32]], max_size: int
-) -> list[list[int]]:
-    """Return the indexes of features in groups for one call of the encoder each.
-
-    Args:
-        features: (n_mels, num_frames) each.
-        max_size: Most features in a group; 0 for no limit.
-    """
-    by_length: dict[int, list[int]] = {}
-    for i, one in enumerate(features):
-        by_length.setdefault(one.shape[1], []).append(i)
-    size = max_size or len(features)
-    return [group[i : i + size] for group in by_length.values() for i in range(0, len(group), size)]
