@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .decoding.gates import NO_GATES, Gates, make_gates
 from .decoding.parameters import Range
 from .decoding.plan import DecodePlan, make_plan
 from .errors import InvalidOption, UnsupportedOption
@@ -34,6 +35,7 @@ class CheckedOptions:
         is_multi: Whether each chunk has a language of its own.
         is_conditioned: Whether the text before a chunk is its prompt.
         warnings: One sentence for each option that has no effect.
+        gates: What each answer must pass, and how it is decoded again if it does not.
     """
 
     given: TranscribeOptions
@@ -46,6 +48,7 @@ class CheckedOptions:
     is_multi: bool = False
     is_conditioned: bool = False
     warnings: tuple[str, ...] = ()
+    gates: Gates = NO_GATES
 
 
 def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOptions:
@@ -73,6 +76,9 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
     )
     if options.token_logprobs:
         plan = _with_logprobs(plan)
+    gates, plan_warnings = make_gates(
+        options.parameters, plan, plan_warnings, prompt_length=len(prompt)
+    )
     model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
     if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
@@ -93,6 +99,7 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
             *plan_warnings,
             *_word_warnings(model, options),
         ),
+        gates=gates,
     )
 
 

@@ -109,6 +109,10 @@ def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
     for name, value in given.items():
         if isinstance(value, float):
             given[name] = _shortest_decimal(value)
+    if temperatures := given.pop("temperatures", None):
+        if "temperature" in given:
+            raise InvalidOption("temperatures does not go with temperature", "temperatures")
+        given["temperature"] = tuple(map(_shortest_decimal, temperatures))
     return GenerationParameters(**given)
 
 
@@ -130,6 +134,8 @@ def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameter
     if "early_stopping" in given:
         names = {mode: number for number, mode in _EARLY_STOPPING.items()}
         given["early_stopping"] = names[given["early_stopping"]]
+    if isinstance(given.get("temperature"), tuple):
+        given["temperatures"] = given.pop("temperature")
     return pb.GenerationParameters(**given)
 
 

@@ -1,4 +1,4 @@
-"""Fakes for the tests: a model without weights, and sounds that it distinguishes."""
+"""Fakes for the tests: a model without weights, and the sounds that it distinguishes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from fake_tones import N_MELS as N_MELS
+from fake_tones import chunk_tone as chunk_tone
+from fake_tones import chunk_tones as chunk_tones
+from fake_tones import tones_file as tones_file
 from numpy.typing import NDArray
 
 import talkmill.engine
-from audio_files import encode_audio, mel_centres_hz, tone
 from fake_words import FakeAlignment
 from talkmill.engine import DeviceLost, EngineConfig, LoadedModel
-from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.engine.audio.features import CHUNK_FRAMES, CHUNK_SAMPLES
+from talkmill.engine.audio.features import CHUNK_FRAMES
 from talkmill.engine.decoding.exact import ExactLane, ExactTask
 from talkmill.engine.decoding.hypothesis import Hypothesis
-from talkmill.engine.decoding.plan import DecodePlan
+from talkmill.engine.decoding.plan import DecodePlan, Strategy
 from talkmill.engine.decoding.rules import Vocabulary
 from talkmill.engine.model.device import resolve_runtime
 from talkmill.engine.model.files import ModelProperties
 from talkmill.engine.model.protocol import Detection
 from talkmill.engine.model.tokenizer import TIMESTAMP_S, WhisperTokenizer
-from talkmill.engine.types import Features, Samples, Task
+from talkmill.engine.types import Features, Task
 
 DEMO_FOLDER = Path(talkmill.engine.__file__).parent / "demo_model"
-N_MELS = 80
 PATIENCE_S = 30.0  # longest wait of a test for what must happen
 _SILENCE = -9.0  # what `FakeModel` encodes after a short window; less than any features
 
@@ -100,6 +101,8 @@ class FakeModel(FakeAlignment):
         said_s: With timestamps, when every answer starts and ends, in seconds of its chunk.
         loops: Bands whose answer repeats itself in a window shorter than 30 s.
         endless_loops: Bands whose answer repeats itself in every window.
+        scores: For a band its avg_logprob and no_speech_prob, where they are not band / 100.
+        cool_loops: Bands whose answer repeats itself below a temperature of 0.6.
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
@@ -111,7 +114,8 @@ class FakeModel(FakeAlignment):
         self.is_lost = False
         self.language = ("en", 0.75)
         self.said_s = (1.0, 2.0)
-        self.loops = self.endless_loops = frozenset[int]()
+        self.loops = self.endless_loops = self.cool_loops = frozenset[int]()
+        self.scores: dict[int, tuple[float, float]] = {}
         self.encoded: list[Batch] = []
         self.generated: list[Batch] = []
         self.num_detections = 0
@@ -167,6 +171,12 @@ class FakeModel(FakeAlignment):
             encoded[i, :, : row.shape[1]] = row
         return encoded
 
+    def row(self, encoded: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        return encoded[index : index + 1].copy()
+
+    def stack(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(outputs)
+
     def detect_languages(
         self, encoded: NDArray[np.float32], rows: Sequence[int], max_positions: int = 0
     ) -> list[Detection]:
@@ -204,14 +214,17 @@ class FakeModel(FakeAlignment):
         """Return the tokens of `words` for one row of the encoder's output."""
         band = heard(row)
         is_short = _num_frames(row) < CHUNK_FRAMES
+        heat = plan.temperature if plan.strategy is Strategy.SAMPLE else 0.0
         is_loop = band in self.endless_loops or (is_short and band in self.loops)
+        is_loop = is_loop or (heat < 0.6 and band in self.cool_loops)
         tokens = self.tokenizer.encode(words(band)) * (9 if is_loop else 1)
         if plan.timestamps:
             begin = self.tokenizer.timestamp_begin
             start, end = (begin + round(time_s / TIMESTAMP_S) for time_s in self.said_s)
             tokens = (start, *tokens, end)
+        logprob, no_speech = self.scores.get(band, (-band / 100, band / 100))
         logprobs = [-(n + 1) / 64 for n in range(len(tokens))] if plan.token_logprobs else []
-        return Hypothesis(tokens, -band / 100, band / 100, token_logprobs=tuple(logprobs))
+        return Hypothesis(tokens, logprob, no_speech, heat, token_logprobs=tuple(logprobs))
 
 
 def _num_frames(row: Features) -> int:
@@ -276,25 +289,3 @@ def small_config(**settings: object) -> EngineConfig:
             **settings,
         }
     )
-
-
-def chunk_tone(band: int) -> Samples:
-    """Return 1 s of sound that `FakeModel` hears as `band`: its loudest mel band."""
-    return tone(_BAND_HZ[band], 1.0)
-
-
-def chunk_tones(bands: Sequence[int]) -> Samples:
-    """Return audio that fixed windows of 30 s cut into chunks heard as `bands`."""
-    audio = np.zeros(len(bands) * CHUNK_SAMPLES, np.float32)
-    for index, band in enumerate(bands):
-        start = index * CHUNK_SAMPLES
-        audio[start : start + SAMPLE_RATE] = chunk_tone(band)
-    return audio[: (len(bands) - 1) * CHUNK_SAMPLES + SAMPLE_RATE]
-
-
-def tones_file(*bands: int) -> bytes:
-    """Return a small FLAC file of `chunk_tones`; send it with `VadMode.OFF`."""
-    return encode_audio(chunk_tones(bands), "flac", "flac")
-
-
-_BAND_HZ = mel_centres_hz(N_MELS)

@@ -7,6 +7,7 @@ from talkmill.engine import CheckedOptions, OnSegment, Request, TranscribeOption
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.windows import FULL_WINDOW, Window, Windows
+from talkmill.engine.decoding.gates import NO_GATES, Gates
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.model.previous_text import PreviousText
 from talkmill.engine.scheduling.batch_key import BatchKey
@@ -26,11 +27,14 @@ def new_request(
     deadline_s: float | None = None,
     on_segment: OnSegment | None = None,
     warnings: tuple[str, ...] = (),
+    gates: Gates = NO_GATES,
 ) -> Request:
     """Return a request whose options have been checked; greedy unless `plan` says otherwise."""
     options = options or TranscribeOptions()
     plan = plan or DecodePlan(timestamps=options.timestamps)
-    checked = CheckedOptions(options, language, PreviousText(), 0, plan, warnings=warnings)
+    checked = CheckedOptions(
+        options, language, PreviousText(), 0, plan, warnings=warnings, gates=gates
+    )
     return Request(checked, use_cache=use_cache, deadline_s=deadline_s, on_segment=on_segment)
 
 

@@ -9,6 +9,7 @@ from fakes import FakeModel, features_of
 from pending import fitted_chunk, new_request, pending_chunk
 from talkmill.engine import DeviceLost, Request, Segment, TranscribeOptions
 from talkmill.engine.audio.preparation import AudioReport
+from talkmill.engine.decoding.gates import NO_GATES, Gates
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
@@ -36,9 +37,12 @@ class Bench:
         plan: DecodePlan | None = None,
         on_segment: Callable[[Segment], None] | None = None,
         fitted_s: float | None = None,
+        gates: Gates = NO_GATES,
     ) -> Request:
         """Put a chunk of 30 s, or of `fitted_s` seconds of speech in a fitted window."""
-        request = new_request(options=options, plan=plan, language=language, on_segment=on_segment)
+        request = new_request(
+            options=options, plan=plan, language=language, on_segment=on_segment, gates=gates
+        )
         if fitted_s is None:
             item = pending_chunk(request, features=features_of(band))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Hypothesis:
     no_speech_prob: float
     temperature: float = 0.0
     token_logprobs: tuple[float, ...] = ()
+
+    def until(self, num_tokens: int) -> Hypothesis:
+        """Return it with the first tokens only, and the confidence of all."""
+        return replace(
+            self,
+            tokens=self.tokens[:num_tokens],
+            token_logprobs=self.token_logprobs[:num_tokens],
+        )
 
 
 def average_logprob(sum_logprob: float, num_tokens: int) -> float:

@@ -13,11 +13,12 @@ from typing import Literal
 from ..errors import InvalidOption
 
 EarlyStopping = Literal[True, False, "never"]
-Value = bool | int | float | str | tuple[int, ...]
+Value = bool | int | float | str | tuple[float, ...]
 
 MAX_POSITIONS = 448  # of Whisper's decoder: prompt and generated tokens of one chunk together
 MAX_BEAMS = 16
 MAX_CANDIDATES = 64  # of contrastive search: each is a row of the decoder's batch
+MAX_TEMPERATURES = 10  # a failing chunk is decoded once at each
 DEFAULT_TOP_K = 50  # HF's, for sampling and for contrastive search
 
 
@@ -25,7 +26,7 @@ DEFAULT_TOP_K = 50  # HF's, for sampling and for contrastive search
 class GenerationParameters:
     """The parameters of a request; None means not given. `PARAMETERS` has their meanings."""
 
-    temperature: float | None = None
+    temperature: float | tuple[float, ...] | None = None
     top_k: int | None = None
     top_p: float | None = None
     typical_p: float | None = None
@@ -48,6 +49,9 @@ class GenerationParameters:
     repetition_penalty: float | None = None
     no_repeat_ngram_size: int | None = None
     suppress_tokens: tuple[int, ...] | None = None
+    compression_ratio_threshold: float | None = None
+    logprob_threshold: float | None = None
+    no_speech_threshold: float | None = None
     condition_on_prev_tokens: bool | None = None
 
 
@@ -105,6 +109,7 @@ class Parameter:
         lane: The lane that supports it.
         idle_unless: The condition for it to have an effect; empty if it always has one.
         is_list: Whether its value is a tuple of such values.
+        or_list: Whether its value is one or a tuple of them.
     """
 
     name: str
@@ -114,6 +119,7 @@ class Parameter:
     lane: Literal["native", "exact", "both"]
     idle_unless: str = ""
     is_list: bool = False
+    or_list: bool = False
 
     def check(self, value: Value) -> None:
         """Refuse a value that is out of range.
@@ -122,7 +128,7 @@ class Parameter:
             InvalidOption: `value` has a wrong type or is out of range; the message names field,
                 value and range.
         """
-        is_of_kind = isinstance(value, tuple) is self.is_list
+        is_of_kind = self.or_list or isinstance(value, tuple) is self.is_list
         values = value if isinstance(value, tuple) and is_of_kind else (value,)
         for number in values:
             if not is_of_kind or not self.range.holds(number):
@@ -135,8 +141,9 @@ _BEAMS = "num_beams > 1"
 PARAMETERS = (
     Parameter(
         "temperature", Range(float, 0, 100), "1 when sampling",
-        "Divides the logits; above 0 it turns sampling on unless `do_sample` is given.",
-        "both", "`do_sample` true or not given",
+        "Divides the logits; above 0 it turns sampling on unless `do_sample` is given. A list: an "
+        "answer that fails the thresholds is decoded again at the next.",
+        "both", "`do_sample` true or not given", or_list=True,
     ),
     Parameter(
         "top_k", Range(int, 0, 100_000), "50",
@@ -237,6 +244,22 @@ PARAMETERS = (
     Parameter(
         "suppress_tokens", Range(int, 0, 1_000_000), "the model's own",
         "Ids of tokens never to generate, besides the model's own.", "both", is_list=True,
+    ),
+    Parameter(
+        "compression_ratio_threshold", Range(float, 0, 1000), "2.4 of the text",
+        "An answer with a greater ratio is decoded again: bytes of its token ids over their "
+        "compressed bytes, as HF counts (1.35 is usual).",
+        "both", "more than one temperature",
+    ),
+    Parameter(
+        "logprob_threshold", Range(float, -100, 0), "-1",
+        "An answer with a lower average log-probability is decoded again.", "both",
+    ),
+    Parameter(
+        "no_speech_threshold", Range(float, 0, 1), "0.6",
+        "An answer below `logprob_threshold` is silence if the probability of no speech is "
+        "greater.",
+        "both",
     ),
     Parameter(
         "condition_on_prev_tokens", Range(bool), "false",

@@ -14,10 +14,19 @@ from .parameters import (
     DEFAULT_TOP_K,
     MAX_CANDIDATES,
     MAX_POSITIONS,
+    MAX_TEMPERATURES,
     EarlyStopping,
     GenerationParameters,
     check_ranges,
 )
+
+# What decides when a chunk is decoded again and what stands before it, not how it is decoded.
+OF_CHUNKS = {
+    "compression_ratio_threshold",
+    "logprob_threshold",
+    "no_speech_threshold",
+    "condition_on_prev_tokens",
+}
 
 
 class Strategy(enum.Enum):
@@ -98,6 +107,8 @@ def make_plan(
 ) -> tuple[DecodePlan, tuple[str, ...]]:
     """Return the plan for a request, and a warning for each parameter without its full effect.
 
+    Of several temperatures it is the plan for the first one; `gates` makes the others.
+
     Args:
         parameters: The request's parameters.
         timestamps: Whether the request asks for timestamps.
@@ -108,14 +119,14 @@ def make_plan(
         InvalidOption: A value is out of range or contradicts another one.
     """
     check_ranges(parameters)
-    parameters, cut_warnings = _cut_to_room(parameters, prompt_length)
+    parameters, cut_warnings = _cut_to_room(_first_attempt(parameters), prompt_length)
     strategy = _choose_strategy(parameters)
     most, fewest, warnings = _limits(parameters, prompt_length)
     idle = _idle(parameters, strategy, fewest)
     if "patience" not in idle:
         _check_patience(parameters)
     resolved = {"max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample"}
-    resolved.add("condition_on_prev_tokens")  # it changes the prompts only
+    resolved |= OF_CHUNKS
     if strategy is not Strategy.SAMPLE:
         resolved.add("temperature")  # 0 or idle; without it, equivalent plans are equal
     effective = {
@@ -152,11 +163,28 @@ def _cut_to_room(
     return replace(given, max_new_tokens=room), (warning,)
 
 
+def _first_attempt(given: GenerationParameters) -> GenerationParameters:
+    """Return the parameters with the first of several temperatures.
+
+    Raises:
+        InvalidOption: There are none, or too many.
+    """
+    if not isinstance(given.temperature, tuple):
+        return given
+    if not 1 <= (number := len(given.temperature)) <= MAX_TEMPERATURES:
+        raise InvalidOption(
+            f"temperature is a list of {number} values: 1 to {MAX_TEMPERATURES} are possible",
+            "temperature",
+        )
+    return replace(given, temperature=given.temperature[0])
+
+
 def _choose_strategy(given: GenerationParameters) -> Strategy:
     """Return the algorithm, as HF's `GenerationConfig.get_generation_mode` does.
 
     Two exceptions, as in HF's Whisper: a temperature above 0 turns sampling on, and 0 turns it off.
     """
+    assert not isinstance(given.temperature, tuple)
     has_temperature = given.temperature is not None and given.temperature > 0
     is_sampling = has_temperature if given.do_sample is None else given.do_sample
     is_sampling = is_sampling and given.temperature != 0

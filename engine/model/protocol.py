@@ -57,6 +57,19 @@ class SpeechModel(Protocol):
                 output for silence follows.
         """
 
+    def row(self, encoded: EncoderOutput, index: int) -> EncoderOutput:
+        """Return a copy of one row of what `encode` returned, without the others.
+
+        Only `stack` takes it.
+        """
+
+    def stack(self, outputs: Sequence[EncoderOutput]) -> EncoderOutput:
+        """Return one output with the rows of all, as `encode` would have; at least one is given.
+
+        Args:
+            outputs: What `encode` and `row` returned, with as many positions each.
+        """
+
     def detect_languages(
         self, encoded: EncoderOutput, rows: Sequence[int], max_positions: int = 0
     ) -> list[Detection]:

@@ -122,6 +122,19 @@ class CTranslate2Model:
                 encoded[i, len(row) :] = self._silence_on_device()[len(row) : num_positions]
         return ctranslate2.StorageView.from_array(encoded)
 
+    def row(self, encoded: EncoderOutput, index: int) -> EncoderOutput:
+        """See `SpeechModel.row`; an array of the device."""
+        return self._to_array(encoded, self._array_library)[index : index + 1].copy()
+
+    def stack(self, outputs: Sequence[EncoderOutput]) -> EncoderOutput:
+        """See `SpeechModel.stack`."""
+        xp = self._array_library
+        arrays = [
+            self._to_array(one, xp) if isinstance(one, ctranslate2.StorageView) else one
+            for one in outputs
+        ]
+        return ctranslate2.StorageView.from_array(xp.concatenate(arrays))
+
     def states(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the encoder's output as an array of the host.
 

@@ -11,7 +11,9 @@ The rules:
 4. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
    and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
 5. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
-6. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
+6. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
+   up and are encoded again.
+7. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .batch_key import BatchKey
 from .pending_chunk import PendingChunk
 
+MAX_KEPT = 32  # each is 2 MB of tiny and 8 MB of large
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
 
 
@@ -93,6 +96,8 @@ class Batcher:
             turn, used = turn + 1, 0
         self._credit[item.request.id] = (turn, used + 1)
         self._num_arrived += 1
+        if item.kept is not None and self._num_kept() >= MAX_KEPT:
+            item = replace(item, kept=None)
         place = _Place(turn, self._num_arrived)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
@@ -159,6 +164,9 @@ class Batcher:
         self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
         return [item for _, item in taken]
 
+    def _num_kept(self) -> int:
+        return sum(item.kept is not None for _, item in self._queue)
+
     def _due_s(self) -> float:
         return self._queue[0][1].put_s + self._max_wait_s
 
@@ -178,7 +186,7 @@ class Batcher:
         room = self._max_exact_rows - num_live_rows
         queue = self._queue
         exact = next((item for _, item in queue if item.key.is_exact), None)
-        if num_live_rows and exact is not None and exact.request.plan.num_rows > room:
+        if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
         if not queue:
             return []
@@ -187,7 +195,7 @@ class Batcher:
         if not key.is_exact:
             return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
         same = same[: self._max_batch_size]
-        rows = itertools.accumulate(item.request.plan.num_rows for _, item in same)
+        rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
 
 

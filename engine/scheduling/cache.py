@@ -44,6 +44,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         given.vad_options,
         given.words,
         checked.plan,
+        checked.gates,
         checked.encoder_window,
     )
     parts = (fingerprint, audio_digest, repr(question))

@@ -8,12 +8,16 @@ from ..audio.decode import SAMPLE_RATE
 from ..audio.features import HOP_SAMPLES, in_window
 from ..audio.preparation import Prepared
 from ..audio.windows import FULL_WINDOW, Window, Windows
+from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..model.previous_text import NOTHING, PreviousText
-from ..model.protocol import Detection
+from ..model.protocol import Detection, EncoderOutput
 from ..types import EncoderWindow, Features, Segment, Span
 from .batch_key import BatchKey
 from .request import Request
+
+Ranked = tuple[tuple[bool, bool, float], Hypothesis]
+"""An answer that failed the gates after its rank: the greater, the better it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +34,13 @@ class PendingChunk:
         key: What it shares with its batch.
         put_s: Instant of its arrival in the queue, of `time.monotonic`.
         accepted: Segments that earlier attempts gave, of the audio before `spans`.
-        num_attempts: How often it was decoded before.
+        num_attempts: How often it was encoded before.
         previous: What stands before the start of its transcript.
         detection: The languages that were detected in it; empty if none were yet.
+        num_failed: How often the same audio in the same window failed the gates: the place of its
+            temperature.
+        kept: The encoder's output of it alone, if an answer to it failed; None: to be encoded.
+        best: The best answer that failed, if one did, after its rank.
     """
 
     request: Request
@@ -47,6 +55,9 @@ class PendingChunk:
     num_attempts: int = 0
     previous: PreviousText = NOTHING
     detection: Detection = ()
+    num_failed: int = 0
+    kept: EncoderOutput = None
+    best: Ranked | None = None
 
     @classmethod
     def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
@@ -66,8 +77,14 @@ class PendingChunk:
 
     @property
     def plan(self) -> DecodePlan:
-        """How it is decoded: as its request says, in the room that its prompt leaves."""
-        return _plan(self.request, self.previous)
+        """How it is decoded now, in the room that its prompt leaves.
+
+        That is as its request says, or at a later temperature.
+        """
+        if not self.num_failed:
+            return _plan(self.request, self.previous)
+        later = self.request.gates.fallbacks[self.num_failed - 1]
+        return later.after(self.request.prompt_length_after(self.previous))
 
     @property
     def language(self) -> str | None:
@@ -78,6 +95,16 @@ class PendingChunk:
     def audio_s(self) -> float:
         """Length of the audio to decode, in seconds."""
         return sum(span.end - span.start for span in self.spans) / SAMPLE_RATE
+
+    def at_next_temperature(self, kept: EncoderOutput, best: Ranked) -> PendingChunk:
+        """Return the same audio for another attempt at the next temperature.
+
+        Args:
+            kept: The encoder's output of this chunk alone.
+            best: The best answer so far, after its rank.
+        """
+        again = replace(self, num_failed=self.num_failed + 1, kept=kept, best=best)
+        return replace(again, key=BatchKey.of(again.plan, 0, self.window.num_positions))
 
     def in_full_window(self) -> PendingChunk:
         """Return the same audio for another attempt in Whisper's full window."""
@@ -102,14 +129,20 @@ class PendingChunk:
         window = self.window
         if window.kind is EncoderWindow.FITTED:
             window = Windows(EncoderWindow.FITTED).of(window.kind, span.end - start)
+        key = replace(self.key, num_positions=window.num_positions)
+        if self.num_failed:
+            key = _key(self.request, self.previous, window)
         return replace(
             self,
             spans=(Span(span.start + first * HOP_SAMPLES, span.end),),
             features=in_window(self.features[:, first:], window.num_frames),
             window=window,
-            key=replace(self.key, num_positions=window.num_positions),
+            key=key,
             accepted=accepted,
             num_attempts=self.num_attempts + 1,
+            num_failed=0,
+            kept=None,
+            best=None,
         )
 
     def after(self, previous: PreviousText) -> PendingChunk:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, replace
 
 from ..audio.preparation import AudioReport
+from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
 from ..model.previous_text import NOTHING, PreviousText
@@ -93,6 +94,7 @@ class Request:
         self._costs: list[ChunkCost] = []
         self._num_written = 0  # samples of speech that the segments cover
         self._encoder_window = checked.encoder_window
+        self._warnings: dict[int, list[str]] = {}  # of each chunk
 
     @property
     def options(self) -> TranscribeOptions:
@@ -103,6 +105,11 @@ class Request:
     def plan(self) -> DecodePlan:
         """How each of its chunks is decoded."""
         return self.checked.plan
+
+    @property
+    def gates(self) -> Gates:
+        """What the answer for each of its chunks must pass."""
+        return self.checked.gates
 
     @property
     def previous(self) -> PreviousText:
@@ -166,6 +173,11 @@ class Request:
         """Count what an attempt took whose answer was not accepted."""
         with self._lock:
             self._costs.append(cost)
+
+    def warn(self, index: int, warnings: Iterable[str]) -> None:
+        """Add what the caller must know of a chunk's words to the answer's warnings."""
+        with self._lock:
+            self._warnings.setdefault(index, []).extend(warnings)
 
     def chunk_done(
         self, index: int, segments: list[Segment], cost: ChunkCost, num_written: int = 0
@@ -245,6 +257,7 @@ class Request:
         coverage = self._coverage(report)
         (language, probability), *others = self._language.probabilities() or (("", 0.0),)
         warnings = [*report.warnings, *self._language.warnings()]
+        warnings += (text for _, texts in sorted(self._warnings.items()) for text in texts)
         return Transcript(
             text="".join(segment.text for segment in self._segments).strip(),
             segments=tuple(self._segments),

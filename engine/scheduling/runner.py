@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from ..audio.decode import SAMPLE_RATE
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
-from ..decoding.plan import Strategy
 from ..model.loading import LoadedModel
 from ..model.previous_text import PreviousText
 from ..model.protocol import EncoderOutput, SpeechModel
-from ..transcript.checks import is_unwritten, max_tokens, num_written, suspicion, written_until
+from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
 from ..transcript.logprobs import with_logprobs
-from ..transcript.segments import to_segments
+from ..transcript.segments import to_segments, with_confidence
 from ..types import EncoderWindow, Segment
+from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
 from .pending_chunk import PendingChunk
 from .request import Request
 from .request_language import Heard, limited, positions_to_detect
 from .word_times import add_words
 
-MAX_ATTEMPTS = 2  # after the first
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
 
@@ -62,6 +61,7 @@ class DecodedChunk:
         encoded: The batch that holds the encoder's output of the chunk.
         row: The chunk's row in it.
         previous: What stands before the audio that follows.
+        warnings: What the caller must know of the segments.
     """
 
     item: PendingChunk
@@ -73,6 +73,7 @@ class DecodedChunk:
     encoded: EncodedBatch
     row: int
     previous: PreviousText
+    warnings: tuple[str, ...] = ()
 
     @property
     def heard(self) -> Heard:
@@ -111,14 +112,24 @@ class Runner:
         self._vocabulary = model.vocabulary
 
     def run(self, batch: Sequence[PendingChunk]) -> list[DecodedChunk]:
-        """Return the decoded chunks of a batch, in its order."""
+        """Return the decoded chunks of a batch, in the order of `encode`."""
         return self.decode(self.encode(batch))
 
     def encode(self, batch: Sequence[PendingChunk]) -> EncodedBatch:
-        """Encode a batch, detect the languages that are not known, and make the prompts."""
-        positions = batch[0].window.num_positions
-        output = self._replica.encode([item.features for item in batch], positions)
-        items = self._detect_languages(output, batch)
+        """Encode a batch, detect the languages that are not known, and make the prompts.
+
+        What was encoded before is not again; such chunks come after the others.
+        """
+        items = [item for item in batch if item.kept is None]
+        kept = [item for item in batch if item.kept is not None]
+        outputs: list[EncoderOutput] = [item.kept for item in kept]
+        if items:
+            positions = items[0].window.num_positions
+            encoded = self._replica.encode([item.features for item in items], positions)
+            items = self._detect_languages(encoded, items)
+            outputs.insert(0, encoded)
+        items += kept
+        output = self._replica.stack(outputs) if kept else outputs[0]
         return EncodedBatch(items, output, [self._prompt(item) for item in items])
 
     def decode(self, encoded: EncodedBatch) -> list[DecodedChunk]:
@@ -128,7 +139,7 @@ class Runner:
             RuntimeError: The model did not give one hypothesis for each chunk.
         """
         if (plan := encoded.items[0].key.plan) is not None:
-            most = max(map(_max_tokens, encoded.items))
+            most = max(map(most_tokens, encoded.items))
             hypotheses = self._replica.generate(
                 encoded.output, encoded.prompts, replace(plan, max_new_tokens=most)
             )
@@ -153,9 +164,9 @@ class Runner:
         return [
             ExactTask(
                 prompt=prompt,
-                plan=replace(item.plan, max_new_tokens=_max_tokens(item)),
-                seed=item.request.seed,
-                chunk=item.index,
+                plan=replace(item.plan, max_new_tokens=most_tokens(item)),
+                seed=item.request.seed if item.plan.seed is None else item.plan.seed,
+                chunk=item.index + (item.num_failed << 32),  # each attempt draws differently
                 is_wanted=functools.partial(self._is_wanted, item.request),
             )
             for item, prompt in zip(encoded.items, encoded.prompts, strict=True)
@@ -164,39 +175,58 @@ class Runner:
     def finish(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
         """Return one chunk of an encoded batch with its segments, or with the next attempt."""
         item = encoded.items[row]
+        text = self._tokenizer.decode(hypothesis.tokens)
+        verdict = judge(item, hypothesis, text, self._tokenizer.timestamp_begin)
+        if not verdict.reason or not self._is_wanted(item.request):
+            return self._accept(encoded, row, verdict.hypothesis)
+        if verdict.failed is None:
+            again = item.in_full_window()
+        else:
+            kept = self._replica.row(encoded.output, row) if item.kept is None else item.kept
+            again = item.at_next_temperature(kept, verdict.failed)
+        return DecodedChunk(
+            item, hypothesis, [], 0, again, verdict.reason, encoded, row, item.previous
+        )
+
+    def _accept(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
+        item = encoded.items[row]
         timestamps = item.request.options.timestamps
-        found = to_segments(hypothesis.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        loop = find_endless_loop(item, hypothesis, self._tokenizer.timestamp_begin)
+        said = hypothesis if loop is None else hypothesis.until(len(loop.kept))
+        found = to_segments(said.tokens, item.spans, self._tokenizer, timestamps=timestamps)
+        cut = None if loop is None else (self._tokenizer.decode(loop.ngram).strip(), loop.times)
+        warnings = warnings_of(item, hypothesis, found, cut)
+        found = self._described(found, item, said)
+        segments = [*item.accepted, *found]
+        until = written_until(segments, item.spans[0], timestamps=timestamps)
+        previous = _following(item, said) if found else item.previous
+        again, reason = self._rest(item, segments, until, previous)
+        written = num_written(until, item.speech)
+        return DecodedChunk(
+            item, said, segments, written, again, reason, encoded, row, previous, warnings
+        )
+
+    def _described(
+        self, found: list[Segment], item: PendingChunk, hypothesis: Hypothesis
+    ) -> list[Segment]:
+        """Return the segments of an answer with what is known of it."""
+        ratio = compression_ratio("".join(segment.text for segment in found))
+        found = with_confidence(found, hypothesis, item.spans[0], ratio)
         found = with_logprobs(found, hypothesis, self._tokenizer)
         if item.request.checked.is_multi:
             found = [replace(segment, language=item.language or "") for segment in found]
-        segments = [*item.accepted, *found]
-        until = written_until(segments, item.spans[0], timestamps=timestamps)
-        again, reason = self._next_attempt(item, hypothesis, segments, until)
-        written = num_written(until, item.speech)
-        previous = _following(item, hypothesis) if found else item.previous
-        return DecodedChunk(
-            item, hypothesis, segments, written, again, reason, encoded, row, previous
-        )
+        return found
 
-    def _next_attempt(
-        self, item: PendingChunk, hypothesis: Hypothesis, segments: list[Segment], until: int
+    def _rest(
+        self, item: PendingChunk, segments: list[Segment], until: int, previous: PreviousText
     ) -> tuple[PendingChunk | None, str]:
-        """Return the chunk as it must be decoded again, and why; None if the answer is accepted."""
+        """Return the audio after the last segment, if it must be decoded again, and why."""
         if item.num_attempts >= MAX_ATTEMPTS or not self._is_wanted(item.request):
             return None, ""
-        if item.window.kind is EncoderWindow.FITTED and not _is_forced(item, hypothesis):
-            text = "".join(segment.text for segment in segments[len(item.accepted) :])
-            begin = self._tokenizer.timestamp_begin
-            speech_s = (
-                (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
-            )
-            reason = suspicion(hypothesis, text, item.audio_s, speech_s, begin)
-            if reason:
-                return item.in_full_window(), reason
         has_advanced = until - item.spans[0].start >= _MIN_ADVANCE_S * SAMPLE_RATE
         if item.request.options.timestamps and has_advanced and is_unwritten(until, item.speech):
             rest = item.rest(until, tuple(segments))
-            return rest.after(_following(item, hypothesis)), "speech after the last segment"
+            return rest.after(previous), "speech after the last segment"
         return None, ""
 
     def _detect_languages(
@@ -229,26 +259,3 @@ def _following(item: PendingChunk, hypothesis: Hypothesis) -> PreviousText:
     if not item.request.checked.is_conditioned:
         return item.previous
     return item.previous.followed_by(hypothesis.tokens, hypothesis.temperature)
-
-
-def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:
-    """Return whether the request's own parameters may have made an answer look suspect.
-
-    That is an answer that was drawn, or is as short or as long as the request's limits say. A drawn
-    one that is as long as a loop is suspect all the same.
-    """
-    plan, num_tokens = item.plan, len(hypothesis.tokens)
-    if num_tokens >= plan.max_new_tokens or 0 < plan.min_new_tokens >= num_tokens:
-        return True
-    return plan.strategy is Strategy.SAMPLE and num_tokens < max_tokens(item.audio_s)
-
-
-def _max_tokens(item: PendingChunk) -> int:
-    """Return the most tokens to generate for a chunk: in a fitted window no more than a loop has.
-
-    A loop's answer is not accepted, so that where it is cut makes no difference.
-    """
-    plan = item.plan
-    if item.window.kind is not EncoderWindow.FITTED:
-        return plan.max_new_tokens
-    return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))

@@ -142,10 +142,11 @@ class WorkerPool:
         if item.window.kind is EncoderWindow.FITTED:
             is_fallback = decoded.again is not None and decoded.again.window is FULL_WINDOW
             # What is drawn says little of the windows.
-            is_drawn = item.request.plan.strategy is Strategy.SAMPLE
+            is_drawn = item.plan.strategy is Strategy.SAMPLE
             is_telling = not (item.num_attempts or is_drawn)
             self._guard.count(is_fallback=is_fallback, is_telling=is_telling)
         try:
+            item.request.warn(item.index, decoded.warnings)
             if decoded.again is not None:
                 _log.debug("request %d: decoded again: %s", item.request.id, decoded.reason)
                 item.request.chunk_repeated(cost)
@@ -232,7 +233,7 @@ class WorkerPool:
         except Exception as error:  # the chunk at fault is found as in any batch
             if is_out_of_memory(error):
                 rows = sum(task.plan.num_rows for task in live)
-                rows += sum(item.request.plan.num_rows for item in batch)
+                rows += sum(item.plan.num_rows for item in batch)
                 self._shrink_after_oom(_EXACT_LANE, rows, error)
             _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
             yield from self._run_batch(runner, [*(one.item for one in live.values()), *batch])
@@ -250,7 +251,7 @@ class WorkerPool:
         num_live += len(batch)
         return {
             task: _LiveChunk(encoded, row, start_s - item.put_s, encode_s, encoded_s, num_live)
-            for row, (task, item) in enumerate(zip(tasks, batch, strict=True))
+            for row, (task, item) in enumerate(zip(tasks, encoded.items, strict=True))
         }
 
     def _leave(self, runner: Runner, one: _LiveChunk, hypothesis: Hypothesis) -> _Done:

@@ -7,9 +7,12 @@ segment without a closing one has no end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..audio.chunking import ChunkClock
 from ..audio.decode import SAMPLE_RATE
+from ..audio.features import HOP_SAMPLES
+from ..decoding.hypothesis import Hypothesis
 from ..model.tokenizer import TIMESTAMP_S, WhisperTokenizer
 from ..types import Segment, Span
 
@@ -45,6 +48,30 @@ def to_segments(
         ids = tuple(token for token in phrase if token < tokenizer.end_of_text)
         segments.append(Segment(text, begin_s, stop_s, tokens=ids))
     return segments
+
+
+def with_confidence(
+    segments: Sequence[Segment], hypothesis: Hypothesis, span: Span, compression_ratio: float
+) -> list[Segment]:
+    """Return the segments of one chunk with what is known of the answer that they are from.
+
+    Args:
+        segments: The segments.
+        hypothesis: The answer.
+        span: The audio that it is for.
+        compression_ratio: Of the text of the answer.
+    """
+    return [
+        replace(
+            segment,
+            avg_logprob=hypothesis.avg_logprob,
+            no_speech_prob=hypothesis.no_speech_prob,
+            compression_ratio=compression_ratio,
+            temperature=hypothesis.temperature,
+            seek=span.start // HOP_SAMPLES,
+        )
+        for segment in segments
+    ]
 
 
 def _phrases(

@@ -194,6 +194,10 @@ def _read_options(form: FormData) -> dict[str, Any]:
             add_to_list(fields, name, _text(name, value))
             continue
         fields[name] = read_value(name, _text(name, value))
+    temperature = fields.get("temperature")
+    if temperature == 0 and not isinstance(temperature, bool):
+        # OpenAI's default, which they describe as: higher temperatures where thresholds are hit.
+        del fields["temperature"]
     return fields
 
 

@@ -85,9 +85,10 @@ def _parameter(parameter: Parameter) -> Json:
     value = _range(parameter)
     if parameter.is_list:
         value = json_list(value)
+    choices = [value, json_list(value)] if parameter.or_list else [value]
     effect = f" Has an effect with: {parameter.idle_unless}." if parameter.idle_unless else ""
     return {
-        "anyOf": [value, {"type": "null"}],
+        "anyOf": [*choices, {"type": "null"}],
         "description": f"{parameter.meaning} Default: {parameter.default}.{effect}",
     }
 

@@ -40,7 +40,8 @@ def check(parameter: Parameter, value: Any) -> None:
 
 def refusals(parameter: Parameter) -> list[Any]:
     """Return values that this parameter must not take: of wrong types, and just outside."""
-    wrong: list[Any] = ["1", "always", math.nan, math.inf, -math.inf, b"1", None, (1,), [1], {}]
+    wrong: list[Any] = ["1", "always", math.nan, math.inf, -math.inf, b"1", None, [1], {}]
+    wrong += [] if parameter.or_list else [(1,)]
     allowed = parameter.range
     if allowed.kind is bool:
         return [value for value in [*wrong, 0, 1, 0.0, 1.0] if value is not None]
@@ -103,6 +104,13 @@ def test_suppressed_tokens_that_are_not_a_tuple_of_numbers_are_refused(value: An
         check_ranges(GenerationParameters(suppress_tokens=value))
 
 
+@pytest.mark.parametrize("value", [(0.2, -1), (0.2, "1"), (0.2, True), ((0.2,),), [0.2]])
+def test_a_list_of_temperatures_is_one_of_valid_temperatures(value: Any) -> None:
+    check_ranges(GenerationParameters(temperature=(0.0, 0.2, 1)))
+    with pytest.raises(InvalidOption, match="temperature"):
+        check_ranges(GenerationParameters(temperature=value))
+
+
 def test_nothing_given_is_nothing_wrong() -> None:
     check_ranges(GenerationParameters())
     check_ranges(GenerationParameters(suppress_tokens=()))
@@ -111,7 +119,9 @@ def test_nothing_given_is_nothing_wrong() -> None:
 def test_every_field_is_defined_once_and_on_the_wire() -> None:
     names = [field.name for field in fields(GenerationParameters)]
     assert [parameter.name for parameter in PARAMETERS] == names == list(BY_NAME)
-    assert set(names) == set(pb.GenerationParameters.DESCRIPTOR.fields_by_name)
+    # On the wire several temperatures have a field of their own.
+    wire = set(pb.GenerationParameters.DESCRIPTOR.fields_by_name)
+    assert set(names) | {"temperatures"} == wire
     assert names[:16] == SIXTEEN
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from talkmill.engine import GenerationParameters, InvalidOption
 from talkmill.engine.decoding.parameters import MAX_POSITIONS, PARAMETERS, Parameter
-from talkmill.engine.decoding.plan import DecodePlan, Strategy, make_plan
+from talkmill.engine.decoding.plan import OF_CHUNKS, DecodePlan, Strategy, make_plan
 
 PROMPT = 4
 NATIVE, EXACT = False, True
@@ -256,8 +256,6 @@ def valid_values(parameter: Parameter) -> st.SearchStrategy[Any]:
     )
 
 
-_NOT_IN_PLANS = ("do_sample", "condition_on_prev_tokens")
-
 VALID = st.fixed_dictionaries(
     {}, optional={parameter.name: valid_values(parameter) for parameter in PARAMETERS}
 )
@@ -283,14 +281,13 @@ def test_valid_values_plan_or_are_refused_by_name(
     assert plan.timestamps is timestamps
     for name, value in values.items():
         is_idle = any(warning.startswith(f"{name} ") for warning in warnings)
-        is_resolved = name.startswith(("max_", "min_")) or name in _NOT_IN_PLANS
-        is_greedy_zero = name == "temperature" and value == 0
-        assert is_idle or is_resolved or is_greedy_zero or getattr(plan, name) == value
+        is_resolved = name.startswith(("max_", "min_")) or name in {"do_sample", *OF_CHUNKS}
+        is_resolved = is_resolved or (name == "temperature" and value == 0)
+        assert is_idle or is_resolved or getattr(plan, name) == value
     greedy = DecodePlan(timestamps=timestamps, max_new_tokens=plan.max_new_tokens)
     shared = {"repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "min_new_tokens"}
-    if plan.strategy is Strategy.GREEDY:
-        own = {name: getattr(plan, name) for name in shared}
-        assert plan == replace(greedy, **own, num_beam_groups=1, is_exact=plan.is_exact)
+    own = {name: getattr(plan, name) for name in shared} | {"is_exact": plan.is_exact}
+    assert plan.strategy is not Strategy.GREEDY or plan == replace(greedy, **own)
 
 
 @given(st.data())

@@ -53,6 +53,9 @@ OTHERS = {
     "repetition_penalty": st.floats(0.015625, 100, width=32),
     "no_repeat_ngram_size": st.integers(0, 6),
     "suppress_tokens": st.lists(st.integers(0, 2533), max_size=4).map(tuple),
+    "compression_ratio_threshold": st.floats(0, 1000, width=32),
+    "logprob_threshold": st.floats(-100, 0, width=32),
+    "no_speech_threshold": st.floats(0, 1, width=32),
     "condition_on_prev_tokens": st.booleans(),
 }
 VALID = st.fixed_dictionaries({}, optional=SMALL | SAMPLERS | OTHERS)

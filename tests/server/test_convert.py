@@ -105,7 +105,19 @@ def test_zero_beams_are_not_taken_for_the_default() -> None:
 def test_every_parameter_of_the_wire_is_one_of_the_engine() -> None:
     on_the_wire = {field.name for field in pb.GenerationParameters.DESCRIPTOR.fields}
 
-    assert on_the_wire == {parameter.name for parameter in PARAMETERS}
+    # Several temperatures have a field of their own.
+    assert on_the_wire == {parameter.name for parameter in PARAMETERS} | {"temperatures"}
+
+
+def test_several_temperatures_are_a_list_of_the_engine_s_parameter() -> None:
+    message = pb.GenerationParameters(temperatures=[0.0, 0.2])
+    options = to_options(pb.TranscribeOptions(generation_parameters=message))
+
+    assert options.parameters.temperature == (0.0, 0.2)
+    assert from_options(options).generation_parameters == message
+    message.temperature = 0.5
+    with pytest.raises(InvalidOption, match="temperatures does not go with temperature"):
+        to_options(pb.TranscribeOptions(generation_parameters=message))
 
 
 def test_early_stopping_without_a_meaning_is_refused() -> None:

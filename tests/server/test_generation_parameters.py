@@ -46,6 +46,9 @@ ALONE: dict[str, list[Any]] = {
     "repetition_penalty": [0.5, 2.0],
     "no_repeat_ngram_size": [0, 3],
     "suppress_tokens": [[], [5, 6]],
+    "compression_ratio_threshold": [1.35, 1000.0],
+    "logprob_threshold": [-100.0, -1.0],
+    "no_speech_threshold": [0.0, 0.6, 1.0],
     "condition_on_prev_tokens": [True, False],
 }
 OUTSIDE: dict[str, list[Any]] = {
@@ -69,6 +72,9 @@ OUTSIDE: dict[str, list[Any]] = {
     "repetition_penalty": [0.0, 101.0],
     "no_repeat_ngram_size": [-1, 449],
     "suppress_tokens": [[-1], [5, 2_000_000], [5_000]],
+    "compression_ratio_threshold": [-0.1, 1001.0],
+    "logprob_threshold": [0.1, -101.0, float("-inf")],
+    "no_speech_threshold": [-0.1, 1.1],
 }
 WITHOUT_OUTSIDE = {
     "do_sample",
@@ -188,7 +194,8 @@ def test_a_parameter_with_an_effect_changes_the_words(
     answer = ask(**parameters)
     assert answer.text != ask().text
     assert answer.text == ask(**parameters).text
-    assert not answer.warnings
+    # A parameter may make a loop, and the answer says that it ends at the limit.
+    assert not [text for text in answer.warnings if text.split()[0] in parameters]
 
 
 def test_seeds_decide_over_the_wire(ask: Callable[..., pb.TranscribeResponse]) -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkmill.engine import Segment
+from talkmill.engine.decoding.hypothesis import Hypothesis
 from talkmill.engine.model.tokenizer import WhisperTokenizer
-from talkmill.engine.transcript.segments import to_segments
+from talkmill.engine.transcript.segments import to_segments, with_confidence
 from talkmill.engine.types import Span
 
 WHOLE = (Span(0, 480_000),)  # 30 s from the start
@@ -94,6 +95,21 @@ def test_without_timestamps_the_segment_has_the_bounds_of_the_chunk(
 ) -> None:
     found = to_segments(tokens(tokenizer, "one two"), LATER, tokenizer, timestamps=False)
     assert bounds(found) == [(" one two", 10.0, 20.0)]
+
+
+def test_a_segment_has_the_ids_of_its_own_tokens(tokenizer: WhisperTokenizer) -> None:
+    parts = tokens(tokenizer, 0.0, "one", 3.0, 3.0, "two", 5.0)
+    said = [tuple(tokenizer.encode(word)) for word in ("one", "two")]
+    assert [one.tokens for one in to_segments(parts, WHOLE, tokenizer, timestamps=True)] == said
+    (whole,) = to_segments(parts, WHOLE, tokenizer, timestamps=False)
+    assert whole.tokens == said[0] + said[1]
+
+
+def test_segments_have_the_confidence_of_their_answer_and_where_its_audio_starts() -> None:
+    answer = Hypothesis((1, 2), avg_logprob=-0.5, no_speech_prob=0.25, temperature=0.4)
+    (segment,) = with_confidence([Segment(" one", 11.0, 12.0)], answer, LATER[0], 1.5)
+    assert (segment.avg_logprob, segment.no_speech_prob, segment.temperature) == (-0.5, 0.25, 0.4)
+    assert (segment.compression_ratio, segment.seek) == (1.5, 1000)
 
 
 @pytest.mark.parametrize("timestamps", [True, False])

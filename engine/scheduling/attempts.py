@@ -1,0 +1,163 @@
+"""Whether an answer of a chunk is accepted, is silence, or the chunk is decoded again.
+
+With `n` temperatures the same audio is decoded at most `n + 1` times: a suspect answer of a fitted
+window goes to the full window, once, and only there from one temperature to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..audio.decode import SAMPLE_RATE
+from ..decoding.hypothesis import Hypothesis
+from ..decoding.plan import Strategy
+from ..transcript.checks import (
+    gate_failure,
+    is_silence,
+    max_tokens,
+    repetition,
+    suspicion,
+    unspoken,
+)
+from ..transcript.loops import Loop, find_loop
+from ..types import EncoderWindow, Segment
+from .pending_chunk import PendingChunk, Ranked
+
+MAX_ATTEMPTS = 2  # of the encoder, after the first
+_HOPELESS = 0.5  # so much under the threshold; base on music is at -1.6 to -2.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of an answer.
+
+    Attributes:
+        hypothesis: The answer to accept; without tokens for silence.
+        reason: Why it is not accepted; empty if it is.
+        failed: If the gates are the reason: the best answer so far. Otherwise the full window is
+            what comes next.
+    """
+
+    hypothesis: Hypothesis
+    reason: str = ""
+    failed: Ranked | None = None
+
+
+def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int) -> Verdict:
+    """Return what becomes of an answer.
+
+    If all temperatures fail, the most probable answer is accepted, if possible of those that end
+    and do not repeat themselves. openai/whisper takes the last; at 1.0 it is often nonsense.
+
+    Args:
+        item: The chunk.
+        hypothesis: The answer.
+        text: Its text.
+        timestamp_begin: Tokens from here on are timestamps.
+    """
+    gates = item.request.gates
+    is_doubtful = item.window.kind is EncoderWindow.FITTED and item.num_attempts < MAX_ATTEMPTS
+    speech_s = sum(span.end - span.start for span in item.speech) / SAMPLE_RATE
+    if is_silence(hypothesis, gates, speech_s, is_doubtful=is_doubtful):
+        return Verdict(hypothesis.until(0))
+    if is_doubtful and not _is_forced(item, hypothesis):
+        reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
+        reason = suspicion(hypothesis, text, item.audio_s, reach_s, timestamp_begin)
+        if reason:
+            return Verdict(hypothesis, reason)
+    reason = gate_failure(hypothesis, text, gates, item.audio_s)
+    if not reason:
+        return Verdict(hypothesis)
+    rank = (
+        not reaches_limit(item, hypothesis),
+        not repetition(hypothesis, text, gates),
+        hypothesis.avg_logprob,
+    )
+    failed = max((item.best or (rank, hypothesis), (rank, hypothesis)), key=lambda one: one[0])
+    if item.num_failed < len(gates.fallbacks):
+        return Verdict(hypothesis, reason, failed)
+    best = failed[1]
+    if not item.speech and gates.logprob is not None:
+        # Nobody else says that this is speech, and at no temperature does the model.
+        is_hopeless = bool(gates.fallbacks) and best.avg_logprob < gates.logprob - _HOPELESS
+        return Verdict(best.until(0) if is_hopeless else best)
+    return Verdict(best)
+
+
+def find_endless_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
+    """Return the loop that an accepted answer ends in, if it ran to the limit of the tokens.
+
+    None if the request has no gates: then it gets what its search finds.
+    """
+    if not item.request.gates.fallbacks or not reaches_limit(item, hypothesis):
+        return None
+    return find_loop(hypothesis.tokens, begin)
+
+
+def warnings_of(
+    item: PendingChunk,
+    hypothesis: Hypothesis,
+    segments: list[Segment],
+    loop: tuple[str, int] | None,
+) -> tuple[str, ...]:
+    """Return what the caller must know of an accepted answer, one sentence for each problem.
+
+    Args:
+        item: The chunk.
+        hypothesis: The answer as it was decoded.
+        segments: The segments made of it.
+        loop: The text of a loop that was cut, and how often it occurred.
+    """
+    gates, said = item.request.gates, "".join(one.text for one in segments)
+    place = f"at {item.spans[0].start / SAMPLE_RATE:.2f} s: "
+    found = []
+    if loop is not None:
+        text, times = loop
+        found.append(
+            f"{place}{text!r} was repeated {times} times until no tokens were left; one is kept"
+        )
+    elif reaches_limit(item, hypothesis) and not _sets_limit(item):
+        found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
+    elif segments and (reason := gate_failure(hypothesis, said, gates, item.audio_s)):
+        found.append(f"{place}the text is doubtful: {reason}")
+    if item.request.options.timestamps:
+        found += [
+            f"at {one.start_s:.2f} s: {one.text.strip()!r} is where no speech was detected"
+            for one in unspoken(segments, item.speech)
+        ]
+    return tuple(found)
+
+
+def reaches_limit(item: PendingChunk, hypothesis: Hypothesis) -> bool:
+    """Return whether an answer ends because there may be no more tokens."""
+    return len(hypothesis.tokens) >= most_tokens(item)
+
+
+def most_tokens(item: PendingChunk) -> int:
+    """Return the most tokens to generate for a chunk, no more than a loop has if that is rejected.
+
+    A loop is rejected in a fitted window and by the gates, so that where it is cut makes no
+    difference.
+    """
+    plan = item.plan
+    if item.window.kind is not EncoderWindow.FITTED and not item.request.gates.fallbacks:
+        return plan.max_new_tokens
+    return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))
+
+
+def _sets_limit(item: PendingChunk) -> bool:
+    """Return whether the request itself says how long an answer may be, and so knows it."""
+    given = item.request.options.parameters
+    return given.max_new_tokens is not None or given.max_length is not None
+
+
+def _is_forced(item: PendingChunk, hypothesis: Hypothesis) -> bool:
+    """Return whether the request's own parameters may have made an answer look suspect.
+
+    That is an answer that was drawn, or is as short or as long as the request's limits say. A drawn
+    one that is as long as a loop is suspect all the same.
+    """
+    plan, num_tokens = item.plan, len(hypothesis.tokens)
+    if num_tokens >= plan.max_new_tokens or 0 < plan.min_new_tokens >= num_tokens:
+        return True
+    return plan.strategy is Strategy.SAMPLE and num_tokens < max_tokens(item.audio_s)
