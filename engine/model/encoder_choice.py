@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ..config import EncoderName
 from ..errors import ConfigError
 from .array_encoder import WhisperEncoder
+from .array_library import array_library
 from .protocol import ArrayEncoder
 from .runtime import Runtime
 from .silence import Silence, blank_silence, load_or_measure, measure_silence
 from .weights import Weights, read_weights
-from .whisper_ct2 import CTranslate2Model, array_library
+from .whisper_ct2 import CTranslate2Model
 
 MIN_SPEEDUP = 1.2  # smaller differences count as noise
 _ROUNDS = 10

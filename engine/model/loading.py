@@ -17,6 +17,7 @@ from ..decoding.rules import MAX_INITIAL_TIMESTAMP, Vocabulary
 from ..errors import InvalidOption
 from ..types import EncoderWindow, Task
 from .alignment_heads import has_alignment_heads
+from .array_library import array_library
 from .device import resolve_runtime
 from .encoder_choice import choose_encoder
 from .files import ModelFiles, ModelProperties, find_model, suppressed_tokens
@@ -26,7 +27,7 @@ from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
 from .tokenizer import WhisperTokenizer
 from .versions import library_versions
-from .whisper_ct2 import CTranslate2Model, array_library
+from .whisper_ct2 import CTranslate2Model
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import math
 import re
@@ -26,6 +25,7 @@ from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
 from .alignment import Alignment, AlignmentTask, align_in_groups
 from .alignment_heads import with_alignment_heads
+from .array_library import array_library
 from .protocol import ArrayEncoder, Detection, EncoderOutput
 from .runtime import Runtime
 from .step_decoder import StepDecoder
@@ -274,18 +274,3 @@ def is_out_of_memory(error: Exception) -> bool:
 def _max_length(num_tokens: int, prompt_length: int) -> int:
     # CTranslate2 stops after min(max_length / 2, max_length - (prompt_length - 1)) new tokens.
     return max(2 * num_tokens, num_tokens + prompt_length - 1)
-
-
-@functools.cache  # each replica asks, and the warning comes once
-def array_library(device: str) -> Any | None:
-    """Return the array library of a device: NumPy on a CPU, CuPy on a GPU, None without CuPy."""
-    if device == "cpu":
-        return np
-    try:
-        return importlib.import_module("cupy")
-    except ImportError:
-        _log.warning(
-            "CuPy is not installed: the exact lane decodes on the CPU, and there are no fitted "
-            "windows; install talkmill[cuda]"
-        )
-        return None
