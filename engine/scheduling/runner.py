@@ -18,7 +18,7 @@ from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
 from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments, with_confidence
-from ..types import EncoderWindow, Segment
+from ..types import Segment
 from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
 from .pending_chunk import PendingChunk
 from .request import Request
