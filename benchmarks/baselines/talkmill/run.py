@@ -70,8 +70,10 @@ class Talkmill:
         return transcript.text
 
 
-# The search that faster-whisper uses by default.
+# faster-whisper's beams by default; greedy search otherwise. Any of them turns the gates off, so
+# that each chunk is decoded once and nothing that random weights say is dropped.
 _BEAMS: dict[str, Any] = {"num_beams": 5, "patience": 1.0}
+_GREEDY: dict[str, Any] = {"temperature": 0.0}
 
 
 def to_talkmill(options: Options) -> TranscribeOptions:
@@ -82,7 +84,7 @@ def to_talkmill(options: Options) -> TranscribeOptions:
         timestamps=options.timestamps,
         parameters=GenerationParameters(
             max_new_tokens=options.max_new_tokens,
-            **(_BEAMS if options.search == "default" else {}),
+            **(_BEAMS if options.search == "default" else _GREEDY),
         ),
     )
 
