@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ class FakeAlignment:
         aligned: The tasks of each call.
     """
 
-    def __init__(self) -> None:
-        self.aligned: list[list[AlignmentTask]] = []
+    @functools.cached_property
+    def aligned(self) -> list[list[AlignmentTask]]:
+        return []
 
     def align(self, encoded: Any, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
         self.aligned.append(list(tasks))

@@ -106,7 +106,6 @@ class FakeModel(FakeAlignment):
     """
 
     def __init__(self, tokenizer: WhisperTokenizer | None = None, n_mels: int = N_MELS) -> None:
-        super().__init__()
         self.tokenizer = tokenizer or demo_tokenizer()
         self.n_mels = n_mels
         self.num_tokens = self.tokenizer.timestamp_begin + 1501  # 0 to 30 s
@@ -115,10 +114,8 @@ class FakeModel(FakeAlignment):
         self.is_lost = False
         self.language = ("en", 0.75)
         self.said_s = (1.0, 2.0)
-        self.loops: frozenset[int] = frozenset()
-        self.endless_loops: frozenset[int] = frozenset()
+        self.loops = self.endless_loops = self.cool_loops = frozenset[int]()
         self.scores: dict[int, tuple[float, float]] = {}
-        self.cool_loops: frozenset[int] = frozenset()
         self.encoded: list[Batch] = []
         self.generated: list[Batch] = []
         self.num_detections = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..audio.features import CHUNK_FRAMES
 
@@ -74,6 +75,35 @@ def to_alignment(path: Sequence[tuple[int, int]], probabilities: Sequence[float]
     return Alignment(
         tuple(starts[token] for token in range(len(probabilities) + 1)), tuple(probabilities)
     )
+
+
+def align_in_groups(
+    states: Any, tasks: Sequence[AlignmentTask], call: Callable[..., Sequence[Any]], xp: Any
+) -> list[Alignment]:
+    """Return the alignment of each task.
+
+    Args:
+        states: The encoder's output, float32 (rows, positions, d_model).
+        tasks: The rows and their tokens.
+        call: CTranslate2's `Whisper.align`, with an array for the features.
+        xp: The library of the arrays: numpy, or cupy.
+    """
+    found: dict[int, Alignment] = {}
+    for group in groups(tasks):
+        own = [tasks[i] for i in group]
+        rows, num_seen = [task.row for task in own], own[0].num_seen
+        seen = states[rows, :num_seen]
+        if num_seen + END_POSITIONS < states.shape[1]:
+            seen = xp.concatenate((seen, states[rows, -END_POSITIONS:]), axis=1)
+        results = call(
+            xp.ascontiguousarray(seen),
+            list(own[0].start),
+            [list(task.tokens) for task in own],
+            [2 * task.num_positions for task in own],
+        )
+        for i, result in zip(group, results, strict=True):
+            found[i] = to_alignment(result.alignments, result.text_token_probs)
+    return [found[i] for i in range(len(tasks))]
 
 
 def groups(tasks: Sequence[AlignmentTask]) -> list[list[int]]:

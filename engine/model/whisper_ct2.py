@@ -23,7 +23,7 @@ from ..decoding.plan import DecodePlan, Strategy
 from ..decoding.rules import Vocabulary
 from ..decoding.softmax import log_probability
 from ..errors import ConfigError, DeviceLost
-from .alignment import END_POSITIONS, Alignment, AlignmentTask, groups, to_alignment
+from .alignment import Alignment, AlignmentTask, align_in_groups
 from .alignment_heads import with_alignment_heads
 from .array_library import array_library
 from .protocol import ArrayEncoder, Detection, EncoderOutput
@@ -208,25 +208,13 @@ class CTranslate2Model:
 
     def align(self, encoded: EncoderOutput, tasks: Sequence[AlignmentTask]) -> list[Alignment]:
         """See `SpeechModel.align`."""
-        found: list[Alignment | None] = [None] * len(tasks)
-        xp = self._array_library
-        states = self._to_array(encoded, xp)
-        for group in groups(tasks):
-            own = [tasks[i] for i in group]
-            rows = [task.row for task in own]
-            seen = states[rows, : own[0].num_seen]
-            if own[0].num_seen + END_POSITIONS < states.shape[1]:
-                seen = xp.concatenate((seen, states[rows, -END_POSITIONS:]), axis=1)
-            results = self._call(
-                self._whisper.align,
-                ctranslate2.StorageView.from_array(xp.ascontiguousarray(seen)),
-                list(own[0].start),
-                [list(task.tokens) for task in own],
-                [2 * task.num_positions for task in own],
-            )
-            for i, result in zip(group, results, strict=True):
-                found[i] = to_alignment(result.alignments, result.text_token_probs)
-        return [one for one in found if one is not None]
+
+        def call(states: Any, *rest: Any) -> Any:
+            storage = ctranslate2.StorageView.from_array(states)
+            return self._call(self._whisper.align, storage, *rest)
+
+        states = self._to_array(encoded, self._array_library)
+        return align_in_groups(states, tasks, call, self._array_library)
 
     def exact_lane(self, vocabulary: Vocabulary) -> ExactLane:
         """See `SpeechModel.exact_lane`."""

@@ -18,12 +18,12 @@ from ..model.protocol import EncoderOutput, SpeechModel
 from ..transcript.checks import compression_ratio, is_unwritten, num_written, written_until
 from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments, with_confidence
-from ..types import EncoderWindow, Segment
+from ..types import Segment
 from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
 from .pending_chunk import PendingChunk
 from .request import Request
 from .request_language import Heard, limited, positions_to_detect
-from .word_times import Untimed, time_words
+from .word_times import add_words
 
 _MIN_ADVANCE_S = 0.5  # less written than this, and the rest is the same audio again
 
@@ -87,20 +87,6 @@ class DecodedChunk:
             num_samples=sum(span.end - span.start for span in spans),
             has_text=bool(self.segments),
         )
-
-    @property
-    def new_segments(self) -> list[Segment]:
-        """The segments of this attempt; none if they are thrown away."""
-        num_accepted = len(self.item.accepted)
-        if self.again is not None and len(self.again.accepted) == num_accepted:
-            return []
-        return self.segments[num_accepted:]
-
-    def with_segments(self, segments: list[Segment]) -> DecodedChunk:
-        """Return the same answer with others in place of `new_segments`."""
-        segments = [*self.item.accepted, *segments]
-        again = self.again and replace(self.again, accepted=tuple(segments))
-        return replace(self, segments=segments, again=again)
 
 
 class Runner:
@@ -166,31 +152,8 @@ class Runner:
         return [self.finish(encoded, row, found) for row, found in enumerate(hypotheses)]
 
     def add_words(self, decoded: list[DecodedChunk]) -> list[DecodedChunk]:
-        """Return decoded chunks of one batch, those with their words that ask for words.
-
-        A chunk whose answer is thrown away gets none.
-        """
-        wanted = [one for one in decoded if one.new_segments and one.item.request.options.words]
-        if not wanted:
-            return decoded
-        timed = time_words(
-            self._replica,
-            self._tokenizer,
-            wanted[0].encoded.output,
-            [
-                Untimed(
-                    one.row,
-                    one.encoded.prompts[one.row],
-                    one.item.spans[0],
-                    one.new_segments,
-                    one.item.speech,
-                    is_fitted=one.item.window.kind is EncoderWindow.FITTED,
-                )
-                for one in wanted
-            ],
-        )
-        found = dict(zip(map(id, wanted), timed, strict=True))
-        return [one.with_segments(found[id(one)]) if id(one) in found else one for one in decoded]
+        """Return decoded chunks of one batch, those with their words that ask for words."""
+        return add_words(self._replica, self._tokenizer, decoded)
 
     def new_lane(self) -> ExactLane:
         """Return an empty exact lane."""
