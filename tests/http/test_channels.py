@@ -204,3 +204,27 @@ def test_the_cache_tells_stereo_from_mono_and_split_from_mixed(http: Callable[..
     for audio in (stereo, as_flac):
         response = server.ask(audio, {"channels": "split"})
         assert response.headers["x-compute-type"] == "cache"
+
+
+def test_words_of_split_channels_say_their_channel(server: Http) -> None:
+    chunks = server.ask(STEREO, {"channels": "split", "return_timestamps": "word"}).json()["chunks"]
+    granularities = {"timestamp_granularities[]": "word", "response_format": "verbose_json"}
+    answer = server.upload(STEREO, channels="split", **granularities).json()
+
+    expected = [(word, i) for text, i, _ in IN_ORDER for word in text.split()]
+    assert [(one["text"].strip(), one["channel"]) for one in chunks] == expected
+    assert [(one["word"], one["channel"]) for one in answer["words"]] == expected
+
+
+@pytest.mark.parametrize("channels", ["mix", "split"])
+def test_the_text_before_a_chunk_is_no_prompt_of_another_channel(
+    server: Http, channels: str
+) -> None:
+    response = server.ask(STEREO, {"channels": channels, "condition_on_prev_tokens": True})
+
+    if channels == "mix":
+        assert response.status_code == 200
+    else:
+        assert response.status_code == 422
+        assert response.json()["field"] == "condition_on_prev_tokens"
+        assert 'not available with channels "split"' in response.json()["error"]

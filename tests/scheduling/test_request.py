@@ -137,18 +137,22 @@ def test_coverage_is_the_share_of_the_speech_that_all_chunks_wrote(
     assert transcript.warnings == warnings
 
 
-def test_coverage_of_split_channels_is_that_of_all_and_the_warning_names_the_one() -> None:
+def test_coverage_of_split_channels_is_that_of_all_and_warnings_name_the_one() -> None:
     request = new_request(options=TranscribeOptions(channels=Channels.SPLIT))
     request.chunk_sent(start_s=0.0, channel=1)
     request.chunk_sent(start_s=1.0, channel=0)
     request.chunk_done(0, [segment(0)], COST, num_written=16_000)
     request.chunk_done(1, [segment(1)], COST, num_written=80_000)
+    request.warn(1, ["at 1.00 s: the text is doubtful"])
     speech = Counter({0: 80_000, 1: 160_000})
     request.audio_done(AudioReport(num_samples=200_000, speech_of=speech))
     transcript = request.future.result(0)
     assert transcript.coverage == pytest.approx(0.4)
     assert (transcript.duration_s, transcript.speech_s) == (12.5, 15.0)
-    assert transcript.warnings == ("channel 1: coverage 0.10: 9.0 of 10.0 s of speech has no text",)
+    assert transcript.warnings == (
+        "channel 0: at 1.00 s: the text is doubtful",
+        "channel 1: coverage 0.10: 9.0 of 10.0 s of speech has no text",
+    )
 
 
 def test_segments_of_split_channels_are_streamed_in_the_order_of_the_answer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -101,3 +102,18 @@ def test_vtt_has_no_time_inside_a_cue_that_is_not_after_the_one_before() -> None
 
     assert to_vtt(at_once) == "WEBVTT\n\n00:00:01.000 --> 00:00:01.001\na b c\n\n"
     assert len(read(to_vtt(at_once, Layout(max_words_per_line=1)), "vtt")) == 3
+
+
+@pytest.mark.parametrize(("kind", "form"), [("srt", "Channel {}: {}"), ("vtt", "<v Channel {}>{}")])
+def test_a_cue_has_the_words_of_one_channel(kind: str, form: str) -> None:
+    transcript = said(
+        replace(spoken("one two", 1.0), channel=0),
+        replace(spoken("three", 2.0), channel=0),
+        replace(spoken("four five", 2.0), channel=1),
+    )
+    layout = Layout(max_line_width=60, max_line_count=1)
+    written = (to_vtt if kind == "vtt" else to_srt)(transcript, layout)
+    lines = [re.sub(r"<[\d:.]+>", "", line) for line in written.splitlines()]
+
+    for expected in (form.format(0, "one two three"), form.format(1, "four five")):
+        assert lines.count(expected) == 1
