@@ -172,6 +172,12 @@ class EngineConfig(BaseModel):
         ge=0,
         description="Memory for the cache of transcripts, in bytes. 0: no cache.",
     )
+    max_inflight_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most memory for the audio of all requests in flight, in bytes; an upload "
+        "beyond it is refused as overload. 0: a quarter of the machine's memory.",
+    )
     max_requests: int = Field(
         1024, gt=0, description="Most concurrent requests; further ones are refused as overload."
     )

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
 from .errors import AudioTooLong, DeviceLost, InvalidAudio, ModelError, NotReady
-from .model.device import resolve_runtime
+from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model
 from .model.loading import LoadedModel, load_model
 from .options import CheckedOptions, check_options
@@ -65,7 +65,9 @@ class Engine:
         self.config = config or EngineConfig()
         self._given_model = model
         self._on_failure = on_failure
-        self._admission = Admission(self.config.max_requests)
+        self._admission = Admission(
+            self.config.max_requests, self.config.max_inflight_bytes or machine_bytes() // 4
+        )
         self._lock = threading.Lock()
         self._state = State.LOADING  # or READY or FAILED; draining is known to the admission
         self._active: set[Request] = set()

@@ -7,7 +7,7 @@
     + InvalidOption         an option out of range, or a language or task the model lacks
     + UnsupportedOption     a known option that is not implemented yet
   x Refused                 the request is valid; a later retry may succeed
-    + Overloaded            over the limit of concurrent requests
+    + Overloaded            over a limit on requests, bytes or audio in flight
     + NotReady              loading, draining, closed or failed
   x DeadlineExceeded        the deadline passed before the transcript was ready
   x Cancelled               the caller cancelled the request
@@ -66,11 +66,25 @@ class UnsupportedOption(RequestError):
 
 
 class Refused(TalkmillError):
-    """The request is valid but cannot be accepted now; a later retry may succeed."""
+    """The request is valid but cannot be accepted now; a later retry may succeed.
+
+    Attributes:
+        retry_after_s: Seconds after which a retry may succeed.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        """Create the error.
+
+        Args:
+            message: Why it cannot be accepted, with the value and the limit.
+            retry_after_s: See the attribute.
+        """
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(Refused):
-    """The limit of concurrent requests is reached."""
+    """A limit on what is in flight is reached: requests, bytes, or seconds of audio."""
 
 
 class NotReady(Refused):

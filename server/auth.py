@@ -62,8 +62,8 @@ class Access:
                 raise ConfigError(f"auth_tokens: two different tokens have the name {name}")
         return cls(digests)
 
-    def check(self, authorization: str | None) -> None:
-        """Check the token of a call; without any configured token every call passes.
+    def check(self, authorization: str | None) -> str:
+        """Return the name of a call's token; empty where no token is needed.
 
         Args:
             authorization: The header or metadata of this name, "Bearer TOKEN"; None if absent.
@@ -72,14 +72,17 @@ class Access:
             Unauthenticated: The header is absent or not a bearer token, or the token is unknown.
         """
         if not self.digests:
-            return
+            return ""
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise Unauthenticated("authorization: a bearer token is required")
         digest = digest_of(authorization[len(_SCHEME) :].strip())
         # Compare all of them, each in constant time, so that the duration reveals nothing.
-        matches = [hmac.compare_digest(digest, known) for known in self.digests.values()]
-        if not any(matches):
+        matches = [
+            name for name, known in self.digests.items() if hmac.compare_digest(digest, known)
+        ]
+        if not matches:
             raise Unauthenticated("authorization: the token is unknown")
+        return matches[0]
 
 
 def digest_of(token: str) -> str:

@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from ..engine import (
@@ -22,9 +21,7 @@ from ..engine import (
     DeadlineExceeded,
     Engine,
     InvalidOption,
-    NotReady,
     OnSegment,
-    Permit,
     Request,
     Segment,
     State,
@@ -32,6 +29,7 @@ from ..engine import (
     Transcript,
 )
 from .auth import Access
+from .call import CallOptions, Loading
 from .config import ServerConfig
 from .metrics import Metrics
 from .status import UnknownModel
@@ -39,41 +37,6 @@ from .status import UnknownModel
 SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
-
-
-@dataclass(frozen=True)
-class CallOptions:
-    """What a call's headers or metadata ask for.
-
-    Attributes:
-        permit: Held until the call has ended.
-        use_cache: Whether an earlier answer to the same question will do.
-        loading_wait_s: How long to wait while the model loads; None for as long as it takes.
-        deadline_s: Instant of `time.monotonic` after which the answer is of no use.
-    """
-
-    permit: Permit
-    use_cache: bool = True
-    loading_wait_s: float | None = 0.0
-    deadline_s: float | None = None
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds until the deadline."""
-        return None if self.deadline_s is None else self.deadline_s - time.monotonic()
-
-
-class Loading(NotReady):
-    """The model is being loaded.
-
-    Attributes:
-        estimated_s: Estimated seconds until it is loaded.
-    """
-
-    def __init__(self, model: str, estimated_s: float) -> None:
-        """Make the error with HF's message."""
-        super().__init__(f"Model {model} is currently loading")
-        self.estimated_s = estimated_s
 
 
 class Gateway:
@@ -127,13 +90,13 @@ class Gateway:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
         return self._engine.drain()
 
-    def authenticate(self, headers: Mapping[str, str]) -> None:
-        """Check the bearer token of a call.
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        """Return the name of a call's bearer token; empty where no token is needed.
 
         Raises:
             Unauthenticated: The token is missing or unknown.
         """
-        self._access.check(headers.get("authorization"))
+        return self._access.check(headers.get("authorization"))
 
     @contextmanager
     def admit(
@@ -156,13 +119,13 @@ class Gateway:
             Overloaded: Over the limit of concurrent requests.
         """
         with self.metrics.count(protocol):
-            self.authenticate(headers)
+            client = self.authenticate(headers)
             use_cache = _read_switch("x-use-cache", headers, default=True)
             wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit() as permit:
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
-                yield CallOptions(permit, use_cache, wait_s, deadline_s)
+                yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -183,11 +146,12 @@ class Gateway:
         self.check_model(model)
         return self._engine.check(options)
 
-    async def receive(self, pieces: AsyncIterator[bytes]) -> BinaryIO:
+    async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:
         """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
 
         Raises:
             AudioTooLong: The upload is over the limit.
+            Overloaded: The uploads of all requests in flight are over the limit.
         """
         limit = self._engine.config.max_audio_bytes
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
@@ -197,6 +161,7 @@ class Gateway:
                 num_bytes += len(piece)
                 if num_bytes > limit:
                     raise AudioTooLong(f"audio is over the limit of {limit} bytes")
+                call.permit.reserve(len(piece))
                 spool.write(piece)
         except BaseException:
             spool.close()

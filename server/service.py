@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from ..engine import AudioTooLong, InvalidOption, Segment, Transcript
 from ..proto import transcription_pb2 as pb
 from ..proto import transcription_pb2_grpc as pb_grpc
+from .call import CallOptions
 from .config import ServerConfig
 from .convert import from_segment, from_transcript, to_options
-from .gateway import CallOptions, Gateway
+from .gateway import Gateway
 from .grpc_errors import Context, errors_as_status
 
 StreamRequests = AsyncIterator[pb.TranscribeStreamRequest]
@@ -34,6 +35,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
                 options = to_options(request.options)
                 checked = await self._gateway.check(options, request.model, call)
                 self._check_inline_size(len(request.audio))
+                call.permit.reserve(len(request.audio))
                 transcript = await self._gateway.transcribe(request.audio, checked, call)
                 self._send_compute_headers(context, transcript)
                 return from_transcript(transcript, timestamps=options.has_segments)
@@ -54,7 +56,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
         config = await _read_config(requests)
         options = to_options(config.options)
         checked = await self._gateway.check(options, config.model, call)
-        audio = await self._gateway.receive(_audio_of(requests))
+        audio = await self._gateway.receive(_audio_of(requests), call)
         async for item in self._gateway.stream(audio, checked, call):
             if isinstance(item, Segment):
                 yield pb.TranscribeStreamResponse(segment=from_segment(item))

@@ -84,3 +84,8 @@ def _resolve_compute_type(wanted: str, device: str, index: int) -> str:
         names = ", ".join(sorted(supported))
         raise ConfigError(f"compute_type: {wanted} is not supported on this {device}: {names} are")
     return wanted
+
+
+def machine_bytes() -> int:
+    """Return the memory of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,6 +1,6 @@
-"""Which requests are taken: the limit on concurrent requests, and the drain.
+"""Which requests are taken: the limits on requests and memory in flight, and the drain.
 
-The only place that refuses a request because there are too many, or because of a drain.
+The only place that refuses a request because there is too much, or because of a drain.
 """
 
 from __future__ import annotations
@@ -22,8 +22,16 @@ class Permit:
         """See `Admission.admit`."""
         self._admission = admission
 
+    def reserve(self, num_bytes: int) -> None:
+        """Count memory that the request takes from here on, until the permit is released.
+
+        Raises:
+            Overloaded: The memory of all requests would be over the limit.
+        """
+        self._admission.reserve(self, num_bytes)
+
     def release(self) -> None:
-        """Give the place free; a second call has no effect."""
+        """Give the place and the memory free; a second call has no effect."""
         self._admission.release(self)
 
     def __enter__(self) -> Permit:
@@ -38,11 +46,17 @@ class Permit:
 class Admission:
     """Hands out permits until the limit is reached or a drain begins. Thread-safe."""
 
-    def __init__(self, max_requests: int) -> None:
-        """Admit at most `max_requests` requests at once."""
+    def __init__(self, max_requests: int, max_bytes: int) -> None:
+        """Set the limits.
+
+        Args:
+            max_requests: Most requests at once.
+            max_bytes: Most memory that they reserve, in bytes.
+        """
         self._max_requests = max_requests
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._held: set[Permit] = set()
+        self._held: dict[Permit, int] = {}  # bytes of each
         self._idle: Future[None] | None = None  # made when the drain begins
 
     @property
@@ -50,6 +64,12 @@ class Admission:
         """Requests that hold a permit now."""
         with self._lock:
             return len(self._held)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they have reserved, in bytes."""
+        with self._lock:
+            return sum(self._held.values())
 
     @property
     def is_draining(self) -> bool:
@@ -69,8 +89,19 @@ class Admission:
             if len(self._held) >= self._max_requests:
                 raise Overloaded(f"over the limit of {self._max_requests} concurrent requests")
             permit = Permit(self)
-            self._held.add(permit)
+            self._held[permit] = 0
             return permit
+
+    def reserve(self, permit: Permit, num_bytes: int) -> None:
+        """See `Permit.reserve`."""
+        with self._lock:
+            total = sum(self._held.values()) + num_bytes
+            if total > self._max_bytes:
+                raise Overloaded(
+                    f"{num_bytes} bytes more would be over the limit of {self._max_bytes} bytes "
+                    "in flight"
+                )
+            self._held[permit] += num_bytes
 
     def drain(self) -> Future[None]:
         """Admit no more requests; the future resolves when the last permit has been released."""
@@ -84,7 +115,7 @@ class Admission:
     def release(self, permit: Permit) -> None:
         """See `Permit.release`."""
         with self._lock:
-            self._held.discard(permit)
+            self._held.pop(permit, None)
             idle = None if self._held else self._idle
         if idle is not None:
             _resolve(idle)

@@ -19,8 +19,9 @@ from ...engine import (
     TalkmillError,
     Transcript,
 )
+from ..call import CallOptions
 from ..config import ServerConfig
-from ..gateway import CallOptions, Gateway
+from ..gateway import Gateway
 from .body import BodyReader
 
 Answer = TypeVar("Answer")

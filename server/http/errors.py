@@ -9,10 +9,9 @@ from starlette.responses import JSONResponse
 
 from ...engine import Overloaded, Refused, RequestError, TalkmillError
 from ..auth import Unauthenticated
-from ..gateway import Loading
+from ..call import Loading
 from ..status import field_of, status_of
 
-_RETRY_AFTER_S = 1  # a full queue has room again after a batch or two
 _MAX_TEXT = 1_000  # characters of a message, which may quote what the client sent
 _OPENAI_TYPES = {
     RequestError: "invalid_request_error",
@@ -30,7 +29,7 @@ def huggingface_error(error: BaseException) -> JSONResponse:
     if (field := _field(error)) is not None:
         body["field"] = field
     if isinstance(error, Loading):
-        body["estimated_time"] = round(error.estimated_s, 1)
+        body["estimated_time"] = round(error.retry_after_s, 1)
     return _respond(error, body)
 
 
@@ -71,8 +70,7 @@ def _printable(text: str) -> str:
 def _respond(error: BaseException, body: dict[str, Any]) -> JSONResponse:
     headers = {}
     if isinstance(error, Refused):
-        wait_s = error.estimated_s if isinstance(error, Loading) else _RETRY_AFTER_S
-        headers["retry-after"] = str(math.ceil(wait_s))
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(body, status_of(type(error)).http, headers)

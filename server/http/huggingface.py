@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 
 from ...engine import InvalidOption, Segment, Transcript, Word, language_name
+from ..call import CallOptions
 from ..formats import to_logprobs
-from ..gateway import CallOptions
 from ..status import MalformedBody
 from .body import check_audio_type, media_type
 from .endpoint import Call
@@ -42,7 +42,7 @@ async def transcribe(call: Call) -> Response:
     options, warnings = to_options(fields)
     checked = await call.gateway.check(options, model, call.options)
     if audio is None:
-        audio = await call.gateway.receive(call.bodies.pieces(call.request))
+        audio = await call.gateway.receive(call.bodies.pieces(call.request), call.options)
     transcript = await call.transcribe(audio, checked, warnings)
     answer = to_answer(
         transcript,

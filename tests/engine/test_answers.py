@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from fakes import (
 from pending import text
 from talkmill.engine import Engine, Segment, Task, TranscribeOptions, VadMode
 from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
+from waiting import wait_until
 
 OFF = TranscribeOptions(vad=VadMode.OFF)
 TONE = tones_file(40)
@@ -91,8 +91,7 @@ class TestAnswers:
         requests = [engine.submit(tones_file(70), OFF)]
         model.wait_for_calls(1)
         requests += [engine.submit(tones_file(band), OFF) for band in range(10, 14)]
-        while engine.num_waiting_chunks < 4:
-            threading.Event().wait(0.001)
+        wait_until(lambda: engine.num_waiting_chunks == 4)
         model.release()
         assert [text(request) for request in requests] == [
             words(band) for band in (70, 10, 11, 12, 13)
@@ -177,11 +176,9 @@ class TestMemory:
         long = engine.submit(tones_file(*bands), OFF)
         model.wait_for_calls(1)
         max_ahead = 8  # two batches of 4: one with the model, and the next
-        while long.num_ahead < max_ahead:
-            threading.Event().wait(0.001)
+        wait_until(lambda: long.num_ahead == max_ahead)
         other = engine.submit(TONE, OFF)
-        while not other.num_ahead:  # the one thread that prepares has turned to it
-            threading.Event().wait(0.001)
+        wait_until(lambda: other.num_ahead > 0)  # the one thread that prepares has turned to it
         assert long.num_ahead == max_ahead < len(bands)
         model.release()
         assert text(long) == " ".join(words(band) for band in bands)

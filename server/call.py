@@ -1,0 +1,40 @@
+"""What one call asks for outside its message, the same for gRPC and HTTP."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..engine import NotReady, Permit
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """What a call's headers or metadata ask for.
+
+    Attributes:
+        permit: Held until the call has ended.
+        client: Name of the caller's token; empty where no token is needed.
+        use_cache: Whether an earlier answer to the same question will do.
+        loading_wait_s: How long to wait while the model loads; None for as long as it takes.
+        deadline_s: Instant of `time.monotonic` after which the answer is of no use.
+    """
+
+    permit: Permit
+    client: str = ""
+    use_cache: bool = True
+    loading_wait_s: float | None = 0.0
+    deadline_s: float | None = None
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline."""
+        return None if self.deadline_s is None else self.deadline_s - time.monotonic()
+
+
+class Loading(NotReady):
+    """The model is being loaded; `retry_after_s` estimates how long that takes."""
+
+    def __init__(self, model: str, estimated_s: float) -> None:
+        """Make the error with HF's message."""
+        super().__init__(f"Model {model} is currently loading", estimated_s)
