@@ -10,28 +10,16 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from ..engine import DeviceLost, Engine, LoadedModel
-from ..proto import transcription_pb2 as pb
-from ..proto import transcription_pb2_grpc as pb_grpc
 from .auth import Access
 from .config import ServerConfig
 from .gateway import Gateway
+from .grpc_listener import GrpcListener
 from .http.app import make_app
 from .http.listener import HttpListener
 from .metrics import Metrics
-from .service import TranscriptionService
-
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
 
 FLUSH_S = 1.0  # time for answers to reach their callers
-GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _log = logging.getLogger(__name__)
 
@@ -58,23 +46,10 @@ class Server:
         self._stopping = asyncio.Event()
         self._device_lost = False
         self._hurry: asyncio.Future[list[None]] | None = None
-        self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(
-            options=[
-                ("grpc.so_reuseport", 0),  # otherwise two servers share a port without an error
-                # Above our own limit: our error says what to do instead, gRPC's does not.
-                ("grpc.max_receive_message_length", _max_message_bytes(config)),
-                ("grpc.max_send_message_length", -1),
-            ]
-        )
         self._gateway = Gateway(self.engine, access, Metrics(self.engine), config)
+        self._grpc: GrpcListener  # from `start` on
         self._http: HttpListener | None = None
         self._watching: asyncio.Task[None]
-        service = TranscriptionService(self._gateway, config)
-        pb_grpc.add_TranscriptionServicer_to_server(service, self._grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
 
     async def start(self) -> None:
         """Listen at once, load, and only then report SERVING.
@@ -83,17 +58,13 @@ class Server:
             ConfigError: The settings cannot work on this machine.
             OSError: The port is taken.
         """
-        address = f"{self._config.host}:{self._config.port}"
-        try:
-            self.port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
+        self._grpc = GrpcListener(self._gateway, self._config)
+        self.port = self._grpc.port
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
             self._http = HttpListener(app, self._config.host, self._config.http_port)
             self.http_port = self._http.port
         self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
-        await self._set_health(_NOT_SERVING)
         await self._grpc.start()
         if self._http is not None:
             self._http.start()
@@ -106,7 +77,7 @@ class Server:
             raise
         finally:
             self._gateway.settled()
-        await self._set_health(_SERVING)
+        await self._grpc.set_serving(True)
 
     def request_stop(self) -> None:
         """Make `run_until_stopped` drain; a second call cancels what is still open."""
@@ -125,7 +96,7 @@ class Server:
         """Report NOT_SERVING, admit no more calls, finish the admitted ones, and stop."""
         # Not cancelled below: that would cancel the future of the engine.
         idle = asyncio.wrap_future(self._gateway.drain())
-        await self._health.enter_graceful_shutdown()
+        await self._grpc.report_shutdown()
         stopping = asyncio.gather(*self._stop_listeners(self._config.drain_timeout_s))
         waiting: list[asyncio.Future[Any]] = [idle, stopping]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -143,10 +114,6 @@ class Server:
             stats.mean_batch_size,
         )
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, status)
-
     def _stop_listeners(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
         listeners = [self._grpc.stop(grace_s)]
         return listeners if self._http is None else [*listeners, self._http.stop(grace_s)]
@@ -154,11 +121,6 @@ class Server:
     def _failed(self, error: DeviceLost) -> None:
         self._device_lost = True
         self._loop.call_soon_threadsafe(self._stopping.set)
-
-
-def _max_message_bytes(config: ServerConfig) -> int:
-    # A small inline limit must not refuse the pieces of a stream.
-    return max(2 * config.max_inline_bytes, GRPC_DEFAULT_MESSAGE_BYTES)
 
 
 async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None]) -> int:
