@@ -17,7 +17,7 @@ from .audio.vad import preload as preload_vad
 from .config import EngineConfig
 from .errors import AudioTooLong, DeviceLost, InvalidAudio, ModelError, NotReady
 from .model.device import machine_bytes, resolve_runtime
-from .model.files import find_model
+from .model.files import find_model, public_name
 from .model.loading import LoadedModel, load_model
 from .options import CheckedOptions, check_options
 from .scheduling.admission import Admission, Permit
@@ -121,7 +121,7 @@ class Engine:
     @property
     def model_name(self) -> str:
         """What requests call the model."""
-        return self._given_model.name if self._given_model else self.config.model
+        return self._given_model.name if self._given_model else public_name(self.config.model)
 
     def start(self) -> None:
         """Load the model, warm it up, and start the threads.
@@ -163,6 +163,7 @@ class Engine:
         permit: Permit | None = None,
         timeout_s: float | None = None,
         use_cache: bool = True,
+        cache_scope: str = "",
         on_segment: OnSegment | None = None,
     ) -> Request:
         """Take a request and return at once; its `future` resolves to the transcript.
@@ -175,6 +176,8 @@ class Engine:
                 and releases it when the request ends.
             timeout_s: Seconds after which the answer is of no use.
             use_cache: Whether an earlier answer to the same question will do.
+            cache_scope: Only an answer to a request of the same scope will do: a caller, if callers
+                must not learn what others have sent.
             on_segment: Called with each segment, in order, from the engine's threads; must not
                 block.
 
@@ -190,6 +193,7 @@ class Engine:
             request = Request(
                 options,
                 use_cache=use_cache,
+                cache_scope=cache_scope,
                 deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
                 on_segment=on_segment,
             )

@@ -23,14 +23,51 @@ class ServerConfig(EngineConfig):
         le=65_535,
         description="Port to listen on for HTTP; 0 picks a free one. Default: no HTTP.",
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="PEM file with the server's certificate and those between it and the root: "
+        "gRPC and HTTP then speak TLS only. Read again when it changes, and on SIGHUP.",
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file with the private key of tls_cert, without a passphrase."
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file with the roots of client certificates: only clients with a "
+        "certificate from one of them are connected (mutual TLS).",
+    )
     auth_tokens_file: Path | None = Field(
         None,
         description="File with the tokens that clients need, one NAME:SHA256 per line, as printed "
-        "by `talkmill token`. Without tokens, host must be a loopback address unless "
-        "allow_anonymous is set.",
+        "by `talkmill token`. Read again when it changes, and on SIGHUP. Without tokens, host "
+        "must be a loopback address unless tls_client_ca or allow_anonymous is set.",
     )
     auth_tokens: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
         (), description="More NAME:SHA256 entries, separated by commas."
+    )
+    max_requests_per_minute: float | None = Field(
+        None,
+        ge=1,
+        description="Most requests of one token in a minute. After the token's entry, "
+        "max_requests_per_minute=NUMBER sets its own limit. Default: no limit.",
+    )
+    max_audio_s_per_minute: float | None = Field(
+        None,
+        ge=1,
+        description="Most audio transcribed for one token in a minute, in seconds; counted when "
+        "its length is known, so that a long file delays the token's next request. After the "
+        "token's entry, max_audio_s_per_minute=NUMBER sets its own limit. Default: no limit.",
+    )
+    open_metrics: bool = Field(
+        False, description="Whether GET /metrics needs no token where tokens are set."
+    )
+    open_reflection: bool = Field(
+        False, description="Whether gRPC's reflection service needs no token where tokens are set."
+    )
+    share_cache: bool = Field(
+        False,
+        description="Whether an answer from the cache may be one that was computed for another "
+        "token. Then x-compute-type tells a caller that somebody has sent the same audio.",
     )
     allow_anonymous: bool = Field(
         False,

@@ -58,6 +58,7 @@ class Gateway:
         self._access = access
         # How long a call waits for a model that is loading, by protocol.
         self._loading_wait_s = {"grpc": 0.0, "http": config.loading_wait_s}
+        self._shares_cache = config.share_cache
         self._served_names = config.served_names
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is loaded, or loading has failed
@@ -90,17 +91,22 @@ class Gateway:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
         return self._engine.drain()
 
-    def authenticate(self, headers: Mapping[str, str]) -> str:
+    def authenticate(self, headers: Mapping[str, str], peer: str = "") -> str:
         """Return the name of a call's bearer token; empty where no token is needed.
+
+        Args:
+            headers: Its headers or metadata, names in lower case.
+            peer: Where it comes from; see `logins.address_of`.
 
         Raises:
             Unauthenticated: The token is missing or unknown.
+            Overloaded: So are those of too many other calls from there.
         """
-        return self._access.check(headers.get("authorization"))
+        return self._access.check(headers.get("authorization"), peer)
 
     @contextmanager
     def admit(
-        self, protocol: str, headers: Mapping[str, str], timeout_s: float | None
+        self, protocol: str, headers: Mapping[str, str], timeout_s: float | None, peer: str = ""
     ) -> Iterator[CallOptions]:
         """Authenticate a call and admit it, and count it when it ends.
 
@@ -108,6 +114,7 @@ class Gateway:
             protocol: "grpc" or "http".
             headers: Its headers or metadata, names in lower case.
             timeout_s: Seconds until the answer is of no use; None for no limit.
+            peer: Where it comes from; see `logins.address_of`.
 
         Yields:
             The call's options.
@@ -116,10 +123,11 @@ class Gateway:
             Unauthenticated: The token is missing or unknown.
             InvalidOption: A header is neither true nor false.
             NotReady: The server is draining.
-            Overloaded: Over the limit of concurrent requests.
+            Overloaded: Over the limit of concurrent requests, or of the token's in a minute.
         """
         with self.metrics.count(protocol):
-            client = self.authenticate(headers)
+            client = self.authenticate(headers, peer)
+            self._access.count_request(client)
             use_cache = _read_switch("x-use-cache", headers, default=True)
             wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -177,7 +185,7 @@ class Gateway:
             TalkmillError: The request was refused or failed.
         """
         request = self._submit(audio, options, call)
-        return self._counted(await asyncio.wrap_future(request.future))
+        return self._counted(await asyncio.wrap_future(request.future), call)
 
     async def stream(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
@@ -191,12 +199,17 @@ class Gateway:
 
         request = self._submit(audio, options, call, on_segment=put)
         request.future.add_done_callback(lambda _: put(None))
+        given_s = 0.0
         try:
             while (segment := await segments.get()) is not None:
+                given_s = max(given_s, segment.end_s or segment.start_s)
                 yield segment
+        except BaseException:  # the caller is gone, but has had this much
+            self._access.count_audio(call.client, given_s)
+            raise
         finally:
             request.cancel()
-        yield self._counted(request.future.result())
+        yield self._counted(request.future.result(), call)
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""
@@ -223,6 +236,7 @@ class Gateway:
             permit=call.permit,
             timeout_s=call.remaining_s,
             use_cache=call.use_cache,
+            cache_scope="" if self._shares_cache else call.client,
             on_segment=on_segment,
         )
 
@@ -239,7 +253,8 @@ class Gateway:
             # As long again as loading has taken so far: nothing better is known.
             raise Loading(self._engine.model_name, max(1.0, elapsed_s)) from None
 
-    def _counted(self, transcript: Transcript) -> Transcript:
+    def _counted(self, transcript: Transcript, call: CallOptions) -> Transcript:
+        self._access.count_audio(call.client, transcript.duration_s)
         self.metrics.count_audio(transcript)
         return transcript
 

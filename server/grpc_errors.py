@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from ..engine import TalkmillError
+from .auth import wait_if_failed
 from .status import INTERNAL, field_of, status_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,6 +38,7 @@ async def errors_as_status(context: Context) -> AsyncIterator[None]:
     try:
         yield
     except TalkmillError as error:
+        await wait_if_failed(error)
         await _abort(context, to_status(error))
     except grpc.aio.AbortError:
         raise

@@ -25,12 +25,15 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class GrpcListener:
     """A gRPC server on one port. Belongs to the event loop that it is made in."""
 
-    def __init__(self, gateway: Gateway, config: ServerConfig) -> None:
+    def __init__(
+        self, gateway: Gateway, config: ServerConfig, tls: grpc.ServerCredentials | None = None
+    ) -> None:
         """Open the port; calls are answered after `start`, and health is not serving.
 
         Args:
             gateway: What answers.
             config: The settings.
+            tls: The certificates; None for no encryption.
 
         Raises:
             OSError: The address is not available or the port is taken.
@@ -44,7 +47,11 @@ class GrpcListener:
         reflection.enable_server_reflection(names, self._server)
         address = f"{config.host}:{config.port}"
         try:
-            self.port: int = self._server.add_insecure_port(address)
+            self.port: int = (
+                self._server.add_insecure_port(address)
+                if tls is None
+                else self._server.add_secure_port(address, tls)
+            )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
 

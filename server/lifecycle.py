@@ -12,12 +12,14 @@ from typing import Any
 
 from ..engine import DeviceLost, Engine, LoadedModel
 from .auth import Access
+from .certificates import Certificates
 from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_listener import GrpcListener
 from .http.app import make_app
 from .http.listener import HttpListener
 from .metrics import Metrics
+from .reloading import Reloader
 
 FLUSH_S = 1.0  # time for answers to reach their callers
 
@@ -35,10 +37,13 @@ class Server:
             model: Used instead of loading the one that `config` names.
 
         Raises:
-            ConfigError: Callers need no token, and the address is not a loopback address.
+            ConfigError: The tokens or certificates cannot be used; see `Access`, `Certificates`.
         """
         self._config = config
-        access = Access.from_config(config)
+        access = Access(config)
+        self._certificates = Certificates.from_config(config)
+        parts = (access,) if self._certificates is None else (access, self._certificates)
+        self._reloader = Reloader(parts)
         self.engine = Engine(config, model=model, on_failure=self._failed)
         self.port = 0
         self.http_port: int | None = None
@@ -49,7 +54,7 @@ class Server:
         self._gateway = Gateway(self.engine, access, Metrics(self.engine), config)
         self._grpc: GrpcListener  # from `start` on
         self._http: HttpListener | None = None
-        self._watching: asyncio.Task[None]
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Listen at once, load, and only then report SERVING.
@@ -58,13 +63,17 @@ class Server:
             ConfigError: The settings cannot work on this machine.
             OSError: The port is taken.
         """
-        self._grpc = GrpcListener(self._gateway, self._config)
+        tls = self._certificates
+        credentials = None if tls is None else tls.grpc_credentials()
+        self._grpc = GrpcListener(self._gateway, self._config, credentials)
         self.port = self._grpc.port
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
-            self._http = HttpListener(app, self._config.host, self._config.http_port)
+            context = None if tls is None else tls.http_context()
+            self._http = HttpListener(app, self._config.host, self._config.http_port, context)
             self.http_port = self._http.port
-        self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
+        watches = (self._gateway.metrics.watch_loop(), self._reloader.watch())
+        self._watching = list(map(asyncio.create_task, watches))
         await self._grpc.start()
         if self._http is not None:
             self._http.start()
@@ -73,11 +82,15 @@ class Server:
         except BaseException:
             # Left running, they can keep the process from ending.
             await asyncio.gather(*self._stop_listeners(0))
-            self._watching.cancel()
+            self._end_watches()
             raise
         finally:
             self._gateway.settled()
         await self._grpc.set_serving(True)
+
+    def reload(self) -> None:
+        """Read tokens and certificates again; those that are not valid stay as they are."""
+        self._reloader.reload()
 
     def request_stop(self) -> None:
         """Make `run_until_stopped` drain; a second call cancels what is still open."""
@@ -106,13 +119,17 @@ class Server:
         if not self._device_lost:  # then its threads may never return
             await asyncio.to_thread(self.engine.close, 0)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
-        self._watching.cancel()
+        self._end_watches()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,
             stats.num_batches,
             stats.mean_batch_size,
         )
+
+    def _end_watches(self) -> None:
+        for task in self._watching:
+            task.cancel()
 
     def _stop_listeners(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
         listeners = [self._grpc.stop(grace_s)]

@@ -68,7 +68,7 @@ class TranscriptionService(pb_grpc.TranscriptionServicer):
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:
         pairs = context.invocation_metadata() or ()
         metadata = {key: value for key, value in pairs if isinstance(value, str)}
-        return self._gateway.admit("grpc", metadata, context.time_remaining())
+        return self._gateway.admit("grpc", metadata, context.time_remaining(), context.peer())
 
     def _check_inline_size(self, num_bytes: int) -> None:
         if num_bytes > self._max_inline_bytes:

@@ -56,6 +56,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "talkmill"
 
 
+def public_name(name: str) -> str:
+    """Return what requests call a model: of a local folder its own name, so that no path shows.
+
+    Args:
+        name: See `find_model`.
+    """
+    if name != DEMO_MODEL and (folder := Path(name).expanduser()).is_dir():
+        return folder.resolve().name
+    return name
+
+
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
     """Return the files of a model, downloaded from the hub if they are not here.
 
@@ -74,7 +85,7 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
         folder = _download(name, revision)
     elif revision is not None:
         raise ConfigError(f"revision: {revision} given, but {name} is not a hub model")
-    return ModelFiles(name, folder, _read_properties(folder), _revision(folder))
+    return ModelFiles(public_name(name), folder, _read_properties(folder), _revision(folder))
 
 
 def _download(name: str, revision: str | None) -> Path:

@@ -24,13 +24,16 @@ def is_cacheable(request: Request) -> bool:
     return request.use_cache and request.plan.is_deterministic
 
 
-def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> str:
-    """Return the SHA-256 of everything that the words depend on.
+def cache_key(
+    fingerprint: str, audio_digest: str, checked: CheckedOptions, scope: str = ""
+) -> str:
+    """Return the SHA-256 of everything that the words depend on, and of who may share them.
 
     Args:
         fingerprint: See `AnswerCache`.
         audio_digest: Digest of the audio; see `Preparation.identify`.
         checked: The request's options.
+        scope: See `Request.cache_scope`.
     """
     given = checked.given
     question = (
@@ -48,7 +51,7 @@ def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions) -> s
         checked.gates,
         checked.encoder_window,
     )
-    parts = (fingerprint, audio_digest, repr(question))
+    parts = (fingerprint, audio_digest, repr(question), scope)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -146,7 +149,7 @@ class AnswerCache:
             The request that computes the answer: itself, or another one that it must wait for.
             Where the answer was known: itself, done.
         """
-        key = cache_key(self._fingerprint, audio_digest, request.checked)
+        key = cache_key(self._fingerprint, audio_digest, request.checked, request.cache_scope)
         with self._lock:
             if (known := self._store.get(key)) is None:
                 twin = self._in_flight.setdefault(key, request)

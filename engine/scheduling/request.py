@@ -43,6 +43,7 @@ class Request:
         id: Unique in this process.
         checked: Its options, as the model will honour them.
         use_cache: Whether an earlier answer to the same question will do.
+        cache_scope: Only an answer to a request of the same scope will do.
         seed: Seed of its random draws; a random one where none is given.
         computed: Its transcript, without warnings about options, once it has been computed.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
@@ -55,6 +56,7 @@ class Request:
         checked: CheckedOptions,
         *,
         use_cache: bool = False,
+        cache_scope: str = "",
         deadline_s: float | None = None,
         on_segment: OnSegment | None = None,
     ) -> None:
@@ -63,12 +65,14 @@ class Request:
         Args:
             checked: See the attribute.
             use_cache: See the attribute.
+            cache_scope: See the attribute.
             deadline_s: See the attribute.
             on_segment: Called with each segment, in order, from the engine's threads.
         """
         self.id = next(_ids)
         self.checked = checked
         self.use_cache = use_cache
+        self.cache_scope = cache_scope
         self.seed = secrets.randbits(64) if self.plan.seed is None else self.plan.seed
         self.computed: Transcript | None = None
         self.deadline_s = deadline_s

@@ -36,8 +36,8 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
     def endpoint(handler: Handler, to_response: ToResponse) -> Endpoint:
         return Endpoint(handler, to_response, gateway, config)
 
-    def view(view: View, to_response: ToResponse) -> ViewEndpoint:
-        return ViewEndpoint(view, to_response, gateway)
+    def view(view: View, to_response: ToResponse, *, is_open: bool = False) -> ViewEndpoint:
+        return ViewEndpoint(view, to_response, gateway, is_open=is_open)
 
     async def show_description(request: Request) -> Response:
         return JSONResponse(description)
@@ -57,7 +57,7 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
         "openai_models": view(_openai_models, openai_error),
         "openai_model": view(_openai_model, openai_error),
         "models": view(_models, huggingface_error),
-        "metrics": view(_metrics, huggingface_error),
+        "metrics": view(_metrics, huggingface_error, is_open=config.open_metrics),
         "health": health,
         "live": _live,
         "description": show_description,

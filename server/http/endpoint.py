@@ -19,6 +19,7 @@ from ...engine import (
     TalkmillError,
     Transcript,
 )
+from ..auth import wait_if_failed
 from ..call import CallOptions
 from ..config import ServerConfig
 from ..gateway import Gateway
@@ -117,13 +118,16 @@ class Endpoint:
             await send(message)
 
         try:
-            with self._gateway.admit("http", request.headers, self._timeout_s) as options:
+            with self._gateway.admit(
+                "http", request.headers, self._timeout_s, _peer_of(request)
+            ) as options:
                 call = Call(request, options, self._gateway, self._bodies)
                 response = await self._in_time(call)
                 await response(scope, receive, watched_send)
         except Exception as error:  # ours are logged with their trace, and answered in general
             if not isinstance(error, TalkmillError):
                 _log.exception("an HTTP request failed")
+            await wait_if_failed(error)
             if not has_started:
                 await self._to_response(error)(scope, receive, send)
             elif isinstance(error, TalkmillError):  # the stream has reported it already
@@ -141,8 +145,11 @@ class Endpoint:
 class ViewEndpoint:
     """An ASGI application around a view: authenticated, but neither counted nor admitted."""
 
-    def __init__(self, view: View, to_response: ToResponse, gateway: Gateway) -> None:
-        """Take the parts; see `Endpoint`."""
+    def __init__(
+        self, view: View, to_response: ToResponse, gateway: Gateway, *, is_open: bool = False
+    ) -> None:
+        """Take the parts, see `Endpoint`, and whether the view needs no token."""
+        self._is_open = is_open
         self._view = view
         self._to_response = to_response
         self._gateway = gateway
@@ -151,11 +158,17 @@ class ViewEndpoint:
         """Answer one request."""
         try:
             request = Request(scope)
-            self._gateway.authenticate(request.headers)
+            if not self._is_open:
+                self._gateway.authenticate(request.headers, _peer_of(request))
             response = self._view(self._gateway, request)
         except TalkmillError as error:
+            await wait_if_failed(error)
             response = self._to_response(error)
         await response(scope, receive, send)
+
+
+def _peer_of(request: Request) -> str:
+    return "" if request.client is None else request.client.host
 
 
 async def _disconnected(request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -22,13 +23,16 @@ class _Uvicorn(uvicorn.Server):
 class HttpListener:
     """Serves an ASGI application on one port. Belongs to the event loop that starts it."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Open the port; requests are answered after `start`.
 
         Args:
             app: The application.
             host: The address to listen on; an IPv6 address may be in brackets.
             port: The port; 0 picks a free one.
+            tls: The context of each connection; None for plain HTTP.
 
         Raises:
             OSError: The address is not available or the port is taken.
@@ -51,6 +55,7 @@ class HttpListener:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                ssl_context_factory=None if tls is None else lambda config, default: tls,
             )
         )
         self._running: asyncio.Task[None] | None = None

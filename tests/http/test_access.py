@@ -140,7 +140,7 @@ def test_with_tokens_or_allow_anonymous_a_server_on_a_public_address_starts(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
 def test_loopback_needs_no_tokens(server_config: Callable[..., ServerConfig], host: str) -> None:
-    Access.from_config(server_config(host=host)).check(None)
+    Access(server_config(host=host)).check(None)
 
 
 @pytest.mark.parametrize("content", ["", "\n# nobody\n"], ids=["empty", "comment"])
@@ -151,7 +151,7 @@ def test_a_token_file_without_tokens_is_refused(
     file.write_text(content, encoding="utf-8")
 
     with pytest.raises(ConfigError, match="auth_tokens_file"):
-        Access.from_config(server_config(auth_tokens_file=file))
+        Access(server_config(auth_tokens_file=file))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_malformed_entry_is_refused_and_not_shown(
     file.write_text(content, encoding="utf-8")
 
     with pytest.raises(ConfigError, match="NAME:SHA256") as caught:
-        Access.from_config(server_config(auth_tokens_file=file))
+        Access(server_config(auth_tokens_file=file))
 
     assert ALICE not in str(caught.value)
 
@@ -177,16 +177,16 @@ def test_a_name_that_stands_for_two_tokens_is_refused(
     _, other = new_token("alice")
 
     with pytest.raises(ConfigError, match="alice"):
-        Access.from_config(server_config(auth_tokens=(ALICES_ENTRY, other)))
+        Access(server_config(auth_tokens=(ALICES_ENTRY, other)))
 
 
 def test_a_token_file_that_cannot_be_read_is_named(
     server_config: Callable[..., ServerConfig], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="auth_tokens_file"):
-        Access.from_config(server_config(auth_tokens_file=tmp_path / "none"))
+        Access(server_config(auth_tokens_file=tmp_path / "none"))
     with pytest.raises(ConfigError, match="auth_tokens_file"):
-        Access.from_config(server_config(auth_tokens_file=tmp_path))
+        Access(server_config(auth_tokens_file=tmp_path))
 
 
 def test_a_token_name_that_is_not_one_word_is_refused() -> None:
