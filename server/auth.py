@@ -155,7 +155,7 @@ class Access:
 
 
 async def wait_if_failed(error: BaseException) -> None:
-    """Wait as long as the answer to a failed login is to wait; other errors are answered at once."""
+    """Wait as long as the answer to a failed login is to; do not wait for other errors."""
     if isinstance(error, Unauthenticated):
         await asyncio.sleep(error.delay_s)
 

@@ -81,7 +81,9 @@ class Certificates:
             return current
 
         return grpc.dynamic_ssl_server_credentials(
-            current, changed, require_client_authentication=self._client_ca is not None
+            current,
+            changed,  # type: ignore[arg-type]  # the stubs lack the None that gRPC documents
+            require_client_authentication=self._client_ca is not None,
         )
 
     def http_context(self) -> ssl.SSLContext:
@@ -93,7 +95,7 @@ class Certificates:
 
         # Asked at each handshake, also of clients that name no server. It is the way that the
         # `ssl` module has to replace certificates; a context cannot forget the roots it trusts.
-        context.sni_callback = switch  # type: ignore[assignment]  # a property in the stubs
+        context.sni_callback = switch
         return context
 
     def _read(self) -> _Loaded:
@@ -137,7 +139,9 @@ def _read_pem(setting: str, file: Path) -> bytes:
 
 def _check_certificates(setting: str, content: bytes) -> None:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            cadata=content.decode("ascii")
+        )
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"{setting}: holds no certificate in PEM") from error
 

@@ -26,6 +26,7 @@ from ..engine import (
 from .auth import new_token
 from .config import ServerConfig
 from .demo import run_demo
+from .destination import Destination, destination_options
 from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
 from .lifecycle import serve as serve_until_stopped
@@ -81,7 +82,8 @@ def serve(**given: Any) -> None:
     )
 
     def announce(port: int, http_port: int | None) -> None:
-        over_http = f" and http://{config.host}:{http_port}" if http_port is not None else ""
+        scheme = "http" if config.tls_cert is None else "https"
+        over_http = f" and {scheme}://{config.host}:{http_port}" if http_port is not None else ""
         click.echo(f"talkmill serves {config.model} on {config.host}:{port}{over_http}")
 
     try:
@@ -125,17 +127,7 @@ def tune(**given: Any) -> None:
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option(
-    "--server",
-    metavar="HOST:PORT",
-    help="Send the files to this server instead of transcribing them in this process.",
-)
-@click.option(
-    "--token",
-    envvar="TALKMILL_TOKEN",
-    show_envvar=True,
-    help="Bearer token for that server.",
-)
+@destination_options
 @click.option(
     "--output",
     type=click.Choice(list(FORMATS)),
@@ -221,8 +213,7 @@ def transcribe(
     context: click.Context,
     /,
     files: tuple[Path, ...],
-    server: str | None,
-    token: str | None,
+    destination: Destination | None,
     output: str,
     output_dir: Path | None,
     pairs: tuple[str, ...],
@@ -247,11 +238,11 @@ def transcribe(
     options = _read_options(fields, pairs)
     config = build(EngineConfig, given)
     typed = [name for name in given if _is_on_command_line(context, name)]
-    if server is not None and typed:
+    if destination is not None and typed:
         raise click.UsageError(f"{flag(typed[0])} has no effect with --server")
     num_failed = 0
     try:
-        with over_grpc(server, token) if server else in_process(config) as transcriber:
+        with over_grpc(destination) if destination else in_process(config) as transcriber:
             results = transcribe_files(list(files), transcriber, options, Console(stderr=True))
             for path, result in results:
                 num_failed += not _write(path, result, output, layout, output_dir)

@@ -23,15 +23,27 @@ class Client:
         print(client.transcribe(file).text)
     """
 
-    def __init__(self, address: str, token: str | None = None) -> None:
-        """Connect to HOST:PORT, without encryption.
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Connect to HOST:PORT.
 
         Args:
             address: HOST:PORT of the server.
             token: The bearer token; None if the server needs none.
+            credentials: For a server that speaks TLS, from `grpc.ssl_channel_credentials`; None for
+                no encryption.
         """
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self._channel = grpc.insecure_channel(address)
+        self._channel = (
+            grpc.insecure_channel(address)
+            if credentials is None
+            else grpc.secure_channel(address, credentials)
+        )
         self._stub = pb_grpc.TranscriptionStub(self._channel)
 
     def __enter__(self) -> Client:

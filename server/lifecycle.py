@@ -203,7 +203,8 @@ class BackgroundServer:
     @property
     def http_address(self) -> str:
         """The base of its HTTP addresses."""
-        return f"http://{self._config.host}:{self.server.http_port}"
+        scheme = "http" if self._config.tls_cert is None else "https"
+        return f"{scheme}://{self._config.host}:{self.server.http_port}"
 
     async def _start(self) -> None:
         self.server = Server(self._config, model=self._model)

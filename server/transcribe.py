@@ -22,6 +22,7 @@ from ..engine import (
     declared_duration_s,
 )
 from .client import Client
+from .destination import Destination
 
 FILES_AT_ONCE = 8
 
@@ -43,9 +44,9 @@ def in_process(config: EngineConfig) -> Iterator[Transcriber]:
 
 
 @contextmanager
-def over_grpc(address: str, token: str | None = None) -> Iterator[Transcriber]:
-    """Yield a function that transcribes a file on the server at HOST:PORT."""
-    with Client(address, token) as client:
+def over_grpc(to: Destination) -> Iterator[Transcriber]:
+    """Yield a function that transcribes a file on a server."""
+    with Client(to.address, to.token, credentials=to.credentials) as client:
 
         def transcribe(path: Path, options: TranscribeOptions, on_segment: OnSegment) -> Transcript:
             with path.open("rb") as audio:

@@ -24,9 +24,7 @@ def is_cacheable(request: Request) -> bool:
     return request.use_cache and request.plan.is_deterministic
 
 
-def cache_key(
-    fingerprint: str, audio_digest: str, checked: CheckedOptions, scope: str = ""
-) -> str:
+def cache_key(fingerprint: str, audio_digest: str, checked: CheckedOptions, scope: str = "") -> str:
     """Return the SHA-256 of everything that the words depend on, and of who may share them.
 
     Args:

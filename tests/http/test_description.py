@@ -19,7 +19,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 def test_the_description_has_exactly_the_routes_of_the_app(model: FakeModel) -> None:
     config = ServerConfig()
     engine = Engine(small_config(), model=loaded(model))
-    app = make_app(Gateway(engine, Access({}), Metrics(engine), config), config)
+    app = make_app(Gateway(engine, Access(config), Metrics(engine), config), config)
 
     served = set()
     for route in app.routes:
