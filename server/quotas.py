@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..engine import Overloaded
 
 _MINUTE_S = 60.0
+_LEAST_AUDIO_S = 1.0  # that must be left for a request
 
 
 class Bucket:
@@ -75,7 +76,9 @@ class Quota:
         if self._audio_s is not None:
             # How long the audio is shows later, so it is paid for later: what is overdrawn by one
             # request delays the next.
-            _check(self._audio_s, 0.0, now_s, f"{self.limits.audio_s:g} s of audio a minute")
+            _check(
+                self._audio_s, _LEAST_AUDIO_S, now_s, f"{self.limits.audio_s:g} s of audio a minute"
+            )
         if self._requests is not None:
             _check(self._requests, 1.0, now_s, f"{self.limits.requests:g} requests a minute")
             self._requests.spend(1.0, now_s)
