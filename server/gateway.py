@@ -34,6 +34,7 @@ from .config import ServerConfig
 from .metrics import Metrics
 from .status import UnknownModel
 
+MAX_MODEL_NAME = 256  # characters
 SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
@@ -78,6 +79,11 @@ class Gateway:
         Raises:
             UnknownModel: It is not served.
         """
+        if len(name) > MAX_MODEL_NAME:
+            raise UnknownModel(
+                f"model: a name of {len(name)} characters is over the limit of {MAX_MODEL_NAME}",
+                "model",
+            )
         if name and name not in self.models:
             served = ", ".join(self.models)
             raise UnknownModel(f"model {name!r} is not served here; served: {served}", "model")
@@ -144,6 +150,8 @@ class Gateway:
         """
         await self._wait_until_loaded(call)
         self.check_model(model)
+        if options.prompt or options.hotwords:  # these are tokenized, which takes milliseconds
+            return await asyncio.to_thread(self._engine.check, options)
         return self._engine.check(options)
 
     async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:

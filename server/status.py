@@ -31,6 +31,10 @@ class MalformedBody(RequestError):
     """The body of an HTTP request does not match its content-type, or stops arriving."""
 
 
+class SlowUpload(RequestError):
+    """The audio stopped arriving, or arrives more slowly than is allowed."""
+
+
 class UnsupportedMediaType(RequestError):
     """The content-type of an HTTP request is not accepted at this path."""
 
@@ -53,6 +57,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     RequestError: Status(code_pb2.INVALID_ARGUMENT, 422),
     InvalidAudio: Status(code_pb2.INVALID_ARGUMENT, 400),
     MalformedBody: Status(code_pb2.INVALID_ARGUMENT, 400),
+    SlowUpload: Status(code_pb2.ABORTED, 408),
     AudioTooLong: Status(code_pb2.INVALID_ARGUMENT, 413),
     UnsupportedMediaType: Status(code_pb2.INVALID_ARGUMENT, 415),
     UnsupportedOption: Status(code_pb2.UNIMPLEMENTED, 422),
