@@ -131,7 +131,12 @@ class Gateway:
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit() as permit:
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
-                yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+                try:
+                    yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+                except asyncio.CancelledError:
+                    if _is_over(timeout_s, deadline_s):  # gRPC cancels a call at its deadline
+                        raise DeadlineExceeded("the deadline passed before the answer") from None
+                    raise
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -250,6 +255,16 @@ class Gateway:
     def _counted(self, transcript: Transcript) -> Transcript:
         self.metrics.count_audio(transcript)
         return transcript
+
+
+def _is_over(timeout_s: float | None, deadline_s: float | None) -> bool:
+    """Return whether a deadline has passed for the client, which may be before it has here.
+
+    It is sent as a timeout of three digits, rounded up, and counts here from its arrival.
+    """
+    if timeout_s is None or deadline_s is None:
+        return False
+    return time.monotonic() >= deadline_s - 0.01 * timeout_s - 0.05
 
 
 def _read_switch(name: str, headers: Mapping[str, str], default: bool) -> bool:

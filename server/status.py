@@ -28,7 +28,7 @@ class UnknownModel(RequestError):
 
 
 class MalformedBody(RequestError):
-    """The body of an HTTP request does not match its content-type, or stops arriving."""
+    """The body of an HTTP request does not match its content-type, or a message its contract."""
 
 
 class SlowUpload(RequestError):
