@@ -20,6 +20,12 @@ _VAD_RANGES = {
 }
 
 
+MAX_TEXT = 4096  # characters of a prompt or of all hotwords; at most 223 tokens are used
+MAX_NAME = 64  # characters of a language
+MAX_LANGUAGES = 128  # Whisper has 100
+MAX_VALUES = 4096  # of a generation parameter that is a list
+
+
 @dataclass(frozen=True)
 class CheckedOptions:
     """Options that the model accepts, with what was resolved from them.
@@ -51,6 +57,28 @@ class CheckedOptions:
     gates: Gates = NO_GATES
 
 
+def check_sizes(options: TranscribeOptions) -> None:
+    """Refuse options so long that to check them would take long. Takes microseconds itself.
+
+    Raises:
+        InvalidOption: A text or a list is over its limit.
+    """
+    _check_length("prompt", len(options.prompt), MAX_TEXT, "characters")
+    _check_length("language", len(options.language or ""), MAX_NAME, "characters")
+    _check_length("languages", len(options.languages), MAX_LANGUAGES, "languages")
+    _check_length("languages", max(map(len, options.languages), default=0), MAX_NAME, "characters")
+    _check_length("hotwords", len(options.hotwords), MAX_TEXT, "words")
+    _check_length("hotwords", sum(map(len, options.hotwords)), MAX_TEXT, "characters")
+    for name, value in vars(options.parameters).items():
+        if isinstance(value, tuple):
+            _check_length(name, len(value), MAX_VALUES, "values")
+
+
+def _check_length(field: str, length: int, limit: int, unit: str) -> None:
+    if length > limit:
+        raise InvalidOption(f"{field} of {length} {unit} is over the limit of {limit}", field)
+
+
 def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOptions:
     """Return the options as the model will honour them.
 
@@ -59,8 +87,10 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
         options: The request's options.
 
     Raises:
-        InvalidOption: A value is out of range, contradicts another, or is not in the model.
+        InvalidOption: A value is too long or out of range, contradicts another, or is not in the
+            model.
     """
+    check_sizes(options)
     vad_warnings = _check_vad(options)
     model.check_task(options.task)
     languages = _check_languages(model, options)

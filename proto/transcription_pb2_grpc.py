@@ -50,7 +50,7 @@ class TranscriptionServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Transcribe(self, request, context):
-        """Transcribes one file that is sent in one message. The server's inline limit applies (64 MiB
+        """Transcribes one file that is sent in one message. The server's inline limit applies (16 MiB
         unless configured); use TranscribeStream for larger files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

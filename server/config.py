@@ -80,7 +80,7 @@ class ServerConfig(EngineConfig):
         "for another name is refused.",
     )
     max_inline_bytes: int = Field(
-        64 * 2**20,
+        16 * 2**20,
         gt=0,
         le=2**29,
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
@@ -99,7 +99,15 @@ class ServerConfig(EngineConfig):
         "refused with 503, in seconds; some clients repeat a refused request at once.",
     )
     upload_timeout_s: float = Field(
-        60.0, gt=0, description="Longest pause in an upload over HTTP, in seconds."
+        60.0,
+        gt=0,
+        description="Longest pause in an upload, and longest time of one gRPC message, in seconds.",
+    )
+    min_upload_bytes_per_s: float = Field(
+        1000.0,
+        gt=0,
+        description="Slowest upload, in bytes per second from its start; a pause of "
+        "upload_timeout_s is allowed on top.",
     )
     drain_timeout_s: float = Field(
         300.0,

@@ -34,6 +34,7 @@ from .config import ServerConfig
 from .metrics import Metrics
 from .status import UnknownModel
 
+MAX_MODEL_NAME = 256  # characters
 SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
@@ -79,6 +80,11 @@ class Gateway:
         Raises:
             UnknownModel: It is not served.
         """
+        if len(name) > MAX_MODEL_NAME:
+            raise UnknownModel(
+                f"model: a name of {len(name)} characters is over the limit of {MAX_MODEL_NAME}",
+                "model",
+            )
         if name and name not in self.models:
             served = ", ".join(self.models)
             raise UnknownModel(f"model {name!r} is not served here; served: {served}", "model")
@@ -133,7 +139,12 @@ class Gateway:
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit() as permit:
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
-                yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+                try:
+                    yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+                except asyncio.CancelledError:
+                    if _is_over(timeout_s, deadline_s):  # gRPC cancels a call at its deadline
+                        raise DeadlineExceeded("the deadline passed before the answer") from None
+                    raise
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -152,6 +163,8 @@ class Gateway:
         """
         await self._wait_until_loaded(call)
         self.check_model(model)
+        if options.prompt or options.hotwords:  # these are tokenized, which takes milliseconds
+            return await asyncio.to_thread(self._engine.check, options)
         return self._engine.check(options)
 
     async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:
@@ -257,6 +270,16 @@ class Gateway:
         self._access.count_audio(call.client, transcript.duration_s)
         self.metrics.count_audio(transcript)
         return transcript
+
+
+def _is_over(timeout_s: float | None, deadline_s: float | None) -> bool:
+    """Return whether a deadline has passed for the client, which may be before it has here.
+
+    It is sent as a timeout of three digits, rounded up, and counts here from its arrival.
+    """
+    if timeout_s is None or deadline_s is None:
+        return False
+    return time.monotonic() >= deadline_s - 0.01 * timeout_s - 0.05
 
 
 def _read_switch(name: str, headers: Mapping[str, str], default: bool) -> bool:

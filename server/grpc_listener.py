@@ -8,13 +8,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ..proto import transcription_pb2 as pb
-from ..proto import transcription_pb2_grpc as pb_grpc
 from .config import ServerConfig
 from .gateway import Gateway
-from .service import TranscriptionService
-
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
+from .grpc_access import TokenGuard
+from .grpc_guard import OpenServicesGuard
+from .service import SERVICE_NAME, TranscriptionService
 
 GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
 
@@ -38,9 +36,12 @@ class GrpcListener:
         Raises:
             OSError: The address is not available or the port is taken.
         """
-        self._server = grpc.aio.server(options=_options(config))
-        service = TranscriptionService(gateway, config)
-        pb_grpc.add_TranscriptionServicer_to_server(service, self._server)
+        services = frozenset({health.SERVICE_NAME, reflection.SERVICE_NAME})
+        guards: list[grpc.aio.ServerInterceptor] = [OpenServicesGuard(services)]
+        if not config.open_reflection:
+            guards.append(TokenGuard(gateway, reflection.SERVICE_NAME))
+        self._server = grpc.aio.server(interceptors=guards, options=_options(config))
+        self._server.add_generic_rpc_handlers([TranscriptionService(gateway, config).handler()])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -2,95 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager
+from typing import Any, BinaryIO
 
-from ..engine import AudioTooLong, InvalidOption, Segment, Transcript
+import grpc
+
+from ..engine import (
+    AudioTooLong,
+    Cancelled,
+    CheckedOptions,
+    InvalidOption,
+    Overloaded,
+    Segment,
+    TranscribeOptions,
+    Transcript,
+)
 from ..proto import transcription_pb2 as pb
-from ..proto import transcription_pb2_grpc as pb_grpc
 from .call import CallOptions
 from .config import ServerConfig
 from .convert import from_segment, from_transcript, to_options
 from .gateway import Gateway
-from .grpc_errors import Context, errors_as_status
+from .grpc_errors import errors_as_status
+from .grpc_messages import Context, Messages
+from .status import MalformedBody, SlowUpload
+from .upload import UploadPace
 
-StreamRequests = AsyncIterator[pb.TranscribeStreamRequest]
-StreamResponses = AsyncIterator[pb.TranscribeStreamResponse]
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Transcription"].full_name
+
+MAX_UNREAD = 64  # messages with a whole file that are received at the same time
+
+_FILE_FIELD = pb.TranscribeRequest.AUDIO_FIELD_NUMBER
+_PIECE_FIELD = pb.TranscribeStreamRequest.AUDIO_FIELD_NUMBER
+
+StreamMessages = Messages[pb.TranscribeStreamRequest]
 
 
-class TranscriptionService(pb_grpc.TranscriptionServicer):
+class TranscriptionService:
     """`talkmill.v1.Transcription` on an engine."""
 
     def __init__(self, gateway: Gateway, config: ServerConfig) -> None:
         """Serve the engine of `gateway` within the limits of `config`."""
         self._gateway = gateway
-        self._max_inline_bytes = config.max_inline_bytes
+        self._config = config
+        self._unread = asyncio.Semaphore(MAX_UNREAD)
+        self._num_uploads = 0
+        # The rest is for calls that are there whole.
+        self._max_uploads = max(1, config.max_requests // 2)
 
-    async def Transcribe(
-        self, request: pb.TranscribeRequest, context: Context
-    ) -> pb.TranscribeResponse:
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return its methods, for a server."""
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "Transcribe": grpc.stream_unary_rpc_method_handler(
+                self.Transcribe,
+                response_serializer=pb.TranscribeResponse.SerializeToString,
+            ),
+            "TranscribeStream": grpc.stream_stream_rpc_method_handler(
+                self.TranscribeStream,
+                response_serializer=pb.TranscribeStreamResponse.SerializeToString,
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+
+    async def Transcribe(self, _: object, context: Context) -> pb.TranscribeResponse:
         """Answer one file that came inline."""
         async with errors_as_status(context):
             with self._admit(context) as call:
-                options = to_options(request.options)
-                checked = await self._gateway.check(options, request.model, call)
-                self._check_inline_size(len(request.audio))
-                call.permit.reserve(len(request.audio))
-                transcript = await self._gateway.transcribe(request.audio, checked, call)
+                audio, model, options = await self._read_file(context)
+                call.permit.reserve(len(audio))
+                checked = await self._gateway.check(options, model, call)
+                transcript = await self._gateway.transcribe(audio, checked, call)
                 self._send_compute_headers(context, transcript)
                 return from_transcript(transcript, timestamps=options.has_segments)
         raise AssertionError("an error was swallowed. This is a bug.")
 
-    async def TranscribeStream(
-        self, request_iterator: StreamRequests, context: Context
-    ) -> StreamResponses:
-        """Take one file in pieces; yield segments as they are done, then the result."""
+    async def TranscribeStream(self, _: object, context: Context) -> None:
+        """Take one file in pieces; write segments as they are done, then the result."""
         async with errors_as_status(context):
             with self._admit(context) as call:
-                async for response in self._stream(request_iterator, context, call):
-                    yield response
+                audio, options, checked = await self._receive_file(context, call)
+                async with aclosing(self._gateway.stream(audio, checked, call)) as items:
+                    async for item in items:
+                        if isinstance(item, Segment):
+                            response = pb.TranscribeStreamResponse(segment=from_segment(item))
+                        else:
+                            self._send_compute_headers(context, item)
+                            result = from_transcript(item, timestamps=options.has_segments)
+                            response = pb.TranscribeStreamResponse(result=result)
+                        await _write(context, response)
 
-    async def _stream(
-        self, requests: StreamRequests, context: Context, call: CallOptions
-    ) -> StreamResponses:
-        config = await _read_config(requests)
-        options = to_options(config.options)
-        checked = await self._gateway.check(options, config.model, call)
-        audio = await self._gateway.receive(_audio_of(requests), call)
-        async for item in self._gateway.stream(audio, checked, call):
-            if isinstance(item, Segment):
-                yield pb.TranscribeStreamResponse(segment=from_segment(item))
-            else:
-                self._send_compute_headers(context, item)
-                result = from_transcript(item, timestamps=options.has_segments)
-                yield pb.TranscribeStreamResponse(result=result)
+    async def _read_file(self, context: Context) -> tuple[bytes, str, TranscribeOptions]:
+        """Return audio, model and options of the one message. It is freed here: audio is copied."""
+        timeout_s = self._config.upload_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s), self._unread:
+                request = await Messages(context, pb.TranscribeRequest, _FILE_FIELD).next(timeout_s)
+        except TimeoutError:
+            raise SlowUpload(
+                f"the message was not received in {timeout_s:g} s; send the audio through "
+                "TranscribeStream",
+                "audio",
+            ) from None
+        if request is None:
+            raise MalformedBody("the call has no message", "message")
+        audio, limit = request.audio, self._config.max_inline_bytes
+        if len(audio) > limit:
+            raise AudioTooLong(
+                f"audio of {len(audio)} bytes is over the inline limit of {limit} bytes; send it "
+                "through TranscribeStream"
+            )
+        return audio, request.model, to_options(request.options)
+
+    async def _receive_file(
+        self, context: Context, call: CallOptions
+    ) -> tuple[BinaryIO, TranscribeOptions, CheckedOptions]:
+        """Return the streamed audio and its options, which are checked before it is received."""
+        messages = Messages(context, pb.TranscribeStreamRequest, _PIECE_FIELD)
+        pace = UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
+        with self._uploading():
+            config = await _read_config(messages, pace)
+            options = to_options(config.options)
+            checked = await self._gateway.check(options, config.model, call)
+            audio = await self._gateway.receive(_pieces(messages, pace), call)
+        return audio, options, checked
+
+    @contextmanager
+    def _uploading(self) -> Iterator[None]:
+        if self._num_uploads >= self._max_uploads:
+            raise Overloaded(
+                f"over the limit of {self._max_uploads} concurrent uploads, half of max_requests"
+            )
+        self._num_uploads += 1
+        try:
+            yield
+        finally:
+            self._num_uploads -= 1
 
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:
         pairs = context.invocation_metadata() or ()
         metadata = {key: value for key, value in pairs if isinstance(value, str)}
         return self._gateway.admit("grpc", metadata, context.time_remaining(), context.peer())
 
-    def _check_inline_size(self, num_bytes: int) -> None:
-        if num_bytes > self._max_inline_bytes:
-            raise AudioTooLong(
-                f"audio of {num_bytes} bytes is over the inline limit of "
-                f"{self._max_inline_bytes} bytes; send it through TranscribeStream"
-            )
-
     def _send_compute_headers(self, context: Context, transcript: Transcript) -> None:
         context.set_trailing_metadata(tuple(self._gateway.compute_headers(transcript).items()))
 
 
-async def _read_config(requests: StreamRequests) -> pb.TranscribeStreamConfig:
-    async for first in requests:
-        if first.WhichOneof("payload") == "config":
-            return first.config
-        break
-    raise InvalidOption("the first message of the stream must hold config", "config")
+async def _read(messages: StreamMessages, pace: UploadPace) -> pb.TranscribeStreamRequest | None:
+    try:
+        return await messages.next(pace.wait_s)
+    except TimeoutError:
+        pace.fail()
 
 
-async def _audio_of(requests: StreamRequests) -> AsyncIterator[bytes]:
-    async for request in requests:
+async def _read_config(messages: StreamMessages, pace: UploadPace) -> pb.TranscribeStreamConfig:
+    first = await _read(messages, pace)
+    if first is None or first.WhichOneof("payload") != "config":
+        raise InvalidOption("the first message of the stream must hold config", "config")
+    return first.config
+
+
+async def _pieces(messages: StreamMessages, pace: UploadPace) -> AsyncIterator[bytes]:
+    while (request := await _read(messages, pace)) is not None:
         if request.WhichOneof("payload") != "audio":
             raise InvalidOption("after the first message only audio may follow", "config")
-        yield request.audio
+        piece = request.audio
+        pace.count(len(piece))
+        yield piece
+
+
+async def _write(context: Context, response: pb.TranscribeStreamResponse) -> None:
+    try:
+        await context.write(response)
+    except grpc.aio.BaseError:
+        raise Cancelled("the client disconnected") from None

@@ -28,7 +28,11 @@ class UnknownModel(RequestError):
 
 
 class MalformedBody(RequestError):
-    """The body of an HTTP request does not match its content-type, or stops arriving."""
+    """The body of an HTTP request does not match its content-type, or a message its contract."""
+
+
+class SlowUpload(RequestError):
+    """The audio stopped arriving, or arrives more slowly than is allowed."""
 
 
 class UnsupportedMediaType(RequestError):
@@ -53,6 +57,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     RequestError: Status(code_pb2.INVALID_ARGUMENT, 422),
     InvalidAudio: Status(code_pb2.INVALID_ARGUMENT, 400),
     MalformedBody: Status(code_pb2.INVALID_ARGUMENT, 400),
+    SlowUpload: Status(code_pb2.ABORTED, 408),
     AudioTooLong: Status(code_pb2.INVALID_ARGUMENT, 413),
     UnsupportedMediaType: Status(code_pb2.INVALID_ARGUMENT, 415),
     UnsupportedOption: Status(code_pb2.UNIMPLEMENTED, 422),

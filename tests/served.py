@@ -53,6 +53,7 @@ class Call:
             violations = [
                 violation.field
                 for detail in (status.details if status else ())
+                if detail.Is(error_details_pb2.BadRequest.DESCRIPTOR)
                 for violation in _bad_request(detail).field_violations
             ]
             return Refusal(self._rpc.code(), *violations)

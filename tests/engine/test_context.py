@@ -87,7 +87,7 @@ def test_prompts_of_any_length_fail_nobody(
     engine: Engine, model: FakeModel, given: dict[str, Any]
 ) -> None:
     parameters = GenerationParameters(**given)
-    texts = ["", "call emma", "<|endoftext|>" * 5, "\x00", "é" * 5000, "🙂 " * 5000, "a" * 100_000]
+    texts = ["", "call emma", "<|endoftext|>" * 5, "\x00", "é" * 4096, "🙂 " * 2048, "a" * 4096]
     model.hold()
     requests = [
         engine.submit(tones_file(band), replace(OFF, prompt=one, parameters=parameters))

@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "http_timeout_s": ("1.5", 1.5, "0"),
     "loading_wait_s": ("0.5", 0.5, "-1"),
     "upload_timeout_s": ("1.5", 1.5, "0"),
+    "min_upload_bytes_per_s": ("2000", 2000.0, "0"),
     "drain_timeout_s": ("2.5", 2.5, "-1"),
     "log_level": ("debug", "debug", "loud"),
     "model": ("tiny.en", "tiny.en", None),
@@ -49,6 +50,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "prepare_threads": ("4", 4, "-4"),
     "max_audio_s": ("60", 60.0, "0"),
     "max_audio_bytes": ("1024", 1024, "1 MB"),
+    "max_inflight_bytes": ("1024", 1024, "-1"),
     "cache_bytes": ("0", 0, "-1"),
     "max_requests": ("7", 7, "0"),
 }

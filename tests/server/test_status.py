@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2
@@ -77,7 +79,26 @@ def test_what_is_not_the_callers_fault_names_no_field(error: TalkmillError, code
     status = to_status(error)
 
     assert status.code == code
-    assert not status.details
+    assert not any(detail.Is(error_details_pb2.BadRequest.DESCRIPTOR) for detail in status.details)
+
+
+def test_a_refusal_says_when_to_retry() -> None:
+    (detail,) = to_status(Overloaded("full", retry_after_s=2.5)).details
+
+    info = error_details_pb2.RetryInfo()
+    assert detail.Unpack(info)
+    assert info.retry_delay.ToMilliseconds() == 2500
+
+
+@pytest.mark.parametrize("character", ["x", "é", "語", "🙂", "\ud800"])
+def test_a_long_message_fits_the_trailers_as_valid_text(character: str) -> None:
+    status = to_status(InvalidOption(f"first {character * 5000} last", "model"))
+
+    assert status.message.startswith("first ")
+    assert status.message.endswith(" [...]")
+    # As gRPC sends it: once percent-encoded, once in base64.
+    sent = len(quote(status.message)) + len(b64encode(status.SerializeToString()))
+    assert 1000 < sent < 7000
 
 
 @pytest.mark.parametrize("error_type", list(subclasses(TalkmillError)))
@@ -92,5 +113,6 @@ def test_an_error_is_4xx_over_http_where_it_is_the_callers_over_grpc(
         code_pb2.UNAUTHENTICATED,
         code_pb2.RESOURCE_EXHAUSTED,
         code_pb2.CANCELLED,
+        code_pb2.ABORTED,
     }
     assert (400 <= status.http < 500) is (status.grpc in callers)
