@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 import pytest
 import requests
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fakes import PATIENCE_S, loaded, tones_file, words
 from http_calls import Http
@@ -105,6 +107,35 @@ def test_every_route_but_the_public_ones_needs_a_token(
 @pytest.mark.parametrize("path", ["/live", "/health", "/openapi.json", "/docs"])
 def test_public_routes_need_no_token(guarded: Http, path: str) -> None:
     assert guarded.get(path).status_code == 200
+
+
+def reflected(server: Http, authorization: str | None) -> str:
+    """Return what reflection answers: the name of a field, or of a status."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.served.channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    metadata = [] if authorization is None else [("authorization", authorization)]
+    try:
+        (response,) = stub.ServerReflectionInfo(
+            iter([request]), timeout=PATIENCE_S, metadata=metadata
+        )
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return str(response.WhichOneof("message_response"))
+
+
+def test_reflection_needs_a_token_and_grpcs_health_does_not(guarded: Http) -> None:
+    assert reflected(guarded, None) == "UNAUTHENTICATED"
+    assert reflected(guarded, f"Bearer {STRANGER}") == "UNAUTHENTICATED"
+    assert reflected(guarded, f"Bearer {ALICE}") == "list_services_response"
+    assert guarded.served.health() == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_metrics_and_reflection_can_be_opened(http: Callable[..., Http]) -> None:
+    server = http(auth_tokens=(ALICES_ENTRY,), open_metrics=True, open_reflection=True)
+
+    assert server.get("/metrics").status_code == 200
+    assert reflected(server, None) == "list_services_response"
+    assert server.get("/models").status_code == 401
 
 
 def test_without_configured_tokens_every_call_is_accepted(server: Http) -> None:

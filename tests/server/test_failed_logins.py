@@ -1,0 +1,91 @@
+"""How failed logins are slowed and logged, at instants that the test chooses."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from talkmill.server import logins
+from talkmill.server.logins import FailedLogins, address_of
+
+PEER = "192.0.2.1"
+
+
+def test_a_few_failures_are_answered_at_once_and_further_ones_a_second_apart() -> None:
+    failed = FailedLogins(0)
+
+    delays = [failed.delay_s(PEER, "unknown", 0) for _ in range(12)]
+
+    assert delays == [0.0] * 5 + [1.0, 2.0, 3.0, 4.0, 5.0] + [None, None]
+
+
+def test_a_client_that_waits_for_each_answer_is_slowed_to_one_a_second() -> None:
+    failed = FailedLogins(0)
+    now_s, num_answers = 0.0, 0
+    while now_s < 60:
+        now_s += failed.delay_s(PEER, "unknown", now_s) or 0.0
+        num_answers += 1
+
+    assert num_answers <= 60 + 5 + 1
+
+
+def test_an_address_that_stops_is_answered_at_once_again() -> None:
+    failed = FailedLogins(0)
+    for _ in range(20):
+        failed.delay_s(PEER, "unknown", 0)
+
+    assert failed.delay_s(PEER, "unknown", 20) == 0
+
+
+def test_addresses_do_not_slow_each_other() -> None:
+    failed = FailedLogins(0)
+    for _ in range(20):
+        failed.delay_s(PEER, "unknown", 0)
+
+    assert failed.delay_s("192.0.2.2", "unknown", 0) == 0
+
+
+def test_the_addresses_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logins, "_MAX_ADDRESSES", 10)
+    failed = FailedLogins(0)
+    for number in range(1000):
+        failed.delay_s(f"10.0.{number // 250}.{number % 250}", "unknown", 0)
+
+    assert len(failed._of_address) == 10
+
+
+def test_the_log_names_the_address_and_the_reason_and_is_bounded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failed = FailedLogins(0)
+    with caplog.at_level(logging.WARNING, logins.__name__):
+        for number in range(1000):
+            failed.delay_s(f"10.0.{number // 250}.{number % 250}", "the token is unknown", 0)
+        first_minute = caplog.messages
+        caplog.clear()
+        failed.delay_s(PEER, "a bearer token is required", 10)
+
+    assert first_minute[0] == "a login from 10.0.0.0 failed: the token is unknown"
+    assert len(first_minute) == 20
+    assert caplog.messages == [
+        f"a login from {PEER} failed: a bearer token is required; 980 more were not logged"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("ipv4:192.0.2.1:50000", "192.0.2.1"),
+        ("ipv6:%5B2001:db8::1%5D:50000", "2001:db8::/64"),
+        ("ipv6:[2001:db8::2]:50000", "2001:db8::/64"),
+        ("2001:db8::3", "2001:db8::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", "an unknown address"),
+        ("unix:", "an unknown address"),
+        ("10.0.0.1\nERROR forged", "an unknown address"),
+    ],
+)
+def test_a_peer_is_known_by_its_address(peer: str, address: str) -> None:
+    assert address_of(peer) == address
