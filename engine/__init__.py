@@ -26,6 +26,7 @@ from .errors import (
     TalkmillError,
     UnsupportedOption,
 )
+from .model.files import public_name
 from .model.languages import language_name
 from .model.loading import LoadedModel
 from .options import CheckedOptions
@@ -91,6 +92,7 @@ __all__ = [
     "WorkerStats",
     "declared_duration_s",
     "language_name",
+    "public_name",
     "split_commas",
     "tune",
 ]

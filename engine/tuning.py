@@ -82,13 +82,13 @@ def with_tuning(config: EngineConfig, files: ModelFiles) -> EngineConfig:
     try:
         setup = TuningSetup.model_validate(json.loads(path.read_text(encoding="utf-8"))["setup"])
     except (KeyError, TypeError, ValueError) as error:
-        _log.warning("tuning: %s is ignored because it is not valid: %s", path, error)
+        _log.warning("tuning: %s is ignored because it is not valid: %s", path.name, error)
         return config
     taken = {name: value for name, value in setup if _is_open(config, name)}
     if not taken.keys() >= _TOPOLOGY:
         taken = {name: value for name, value in taken.items() if name not in _TOPOLOGY}
     shown = ", ".join(f"{name} {value}" for name, value in taken.items())
-    _log.info("tuning: %s; from %s", shown or "no setting applied", path)
+    _log.info("tuning: %s; from %s", shown or "no setting applied", path.name)
     return config.model_copy(update=taken)
 
 

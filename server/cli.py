@@ -22,6 +22,7 @@ from ..engine import (
     TranscribeOptions,
     Transcript,
     VadMode,
+    public_name,
 )
 from .auth import new_token
 from .config import ServerConfig
@@ -84,7 +85,9 @@ def serve(**given: Any) -> None:
     def announce(port: int, http_port: int | None) -> None:
         scheme = "http" if config.tls_cert is None else "https"
         over_http = f" and {scheme}://{config.host}:{http_port}" if http_port is not None else ""
-        click.echo(f"talkmill serves {config.model} on {config.host}:{port}{over_http}")
+        click.echo(
+            f"talkmill serves {public_name(config.model)} on {config.host}:{port}{over_http}"
+        )
 
     try:
         code = asyncio.run(serve_until_stopped(config, announce))

@@ -83,5 +83,7 @@ def address_of(peer: str) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
+    if address.is_loopback:
+        return str(address)
     # One host usually has a whole /64 (RFC 6177), and could come from another address each time.
     return str(ipaddress.ip_network((int(address), 64), strict=False))

@@ -144,14 +144,14 @@ def load_or_measure(key: str, measure: Callable[[], Silence]) -> Silence:
         try:
             return _load(path)
         except Exception as error:  # of zipfile, zlib, NumPy or `Silence`, by where the damage is
-            _log.warning("silence: %s is not valid and is measured again: %s", path, error)
+            _log.warning("silence: %s is not valid and is measured again: %s", path.name, error)
     start_s = time.perf_counter()
     silence = measure()
     _log.info("silence: measured in %.1f s", time.perf_counter() - start_s)
     try:
         _store(path, silence)
     except OSError as error:
-        _log.warning("silence: cannot be stored, so each start measures it: %s", error)
+        _log.warning("silence: cannot be stored, so each start measures it: %s", error.strerror)
     return silence
 
 

@@ -92,7 +92,8 @@ def test_what_was_found_fills_in_what_is_open(caplog: pytest.LogCaptureFixture) 
     assert (config.max_batch_size, config.workers_per_device) == (4, 1)
     (message,) = caplog.messages
     assert message.startswith("tuning: workers_per_device 1, ")
-    assert str(path) in message
+    assert path.name in message
+    assert str(path.parent) not in message
 
 
 def test_what_is_set_is_kept() -> None:
@@ -170,7 +171,8 @@ def test_damaged_file_has_no_effect_and_says_so(
     _, path = tune(OPEN, measure=speed_of)
     path.write_text(text, encoding="utf-8")
     assert read(OPEN) == OPEN
-    assert str(path) in caplog.text
+    assert path.name in caplog.text
+    assert str(path.parent) not in caplog.text
 
 
 def test_engine_takes_what_was_found(caplog: pytest.LogCaptureFixture, sample: bytes) -> None:

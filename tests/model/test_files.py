@@ -25,7 +25,7 @@ def test_demo_is_the_embedded_model() -> None:
 
 def test_local_folder_is_taken_as_it_is(folder: Path) -> None:
     files = find_model(str(folder))
-    assert (files.name, files.folder) == (str(folder), folder)
+    assert (files.name, files.folder) == (folder.name, folder)
     assert files.properties.tasks == frozenset(Task)
 
 

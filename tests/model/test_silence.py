@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -179,7 +180,8 @@ def test_damaged_file_is_measured_again_and_replaced(
     damage(stored)
     anew = random_silence(seed=9)
     assert load_or_measure("model", lambda: anew) is anew
-    assert f"{stored} is not valid and is measured again" in caplog.text
+    assert f"silence: {stored.name} is not valid and is measured again" in caplog.text
+    assert str(stored.parent) not in caplog.text
     assert same(load_or_measure("model", never), anew)
     assert [path for path in stored.parent.iterdir() if path != stored] == []
 
@@ -197,12 +199,13 @@ def test_full_disk_leaves_no_part_of_a_file(
     cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/silence.npz")
 
     monkeypatch.setattr(np, "savez", fail)
     silence = random_silence()
     assert load_or_measure("model", lambda: silence) is silence
     assert "No space left on device" in caplog.text
+    assert "/cache" not in caplog.text
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
 

@@ -81,6 +81,7 @@ def test_the_log_names_the_address_and_the_reason_and_is_bounded(
         ("ipv6:%5B2001:db8::1%5D:50000", "2001:db8::/64"),
         ("ipv6:[2001:db8::2]:50000", "2001:db8::/64"),
         ("2001:db8::3", "2001:db8::/64"),
+        ("ipv6:%5B::1%5D:50000", "::1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("", "an unknown address"),
         ("unix:", "an unknown address"),

@@ -15,60 +15,16 @@ import grpc
 import pytest
 import requests
 import trustme
-from cryptography.hazmat.primitives import serialization
 
 from command_line import SAMPLE, run
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
-from talkmill.engine import ConfigError, TranscribeOptions, VadMode
+from talkmill.engine import TranscribeOptions, VadMode
 from talkmill.server import BackgroundServer, Client, ServerConfig
-from talkmill.server.auth import Access
-from talkmill.server.certificates import Certificates
+from tls_files import NOT_PEM, Files
 from waiting import wait_until
 
 TONE = tones_file(10)
 OPTIONS = TranscribeOptions(vad=VadMode.OFF)
-NOT_PEM = b"neither a certificate nor a key\n"
-
-
-class Files:
-    """A certificate authority, and the files that a server reads."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cert, self.key = folder / "cert.pem", folder / "key.pem"
-        self.client_ca, self.root = folder / "clients.pem", folder / "root.pem"
-
-    @property
-    def settings(self) -> dict[str, Path]:
-        return {"tls_cert": self.cert, "tls_key": self.key}
-
-    def write_server(self, authority: trustme.CA) -> None:
-        """Write a new certificate for this machine, and the root that clients need."""
-        made = authority.issue_cert("127.0.0.1", "localhost")
-        made.private_key_pem.write_to_path(self.key)
-        chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
-        self.cert.write_bytes(chain)
-        authority.cert_pem.write_to_path(self.root)
-
-    def write_client(self, authority: trustme.CA, name: str) -> tuple[Path, Path]:
-        """Write a client's certificate and key, and return where."""
-        made = authority.issue_cert(f"{name}@example.org")
-        cert, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        made.cert_chain_pems[0].write_to_path(cert)
-        made.private_key_pem.write_to_path(key)
-        return cert, key
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def files(tmp_path: Path, authority: trustme.CA) -> Files:
-    made = Files(tmp_path)
-    made.write_server(authority)
-    return made
 
 
 @dataclass(frozen=True)
@@ -233,82 +189,6 @@ def test_a_broken_file_keeps_what_holds_and_says_why(
     assert (server.over_grpc(known), server.over_http(known)) == (words(10), words(10))
     assert f"stay as they are: tls_{broken}: " in caplog.text
     assert str(files.folder) not in caplog.text
-
-
-def other_key(files: Files) -> None:
-    trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(files.key)
-
-
-def encrypted_key(files: Files) -> None:
-    key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
-    files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("setting", "damage", "reason"),
-    [
-        pytest.param("tls_cert", lambda files: files.cert.unlink(), "No such", id="no cert"),
-        pytest.param("tls_key", lambda files: files.key.unlink(), "No such", id="no key"),
-        pytest.param("tls_client_ca", lambda files: None, "No such", id="no client ca"),
-        pytest.param(
-            "tls_cert", lambda files: files.cert.write_bytes(NOT_PEM), "no certificate", id="cert"
-        ),
-        pytest.param(
-            "tls_cert", lambda files: files.cert.write_bytes(b"\xff"), "no certificate", id="bytes"
-        ),
-        pytest.param(
-            "tls_key", lambda files: files.key.write_bytes(NOT_PEM), "not a private key", id="key"
-        ),
-        pytest.param("tls_key", other_key, "does not belong", id="another key"),
-        pytest.param("tls_key", encrypted_key, "is encrypted", id="encrypted key"),
-        pytest.param(
-            "tls_client_ca",
-            lambda files: files.client_ca.write_bytes(b""),
-            "no certificate",
-            id="empty client ca",
-        ),
-    ],
-)
-def test_files_that_cannot_work_are_refused_at_the_start(
-    server_config: Callable[..., ServerConfig],
-    files: Files,
-    setting: str,
-    damage: Callable[[Files], None],
-    reason: str,
-) -> None:
-    client_ca = {"tls_client_ca": files.client_ca} if setting == "tls_client_ca" else {}
-    damage(files)
-
-    with pytest.raises(ConfigError, match=f"^{setting}: .*{reason}"):
-        Certificates.from_config(server_config(**files.settings, **client_ca))
-
-
-@pytest.mark.parametrize(
-    ("given", "missing"),
-    [(["tls_cert"], "tls_key"), (["tls_key"], "tls_cert"), (["tls_client_ca"], "tls_cert")],
-)
-def test_a_setting_of_tls_that_needs_another_is_refused(
-    server_config: Callable[..., ServerConfig], files: Files, given: list[str], missing: str
-) -> None:
-    settings = dict.fromkeys(given, files.cert)
-
-    with pytest.raises(ConfigError, match=f"^{missing}: is missing"):
-        Certificates.from_config(server_config(**settings))
-
-
-def test_client_certificates_prove_callers_on_a_public_address(
-    server_config: Callable[..., ServerConfig], files: Files
-) -> None:
-    files.client_ca.write_bytes(files.root.read_bytes())
-    config = server_config(host="0.0.0.0", tls_client_ca=files.client_ca, **files.settings)
-
-    assert Access(config).check(None) == ""
 
 
 def test_the_command_line_speaks_tls(secure: Callable[..., Secure], files: Files) -> None:
