@@ -49,6 +49,12 @@ class ServerConfig(EngineConfig):
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
         "TranscribeStream and raw HTTP bodies allow up to max_audio_bytes.",
     )
+    max_uploads: int = Field(
+        256,
+        gt=0,
+        description="Most uploads over HTTP that are open at the same time; further ones are "
+        "refused as overload before they begin.",
+    )
     http_timeout_s: float = Field(
         3600.0,
         gt=0,

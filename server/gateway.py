@@ -154,8 +154,15 @@ class Gateway:
             return await asyncio.to_thread(self._engine.check, options)
         return self._engine.check(options)
 
-    async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:
+    async def receive(
+        self, pieces: AsyncIterator[bytes], call: CallOptions, announced_bytes: int = 0
+    ) -> BinaryIO:
         """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
+
+        Args:
+            pieces: The audio as it arrives.
+            call: The call's options.
+            announced_bytes: Length of the upload if it is known; counted before the first piece.
 
         Raises:
             AudioTooLong: The upload is over the limit.
@@ -163,13 +170,16 @@ class Gateway:
         """
         limit = self._engine.config.max_audio_bytes
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
-        num_bytes = 0
+        num_bytes, num_reserved = 0, announced_bytes
         try:
+            call.permit.reserve(announced_bytes)
             async for piece in pieces:
                 num_bytes += len(piece)
                 if num_bytes > limit:
                     raise AudioTooLong(f"audio is over the limit of {limit} bytes")
-                call.permit.reserve(len(piece))
+                if num_bytes > num_reserved:
+                    call.permit.reserve(num_bytes - num_reserved)
+                    num_reserved = num_bytes
                 spool.write(piece)
         except BaseException:
             spool.close()

@@ -19,6 +19,7 @@ from ...engine import State
 from ..config import ServerConfig
 from ..gateway import Gateway
 from . import huggingface, openai
+from .body import BodyReader
 from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
 from .errors import huggingface_error, openai_content, openai_error
@@ -33,8 +34,10 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
     description = describe()
     page = to_page(description)
 
+    bodies = BodyReader(config)
+
     def endpoint(handler: Handler, to_response: ToResponse) -> Endpoint:
-        return Endpoint(handler, to_response, gateway, config)
+        return Endpoint(handler, to_response, gateway, bodies, config.http_timeout_s)
 
     def view(view: View, to_response: ToResponse) -> ViewEndpoint:
         return ViewEndpoint(view, to_response, gateway)
