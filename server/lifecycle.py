@@ -16,7 +16,7 @@ from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_listener import GrpcListener
 from .http.app import make_app
-from .http.listener import HttpListener
+from .http.listener import HttpListener, raise_file_limit
 from .metrics import Metrics
 
 FLUSH_S = 1.0  # time for answers to reach their callers
@@ -62,7 +62,7 @@ class Server:
         self.port = self._grpc.port
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
-            self._http = HttpListener(app, self._config.host, self._config.http_port)
+            self._http = HttpListener(app, self._config)
             self.http_port = self._http.port
         self._watching = asyncio.create_task(self._gateway.metrics.watch_loop())
         await self._grpc.start()
@@ -134,6 +134,7 @@ async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None
         ConfigError: The settings cannot work on this machine.
         OSError: The port is taken.
     """
+    raise_file_limit()
     server = Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -181,12 +182,12 @@ class BackgroundServer:
     @property
     def address(self) -> str:
         """HOST:PORT to connect to."""
-        return f"{self._config.host}:{self.server.port}"
+        return self._config.address(self.server.port)
 
     @property
     def http_address(self) -> str:
         """The base of its HTTP addresses."""
-        return f"http://{self._config.host}:{self.server.http_port}"
+        return f"http://{self._config.address(self.server.http_port or 0)}"
 
     async def _start(self) -> None:
         self.server = Server(self._config, model=self._model)
