@@ -125,6 +125,8 @@ class JsonBody:
             self._is_in_string = True
             self._string_start = len(self._rest) - 1
             self._is_in_audio = self._is_field_next
+            if self._is_in_audio and self._has_audio:
+                raise _given_twice(self._field)
             self._has_audio |= self._is_in_audio
         elif mark in _OPENING:
             self._depth += 1
@@ -153,7 +155,7 @@ class JsonBody:
 
     def _is_field(self, name: bytearray) -> bool:
         try:
-            return bool(json.loads(name) == self._field)
+            return bool(json.loads(name.decode()) == self._field)
         except ValueError:
             return False
 
@@ -162,6 +164,10 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for name, value in pairs:
         if name in content:
-            raise MalformedBody(f"{name} is given twice in one JSON object", name)
+            raise _given_twice(name)
         content[name] = value
     return content
+
+
+def _given_twice(name: str) -> MalformedBody:
+    return MalformedBody(f"{name} is given twice in one JSON object", name)
