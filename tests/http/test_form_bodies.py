@@ -57,7 +57,7 @@ def test_a_malformed_form_is_refused(body: str, why: str, size: int) -> None:
     ["multipart/form-data", f"multipart/form-data; boundary={'x' * 1000}"],
 )
 def test_a_form_without_a_usable_boundary_is_refused(content_type: str) -> None:
-    with pytest.raises(MalformedBody, match="boundary|Boundary"):
+    with pytest.raises(MalformedBody, match="oundary"):
         FormBody(content_type)
 
 
