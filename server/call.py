@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..engine import NotReady, Permit
+from ..engine import InvalidOption, NotReady, Permit
+
+_SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,17 @@ class Loading(NotReady):
     def __init__(self, model: str, estimated_s: float) -> None:
         """Make the error with HF's message."""
         super().__init__(f"Model {model} is currently loading", estimated_s)
+
+
+def read_switch(name: str, headers: Mapping[str, str], default: bool) -> bool:
+    """Return a header that is true or false; `default` where it is absent.
+
+    Raises:
+        InvalidOption: It is neither.
+    """
+    value = headers.get(name)
+    if value is None:
+        return default
+    if value.strip().lower() not in _SWITCH:
+        raise InvalidOption(f"{name} {value!r} is neither true nor false", name)
+    return _SWITCH[value.strip().lower()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from .destination import Destination, destination_options
 from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
 from .lifecycle import serve as serve_until_stopped
+from .logs import configure as configure_logging
 from .settings import build, flag, parse_pairs, settings
 from .subtitles import Layout, subtitle_options
 from .transcribe import Result, in_process, over_grpc, transcribe_files
@@ -78,16 +78,13 @@ def demo() -> None:
 def serve(**given: Any) -> None:
     """Serve a model over gRPC, and HTTP if asked, until SIGTERM; then finish accepted requests."""
     config = build(ServerConfig, given)
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logging(config.log_level)
 
     def announce(port: int, http_port: int | None) -> None:
         scheme = "http" if config.tls_cert is None else "https"
-        over_http = f" and {scheme}://{config.host}:{http_port}" if http_port is not None else ""
-        click.echo(
-            f"talkmill serves {public_name(config.model)} on {config.host}:{port}{over_http}"
-        )
+        over_http = f" and {scheme}://{config.address(http_port)}" if http_port is not None else ""
+        model = public_name(config.model)
+        click.echo(f"talkmill serves {model} on {config.address(port)}{over_http}")
 
     try:
         code = asyncio.run(serve_until_stopped(config, announce))

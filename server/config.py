@@ -13,7 +13,9 @@ from ..engine import EngineConfig, split_commas
 class ServerConfig(EngineConfig):
     """Settings of a server: the engine's and its own."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; IPv6 with or without brackets."
+    )
     port: int = Field(
         50051, ge=0, le=65_535, description="Port to listen on for gRPC; 0 picks a free one."
     )
@@ -35,6 +37,11 @@ class ServerConfig(EngineConfig):
         None,
         description="PEM file with the roots of client certificates: only clients with a "
         "certificate from one of them are connected (mutual TLS).",
+    )
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="Origins whose pages may call over HTTP from a browser (CORS), separated by "
+        "commas, e.g. https://example.com; * for any. Default: none.",
     )
     auth_tokens_file: Path | None = Field(
         None,
@@ -86,6 +93,25 @@ class ServerConfig(EngineConfig):
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
         "TranscribeStream and raw HTTP bodies allow up to max_audio_bytes.",
     )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        description="Most connections over HTTP; at the limit a new one takes the place of the "
+        "one that has been idle longest, or is refused with 503. 0: a third of the files that the "
+        "process may open, since a request may need two and gRPC needs some.",
+    )
+    idle_timeout_s: float = Field(
+        75.0,
+        gt=0,
+        description="How long a connection over HTTP may be without a request, in seconds: until "
+        "the head of the first one is complete, and between two.",
+    )
+    max_uploads: int = Field(
+        256,
+        gt=0,
+        description="Most uploads over HTTP that are open at the same time; further ones are "
+        "refused as overload before they begin.",
+    )
     http_timeout_s: float = Field(
         3600.0,
         gt=0,
@@ -101,7 +127,8 @@ class ServerConfig(EngineConfig):
     upload_timeout_s: float = Field(
         60.0,
         gt=0,
-        description="Longest pause in an upload, and longest time of one gRPC message, in seconds.",
+        description="Longest pause in an upload or in reading an answer over HTTP, and longest "
+        "time of one gRPC message, in seconds.",
     )
     min_upload_bytes_per_s: float = Field(
         1000.0,
@@ -117,3 +144,8 @@ class ServerConfig(EngineConfig):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log, to standard error."
     )
+
+    def address(self, port: int) -> str:
+        """Return HOST:PORT; an IPv6 address is in brackets."""
+        host = self.host.strip("[]")
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -20,7 +20,6 @@ from ..engine import (
     CheckedOptions,
     DeadlineExceeded,
     Engine,
-    InvalidOption,
     OnSegment,
     Request,
     Segment,
@@ -29,15 +28,13 @@ from ..engine import (
     Transcript,
 )
 from .auth import Access
-from .call import CallOptions, Loading
+from .call import CallOptions, Loading, read_switch
 from .config import ServerConfig
 from .metrics import Metrics
 from .status import UnknownModel
 
 MAX_MODEL_NAME = 256  # characters
 SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
-
-_SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Gateway:
@@ -134,8 +131,8 @@ class Gateway:
         with self.metrics.count(protocol):
             client = self.authenticate(headers, peer)
             self._access.count_request(client)
-            use_cache = _read_switch("x-use-cache", headers, default=True)
-            wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
+            use_cache = read_switch("x-use-cache", headers, default=True)
+            wait_for_model = read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit() as permit:
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
@@ -167,8 +164,15 @@ class Gateway:
             return await asyncio.to_thread(self._engine.check, options)
         return self._engine.check(options)
 
-    async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:
+    async def receive(
+        self, pieces: AsyncIterator[bytes], call: CallOptions, announced_bytes: int = 0
+    ) -> BinaryIO:
         """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
+
+        Args:
+            pieces: The audio as it arrives.
+            call: The call's options.
+            announced_bytes: Length of the upload if it is known; counted before the first piece.
 
         Raises:
             AudioTooLong: The upload is over the limit.
@@ -176,13 +180,16 @@ class Gateway:
         """
         limit = self._engine.config.max_audio_bytes
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
-        num_bytes = 0
+        num_bytes, num_reserved = 0, announced_bytes
         try:
+            call.permit.reserve(announced_bytes)
             async for piece in pieces:
                 num_bytes += len(piece)
                 if num_bytes > limit:
                     raise AudioTooLong(f"audio is over the limit of {limit} bytes")
-                call.permit.reserve(len(piece))
+                if num_bytes > num_reserved:
+                    call.permit.reserve(num_bytes - num_reserved)
+                    num_reserved = num_bytes
                 spool.write(piece)
         except BaseException:
             spool.close()
@@ -280,12 +287,3 @@ def _is_over(timeout_s: float | None, deadline_s: float | None) -> bool:
     if timeout_s is None or deadline_s is None:
         return False
     return time.monotonic() >= deadline_s - 0.01 * timeout_s - 0.05
-
-
-def _read_switch(name: str, headers: Mapping[str, str], default: bool) -> bool:
-    value = headers.get(name)
-    if value is None:
-        return default
-    if value.strip().lower() not in _SWITCH:
-        raise InvalidOption(f"{name} {value!r} is neither true nor false", name)
-    return _SWITCH[value.strip().lower()]

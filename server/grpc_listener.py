@@ -46,7 +46,7 @@ class GrpcListener:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        address = f"{config.host}:{config.port}"
+        address = config.address(config.port)
         try:
             self.port: int = (
                 self._server.add_insecure_port(address)

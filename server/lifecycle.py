@@ -17,7 +17,7 @@ from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_listener import GrpcListener
 from .http.app import make_app
-from .http.listener import HttpListener
+from .http.listener import HttpListener, raise_file_limit
 from .metrics import Metrics
 from .reloading import Reloader
 
@@ -70,7 +70,7 @@ class Server:
         if self._config.http_port is not None:
             app = make_app(self._gateway, self._config)
             context = None if tls is None else tls.http_context()
-            self._http = HttpListener(app, self._config.host, self._config.http_port, context)
+            self._http = HttpListener(app, self._config, context)
             self.http_port = self._http.port
         watches = (self._gateway.metrics.watch_loop(), self._reloader.watch())
         self._watching = list(map(asyncio.create_task, watches))
@@ -151,6 +151,7 @@ async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None
         ConfigError: The settings cannot work on this machine.
         OSError: The port is taken.
     """
+    raise_file_limit()
     server = Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -198,13 +199,13 @@ class BackgroundServer:
     @property
     def address(self) -> str:
         """HOST:PORT to connect to."""
-        return f"{self._config.host}:{self.server.port}"
+        return self._config.address(self.server.port)
 
     @property
     def http_address(self) -> str:
         """The base of its HTTP addresses."""
         scheme = "http" if self._config.tls_cert is None else "https"
-        return f"{scheme}://{self._config.host}:{self.server.http_port}"
+        return f"{scheme}://{self._config.address(self.server.http_port or 0)}"
 
     async def _start(self) -> None:
         self.server = Server(self._config, model=self._model)

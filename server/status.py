@@ -35,6 +35,10 @@ class SlowUpload(RequestError):
     """The audio stopped arriving, or arrives more slowly than is allowed."""
 
 
+class TooLarge(RequestError):
+    """The body of an HTTP request holds too much beside the audio."""
+
+
 class UnsupportedMediaType(RequestError):
     """The content-type of an HTTP request is not accepted at this path."""
 
@@ -59,6 +63,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     MalformedBody: Status(code_pb2.INVALID_ARGUMENT, 400),
     SlowUpload: Status(code_pb2.ABORTED, 408),
     AudioTooLong: Status(code_pb2.INVALID_ARGUMENT, 413),
+    TooLarge: Status(code_pb2.INVALID_ARGUMENT, 413),
     UnsupportedMediaType: Status(code_pb2.INVALID_ARGUMENT, 415),
     UnsupportedOption: Status(code_pb2.UNIMPLEMENTED, 422),
     UnknownModel: Status(code_pb2.NOT_FOUND, 404),

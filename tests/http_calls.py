@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -118,7 +119,29 @@ class Socket:
 
     def send(self, head: str, body: bytes = b"") -> None:
         lines = f"{head}\r\nhost: {self._host}\r\n\r\n".encode()
-        self._socket.sendall(lines + body)
+        self.send_raw(lines + body)
+
+    def send_raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def end(self) -> None:
+        """Say that nothing more is sent; answers can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def has_answer(self, within_s: float) -> bool:
+        """Return whether something arrives in time; it stays to be read."""
+        return bool(select.select([self._socket], [], [], within_s)[0])
+
+    def receive(self, num_bytes: int = 2**16) -> bytes:
+        """Return what has arrived; nothing once the server has closed or broken the connection."""
+        try:
+            return self._socket.recv(num_bytes)
+        except ConnectionResetError:
+            return b""
+
+    def receive_all(self) -> bytes:
+        """Return all that arrives until the server closes or breaks the connection."""
+        return b"".join(iter(self.receive, b""))
 
     def read(self) -> tuple[int, dict[str, Any]]:
         """Return the next answer: its status, and its JSON."""

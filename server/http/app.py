@@ -1,30 +1,26 @@
-"""The HTTP interface as one ASGI application: handlers, routes, request ids."""
+"""The HTTP interface as one ASGI application: its handlers and routes."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...engine import State
 from ..config import ServerConfig
 from ..gateway import Gateway
 from . import huggingface, openai
+from .body import BodyReader
 from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
-from .errors import huggingface_error, openai_content, openai_error
+from .errors import huggingface_error, openai_content, openai_error, printable
+from .middleware import middleware
 
-_REQUEST_ID = "x-request-id"
-_MAX_REQUEST_ID = 200  # characters; a longer id of the client is cut
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -33,8 +29,10 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
     description = describe()
     page = to_page(description)
 
+    bodies = BodyReader(config)
+
     def endpoint(handler: Handler, to_response: ToResponse) -> Endpoint:
-        return Endpoint(handler, to_response, gateway, config)
+        return Endpoint(handler, to_response, gateway, bodies, config.http_timeout_s)
 
     def view(view: View, to_response: ToResponse, *, is_open: bool = False) -> ViewEndpoint:
         return ViewEndpoint(view, to_response, gateway, is_open=is_open)
@@ -73,7 +71,7 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
             )
             for operation in operations()
         ],
-        middleware=[Middleware(_RequestIds)],
+        middleware=middleware(config.cors_origins),
         exception_handlers={HTTPException: _no_such_route},
     )
 
@@ -107,28 +105,7 @@ def _openai_object(name: str) -> dict[str, Any]:
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path}: {error.detail}"
+    message = printable(f"{request.method} {request.url.path}: {error.detail}")
     is_openai = request.url.path.startswith("/v1/")
     content = openai_content(message) if is_openai else message
     return JSONResponse({"error": content}, error.status_code, error.headers)
-
-
-class _RequestIds:
-    """Adds `x-request-id` to every response: the client's own id, or a new one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = Request(scope).headers.get(_REQUEST_ID, "")[:_MAX_REQUEST_ID]
-        request_id = given if given.isprintable() and given else uuid.uuid4().hex
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[_REQUEST_ID] = request_id
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)

@@ -1,26 +1,32 @@
-"""Reads request bodies within limits on size and time: raw bytes, JSON and multipart forms."""
+"""Reads request bodies within limits on size, pace and number: raw bytes, JSON and forms.
+
+A body is never in memory as a whole: its audio goes on to the gateway piece by piece. JSON and
+forms are parsed on a thread, since a large piece of them takes milliseconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
-from starlette.datastructures import FormData
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from ...engine import AudioTooLong, Cancelled
-from ..status import MalformedBody, UnsupportedMediaType
+from ...engine import AudioTooLong, Cancelled, Overloaded
+from ..config import ServerConfig
+from ..status import UnsupportedMediaType
+from ..upload import UploadPace
+from .form_body import MAX_REST_BYTES as MAX_FORM_REST_BYTES
+from .form_body import FormBody
+from .json_body import MAX_REST_BYTES as MAX_JSON_REST_BYTES
+from .json_body import JsonBody
 
 # Types that clients send when they do not know a file's type; the last is that of curl's
 # --data-binary.
 _UNSPECIFIC_TYPES = {"", "application/octet-stream", "application/x-www-form-urlencoded"}
 _NOT_AUDIO = ("text/", "image/", "multipart/", "font/", "model/")
-_OTHER_FIELDS_BYTES = 2**20  # allowance for what surrounds the audio in a form or in JSON
+_ESCAPED = 2  # bytes of JSON for a letter of base64, at most: PHP writes "/" as "\/"
 
 
 def media_type(request: Request) -> str:
@@ -39,145 +45,116 @@ def check_audio_type(request: Request) -> None:
         raise UnsupportedMediaType(f"content-type {kind!r} is not audio", "content-type")
 
 
+class Envelope(Protocol):
+    """What the audio in a body is found with: `JsonBody` or `FormBody`."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return the audio in the next piece of the body."""
+
+    def finish(self) -> bytes:
+        """Return the rest of the audio; the body is complete."""
+
+
 class BodyReader:
-    """Reads bodies; raises if one is over a size limit or stops arriving."""
+    """Reads bodies; raises if one is over a limit, or arrives too slowly."""
 
-    def __init__(self, max_bytes: int, max_inline_bytes: int, timeout_s: float) -> None:
-        """Set the limits.
+    def __init__(self, config: ServerConfig) -> None:
+        """Take the limits from the settings."""
+        self._max_bytes = config.max_audio_bytes
+        self._max_inline_bytes = config.max_inline_bytes
+        self._pause_s = config.upload_timeout_s
+        self._min_bytes_per_s = config.min_upload_bytes_per_s
+        self._max_uploads = config.max_uploads
+        self._num_uploads = 0
 
-        Args:
-            max_bytes: Largest body that is audio, and largest file in a form.
-            max_inline_bytes: Largest audio in base64, after decoding.
-            timeout_s: Longest wait for the next bytes.
-        """
-        self._max_bytes = max_bytes
-        self._max_inline_bytes = max_inline_bytes
-        self._timeout_s = timeout_s
-
-    async def pieces(
-        self, request: Request, max_bytes: int | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives.
-
-        Args:
-            request: The request; its body must not have been read.
-            max_bytes: Largest body; None for the limit on audio.
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Count an upload while it is open.
 
         Raises:
-            AudioTooLong: The body is over the limit.
-            MalformedBody: No byte arrives within the timeout.
-            Cancelled: The client disconnects.
+            Overloaded: `max_uploads` are open.
         """
-        limit = self._max_bytes if max_bytes is None else max_bytes
-        stream = request.stream().__aiter__()
-        num_bytes = 0
-        while True:
-            try:
-                piece = await asyncio.wait_for(anext(stream, b""), self._timeout_s)
-            except TimeoutError:
-                raise MalformedBody(f"no byte arrived in {self._timeout_s:g} s", "body") from None
-            except ClientDisconnect:
-                raise Cancelled("the client disconnected") from None
-            if not piece:
-                return
-            num_bytes += len(piece)
-            if num_bytes > limit:
-                raise AudioTooLong(f"the body is over the limit of {limit} bytes")
-            yield piece
-
-    async def json(self, request: Request) -> Any:
-        """Return the body parsed as JSON.
-
-        Raises:
-            AudioTooLong: The body is larger than JSON with the largest inline audio.
-            MalformedBody: The body is not valid JSON, or an object in it has a name twice.
-        """
-        limit = self._max_inline_bytes * 4 // 3 + _OTHER_FIELDS_BYTES
-        body = bytearray()
-        async for piece in self.pieces(request, limit):
-            body += piece
+        if self._num_uploads >= self._max_uploads:
+            raise Overloaded(f"over the limit of {self._max_uploads} open uploads over HTTP")
+        self._num_uploads += 1
         try:
-            return json.loads(body, object_pairs_hook=_refuse_duplicates)
-        except (ValueError, RecursionError) as error:
-            raise MalformedBody(f"the body is not valid JSON: {error}", "body") from None
+            yield
+        finally:
+            self._num_uploads -= 1
 
-    def base64(self, text: object, field: str) -> bytes:
-        """Return the audio in `text`, decoded from base64.
+    def json(self, field: str) -> JsonBody:
+        """Return what reads JSON with audio in the field of this name."""
+        return JsonBody(field, self._max_inline_bytes)
 
-        Args:
-            text: The value of the field; it may be a `data:` URI.
-            field: Its name, for errors.
-
-        Raises:
-            MalformedBody: `text` is not a string or not valid base64.
-            AudioTooLong: The decoded audio is over the inline limit.
-        """
-        if not isinstance(text, str):
-            raise MalformedBody(f"{field} must be the audio file as a string of base64", field)
-        if text[:5].lower() == "data:":  # RFC 2397
-            head, comma, text = text.partition(",")
-            if not (comma and head.lower().endswith(";base64")):
-                raise MalformedBody(f"{field} is a data: URI, but not in base64", field)
-        try:
-            if len(text) % 4:  # Python accepts excess padding
-                raise ValueError
-            audio = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raise MalformedBody(f"{field} is not valid base64", field) from None
-        if len(audio) > self._max_inline_bytes:
-            raise AudioTooLong(
-                f"{field} of {len(audio)} bytes is over the inline limit of "
-                f"{self._max_inline_bytes} bytes; send the file itself as the body"
-            )
-        return audio
-
-    async def form(self, request: Request) -> FormData:
-        """Return a multipart form. Its files are spooled; the caller must close them.
+    def form(self, request: Request) -> FormBody:
+        """Return what reads the form of a request.
 
         Raises:
             UnsupportedMediaType: The content-type is not multipart/form-data.
-            MalformedBody: The form is malformed or incomplete.
-            AudioTooLong: The form is over the limit.
+            MalformedBody: The content-type has no boundary.
         """
         if (kind := media_type(request)) != "multipart/form-data":
             raise UnsupportedMediaType(
                 f"content-type {kind!r} is not multipart/form-data", "content-type"
             )
+        return FormBody(request.headers["content-type"])
 
-        async def complete_body() -> AsyncGenerator[bytes, None]:
-            async for piece in self.pieces(request, self._max_bytes + _OTHER_FIELDS_BYTES):
-                yield piece
-            if not parser.has_ended:
-                raise MultiPartException("it ends before its closing boundary")
+    def audio(self, request: Request, envelope: Envelope | None) -> AsyncGenerator[bytes, None]:
+        """Yield the audio in a body as it arrives.
 
-        parser = _FormParser(
-            request.headers,
-            complete_body(),
-            max_files=1,
-            max_fields=100,
-            max_part_size=_OTHER_FIELDS_BYTES,
-        )
-        try:
-            return await parser.parse()
-        except MultiPartException as error:
-            raise MalformedBody(f"the form is malformed: {error.message}", "body") from None
-        except (KeyError, UnicodeError, AssertionError) as error:
-            raise MalformedBody(f"the form is malformed: {error!r}", "body") from None
+        Args:
+            request: The request; its body must not have been read.
+            envelope: What finds the audio in the body; None if the body is audio.
+
+        Raises:
+            AudioTooLong: The body is over the limit; at once if its length is announced.
+        """
+        limit = self._limit(envelope)
+        if (length := announced_bytes(request)) > limit:
+            raise AudioTooLong(f"the body of {length} bytes is over the limit of {limit} bytes")
+        pieces = self._pieces(request, limit)
+        return pieces if envelope is None else _parsed(pieces, envelope)
+
+    def _limit(self, envelope: Envelope | None) -> int:
+        if isinstance(envelope, JsonBody):
+            return self._max_inline_bytes * 4 // 3 * _ESCAPED + MAX_JSON_REST_BYTES
+        return self._max_bytes + (0 if envelope is None else MAX_FORM_REST_BYTES)
+
+    async def _pieces(self, request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives.
+
+        Raises:
+            AudioTooLong: The body is over the limit.
+            SlowUpload: It arrives too slowly, or not at all.
+            Cancelled: The client disconnects.
+        """
+        pace = UploadPace(self._pause_s, self._min_bytes_per_s)
+        num_bytes = 0
+        is_complete = False
+        while not is_complete:
+            try:
+                message = await asyncio.wait_for(request.receive(), pace.wait_s)
+            except TimeoutError:
+                pace.fail()
+            if message["type"] == "http.disconnect":
+                raise Cancelled("the client disconnected")
+            piece: bytes = message.get("body", b"")
+            is_complete = not message.get("more_body", False)
+            pace.count(len(piece))
+            num_bytes += len(piece)
+            if num_bytes > limit:
+                raise AudioTooLong(f"the body is over the limit of {limit} bytes")
+            yield piece
 
 
-class _FormParser(MultiPartParser):
-    """Records whether the closing boundary was read: Starlette accepts a form that is cut off."""
-
-    has_ended = False
-
-    def on_end(self) -> None:
-        self.has_ended = True
+def announced_bytes(request: Request) -> int:
+    """Return the length of the body as its headers say; 0 if they do not."""
+    return int(request.headers.get("content-length", 0))
 
 
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content:
-            raise MalformedBody(f"{name} is given twice in one JSON object", name)
-        content[name] = value
-    return content
+async def _parsed(
+    pieces: AsyncGenerator[bytes, None], envelope: Envelope
+) -> AsyncGenerator[bytes, None]:
+    async for piece in pieces:
+        yield await asyncio.to_thread(envelope.feed, piece)
+    yield await asyncio.to_thread(envelope.finish)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import BinaryIO, TypeVar
 
@@ -21,9 +22,8 @@ from ...engine import (
 )
 from ..auth import wait_if_failed
 from ..call import CallOptions
-from ..config import ServerConfig
 from ..gateway import Gateway
-from .body import BodyReader
+from .body import BodyReader, Envelope, announced_bytes
 
 Answer = TypeVar("Answer")
 
@@ -46,9 +46,24 @@ class Call:
     gateway: Gateway
     bodies: BodyReader
 
+    async def receive(self, envelope: Envelope | None = None) -> BinaryIO:
+        """Return the audio in the body as a file; the engine closes it, or the caller.
+
+        Args:
+            envelope: What finds it in the body; None if the body is audio.
+
+        Raises:
+            TalkmillError: The body is refused.
+        """
+        with self.bodies.upload():
+            async with aclosing(self.bodies.audio(self.request, envelope)) as pieces:
+                return await self.gateway.receive(
+                    pieces, self.options, announced_bytes(self.request)
+                )
+
     async def transcribe(
         self,
-        audio: bytes | BinaryIO,
+        audio: BinaryIO,
         checked: CheckedOptions,
         warnings: tuple[str, ...] = (),
     ) -> Transcript:
@@ -89,7 +104,12 @@ class Endpoint:
     """An ASGI application around a handler of admitted calls."""
 
     def __init__(
-        self, handler: Handler, to_response: ToResponse, gateway: Gateway, config: ServerConfig
+        self,
+        handler: Handler,
+        to_response: ToResponse,
+        gateway: Gateway,
+        bodies: BodyReader,
+        timeout_s: float,
     ) -> None:
         """Take the parts.
 
@@ -97,24 +117,24 @@ class Endpoint:
             handler: Answers a call, or raises.
             to_response: Formats an error as the schema does.
             gateway: The way to the engine.
-            config: The settings.
+            bodies: Reads the bodies of all endpoints.
+            timeout_s: Longest time of a request.
         """
         self._handler = handler
         self._to_response = to_response
         self._gateway = gateway
-        self._timeout_s = config.http_timeout_s
-        self._bodies = BodyReader(
-            config.max_audio_bytes, config.max_inline_bytes, config.upload_timeout_s
-        )
+        self._timeout_s = timeout_s
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        has_started = False
+        has_started = has_ended = False
 
         async def watched_send(message: Message) -> None:
-            nonlocal has_started
+            nonlocal has_started, has_ended
             has_started = True
+            has_ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
@@ -124,6 +144,8 @@ class Endpoint:
                 call = Call(request, options, self._gateway, self._bodies)
                 response = await self._in_time(call)
                 await response(scope, receive, watched_send)
+                if not has_ended:  # a stream ends without a word when its client has gone
+                    raise Cancelled("the client disconnected")
         except Exception as error:  # ours are logged with their trace, and answered in general
             if not isinstance(error, TalkmillError):
                 _log.exception("an HTTP request failed")

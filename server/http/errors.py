@@ -52,15 +52,16 @@ def openai_content(
 
 
 def _message(error: BaseException) -> str:
-    return _printable(str(error)) if isinstance(error, TalkmillError) else "internal error"
+    return printable(str(error)) if isinstance(error, TalkmillError) else "internal error"
 
 
 def _field(error: BaseException) -> str | None:
     field = field_of(error)
-    return None if field is None else _printable(field)
+    return None if field is None else printable(field)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text that may hold what the client sent, cut to a sane length, as valid Unicode."""
     if len(text) > _MAX_TEXT:
         text = f"{text[: _MAX_TEXT // 2]} ... {text[-_MAX_TEXT // 2 :]}"
     # JSON allows lone surrogates, UTF-8 does not.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
@@ -28,21 +29,25 @@ async def transcribe(call: Call) -> Response:
     Parameters may stand in the query: HF's client for JavaScript sends none beside a raw file.
     """
     model = call.request.path_params.get("model", "")
-    audio: bytes | BinaryIO | None = None
     fields = _read_query(call.request.query_params)
+    body = None
     if media_type(call.request) == "application/json":
-        body = _object("body", await call.bodies.json(call.request))
-        audio = call.bodies.base64(body.get("inputs"), "inputs")
-        in_body, call_options = _read_body(body, call.options)
-        fields = _joined([fields, in_body])
-        call = replace(call, options=call_options)
+        body = call.bodies.json("inputs")
     else:
         check_audio_type(call.request)
-    has_languages = _pop_return_language(fields)
-    options, warnings = to_options(fields)
-    checked = await call.gateway.check(options, model, call.options)
-    if audio is None:
-        audio = await call.gateway.receive(call.bodies.pieces(call.request), call.options)
+    with ExitStack() as unused:
+        if body is not None:  # whole: the parameters may follow the audio
+            audio = await call.receive(body)
+            unused.callback(audio.close)
+            in_body, call_options = _read_body(body.content, call.options)
+            fields = _joined([fields, in_body])
+            call = replace(call, options=call_options)
+        has_languages = _pop_return_language(fields)
+        options, warnings = to_options(fields)
+        checked = await call.gateway.check(options, model, call.options)
+        if body is None:
+            audio = await call.receive()
+        unused.pop_all()  # the engine closes the audio
     transcript = await call.transcribe(audio, checked, warnings)
     answer = to_answer(
         transcript,

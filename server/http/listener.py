@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,7 +12,11 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..config import ServerConfig
+from .protocol import Limits, limited
+
 _BACKLOG = 1024
+_MAX_FILES = 2**16
 
 
 class _Uvicorn(uvicorn.Server):
@@ -24,19 +29,19 @@ class HttpListener:
     """Serves an ASGI application on one port. Belongs to the event loop that starts it."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None
+        self, app: ASGIApp, config: ServerConfig, tls: ssl.SSLContext | None = None
     ) -> None:
         """Open the port; requests are answered after `start`.
 
         Args:
             app: The application.
-            host: The address to listen on; an IPv6 address may be in brackets.
-            port: The port; 0 picks a free one.
+            config: The settings; `http_port` is set.
             tls: The context of each connection; None for plain HTTP.
 
         Raises:
             OSError: The address is not available or the port is taken.
         """
+        host, port = config.host, config.http_port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             bound = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
@@ -49,6 +54,7 @@ class HttpListener:
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
+                http=limited(_limits(config)),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -74,3 +80,21 @@ class HttpListener:
         if unfinished:
             self._server.force_exit = True  # cancelling the task would leave sockets open
             await asyncio.wait({self._running})
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files as its hard limit does, up to `_MAX_FILES`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    if most > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _limits(config: ServerConfig) -> Limits:
+    num_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MAX_FILES if num_files == resource.RLIM_INFINITY else num_files
+    return Limits(
+        max_connections=config.max_connections or max(1, most // 3),
+        idle_s=config.idle_timeout_s,
+        pause_s=config.upload_timeout_s,
+    )

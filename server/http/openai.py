@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ...engine import InvalidOption, Task
 from .endpoint import Call
+from .form_body import FormBody
 from .openai_answers import events, respond
 from .openai_form import read_form
 
@@ -23,14 +27,15 @@ async def translations(call: Call) -> Response:
 
 async def _answer(call: Call, task: Task) -> Response:
     _refuse_query(call.request)
-    content = await call.bodies.form(call.request)  # whole: fields may follow the file
+    body = call.bodies.form(call.request)
+    audio = await call.receive(body)  # whole: fields may follow the file
     try:
-        form = read_form(content, task)
+        form = read_form(_with_file(body, audio), task)
         checked = await call.gateway.check(form.options, form.model, call.options)
     except BaseException:
-        await content.close()
+        audio.close()
         raise
-    audio = form.audio  # the engine closes it
+    # The engine closes the audio.
     if form.is_streamed:
         items = call.gateway.stream(audio, checked, call.options)
         # Wait for the first item: a request that is refused still gets its own status.
@@ -38,6 +43,12 @@ async def _answer(call: Call, task: Task) -> Response:
         return StreamingResponse(events(form, first, items), media_type="text/event-stream")
     transcript = await call.transcribe(audio, checked, form.warnings)
     return respond(form, transcript, call.gateway.compute_headers(transcript))
+
+
+def _with_file(body: FormBody, file: BinaryIO) -> FormData:
+    return FormData(
+        [(name, UploadFile(file) if text is None else text) for name, text in body.items]
+    )
 
 
 def _refuse_query(request: Request) -> None:

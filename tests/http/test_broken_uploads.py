@@ -39,9 +39,9 @@ def test_an_upload_that_stalls_is_refused(
 
         status, answer = caller.read()
 
-    assert status == 400
-    assert "no byte arrived in 0.1 s" in str(answer["error"])
-    assert "body" in (answer.get("field"), answer["error"]["param"] if "v1" in head else None)
+    assert status == 408
+    assert "a pause may last 0.1 s" in str(answer["error"])
+    assert "audio" in (answer.get("field"), answer["error"]["param"] if "v1" in head else None)
 
 
 def test_an_upload_that_trickles_is_cut_off_in_the_end(http: Callable[..., Http]) -> None:

@@ -187,7 +187,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name(
 
 
 def test_a_refusal_does_not_repeat_a_value_of_any_length(server: Http) -> None:
-    for parameters in ({"language": "x" * 100_000}, {"x" * 100_000: 1}, {"top_k": "x" * 100_000}):
+    for parameters in ({"language": "x" * 60_000}, {"x" * 60_000: 1}, {"top_k": "x" * 60_000}):
         response = server.ask(TONE, parameters)
         assert response.status_code == 422
         assert len(response.content) < 3_000
