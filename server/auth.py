@@ -71,7 +71,7 @@ class Access:
         """
         self._config = config
         self._tokens = _read_tokens(config)
-        self._failed = FailedLogins(time.monotonic())
+        self._failed = FailedLogins()
         self._quotas = Quotas()
         if self._tokens:
             return

@@ -13,7 +13,6 @@ _BURST = 5  # failures of one address that are answered at once
 _PER_S = 1.0  # and how many a second after them
 _MAX_DELAY_S = 5.0
 _MAX_ADDRESSES = 4096  # about 2 MB
-_MAX_LINES = 20  # of the log at once, and that many a minute from all addresses together
 
 _log = logging.getLogger(__name__)
 
@@ -27,11 +26,9 @@ class FailedLogins:
     `_MAX_ADDRESSES` addresses are forgotten.
     """
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self) -> None:
         """Start with no failure seen."""
         self._of_address: LRUCache[str, Bucket] = LRUCache(_MAX_ADDRESSES)
-        self._lines = Bucket(_MAX_LINES, _MAX_LINES / 60, now_s)
-        self._num_unlogged = 0
 
     def delay_s(self, peer: str, reason: str, now_s: float) -> float | None:
         """Count and log a failed login; return how long its answer is to wait.
@@ -48,21 +45,12 @@ class FailedLogins:
         bucket = self._of_address.get(address)
         if bucket is None:
             bucket = self._of_address[address] = Bucket(_BURST, _PER_S, now_s)
+        _log.warning("a login from %s failed: %s", address, reason)  # see `LogLimit`
         wait_s = bucket.wait_s(1.0, now_s)
-        self._log(address, reason, now_s)
         if wait_s > _MAX_DELAY_S:
             return None
         bucket.spend(1.0, now_s)
         return wait_s
-
-    def _log(self, address: str, reason: str, now_s: float) -> None:
-        if self._lines.wait_s(1.0, now_s) > 0:
-            self._num_unlogged += 1
-            return
-        self._lines.spend(1.0, now_s)
-        more = f"; {self._num_unlogged} more were not logged" if self._num_unlogged else ""
-        self._num_unlogged = 0
-        _log.warning("a login from %s failed: %s%s", address, reason, more)
 
 
 def address_of(peer: str) -> str:

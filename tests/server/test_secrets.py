@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class Watched:
     folder: Path
     log: Path
     port: int
-    url: str
+    http_port: int
     errors: list[str] = field(default_factory=list)
 
     def post(self, path: str, status: int, token: str | None = TOKEN, **arguments: Any) -> None:
@@ -76,7 +77,7 @@ class Watched:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         answer = requests.post(
-            self.url + path,
+            f"https://localhost:{self.http_port}{path}",
             headers=headers,
             verify=str(self.folder / "root.pem"),
             timeout=PATIENCE_S,
@@ -147,9 +148,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     ):
         try:
             wait_until(lambda: "talkmill serves" in log.read_text() or process.poll() is not None)
-            ports = re.search(r"localhost:(\d+) and (https://localhost:\d+)", log.read_text())
+            ports = re.search(r"localhost:(\d+) and https://localhost:(\d+)", log.read_text())
             assert ports, log.read_text()
-            server = Watched(folder, log, int(ports[1]), ports[2])
+            server = Watched(folder, log, int(ports[1]), int(ports[2]))
             call_every_way(server)
             process.terminate()
             process.wait(PATIENCE_S)
@@ -194,6 +195,10 @@ def call_every_way(server: Watched) -> None:
     server.call(code.INTERNAL, SAMPLE, generation_parameters=parameters)
     unknown = pb.GenerationParameters.FromString(UNKNOWN_FIELD)
     server.call(code.UNIMPLEMENTED, SAMPLE, generation_parameters=unknown)
+    for port in (server.port, server.http_port):  # what is no handshake
+        with socket.create_connection(("localhost", port), PATIENCE_S) as plain:
+            plain.sendall(f"GET /{MARK} HTTP/1.1\r\n\r\n".encode())
+            assert plain.recv(1000) == b""
     for name in ("tokens.txt", "key.pem"):
         (server.folder / name).write_text(MARK, encoding="utf-8")
     wait_until(lambda: server.log.read_text().count("stay as they are") == 2)
@@ -212,6 +217,7 @@ def test_the_log_holds_no_token_no_text_and_no_path(watched: Watched) -> None:
     log = watched.log.read_text().lower()
 
     assert MARK not in log
+    assert "handshake" not in log
     assert TOKEN.lower() not in log
     assert ENTRY.partition(":")[2] not in log
     pairs = {" ".join(pair) for pair in itertools.pairwise(WORDS)}
