@@ -36,3 +36,10 @@ class Files:
         made.cert_chain_pems[0].write_to_path(cert)
         made.private_key_pem.write_to_path(key)
         return cert, key
+
+
+def server_files(folder: Path) -> Files:
+    """Return files with a new certificate and key of a server, from a new authority."""
+    made = Files(folder)
+    made.write_server(trustme.CA())
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import trustme
@@ -12,7 +13,13 @@ from talkmill.engine import ConfigError
 from talkmill.server import ServerConfig
 from talkmill.server.auth import Access
 from talkmill.server.certificates import Certificates
-from tls_files import NOT_PEM, Files
+from tls_files import NOT_PEM, Files, server_files
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A server's certificate and key."""
+    return server_files(tmp_path)
 
 
 def other_key(files: Files) -> None:

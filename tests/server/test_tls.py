@@ -20,11 +20,17 @@ from command_line import SAMPLE, run
 from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
 from talkmill.engine import TranscribeOptions, VadMode
 from talkmill.server import BackgroundServer, Client, ServerConfig
-from tls_files import NOT_PEM, Files
+from tls_files import NOT_PEM, Files, server_files
 from waiting import wait_until
 
 TONE = tones_file(10)
 OPTIONS = TranscribeOptions(vad=VadMode.OFF)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A server's certificate and key."""
+    return server_files(tmp_path)
 
 
 @dataclass(frozen=True)
