@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,12 +18,14 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import requests
 
 from audio_files import decode_file, encode_audio
 from fakes import DEMO_FOLDER, PATIENCE_S
 from talkmill.engine import TranscribeOptions, Transcript, VadMode
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server import Client
+from waiting import wait_until
 
 SERVE = (sys.executable, "-m", "talkmill.server", "serve", "--port", "0")
 NUM_CLIENTS = 4
@@ -116,3 +120,25 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(
         with pytest.raises(grpc.RpcError) as caught:
             client.transcribe(io.BytesIO(long_audio), options)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_out_of_file_descriptors_the_log_stays_small_and_the_server_recovers(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    with (
+        server_process(log, "--http-port", "0") as (process, url),
+        contextlib.ExitStack() as flood,
+    ):
+        assert requests.get(f"{url}/live", timeout=PATIENCE_S).status_code == 200
+        limit = len(os.listdir(f"/proc/{process.pid}/fd")) + 12
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        for _ in range(50):
+            flood.enter_context(socket.create_connection((host, int(port)), PATIENCE_S))
+        wait_until(lambda: "out of system resource" in log.read_text())
+
+        flood.close()
+
+        assert requests.get(f"{url}/live", timeout=PATIENCE_S).status_code == 200
+        assert log.stat().st_size < 50_000
