@@ -54,7 +54,7 @@ class Server:
         self._gateway = Gateway(self.engine, access, Metrics(self.engine), config)
         self._grpc: GrpcListener  # from `start` on
         self._http: HttpListener | None = None
-        self._watching: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None]
 
     async def start(self) -> None:
         """Listen at once, load, and only then report SERVING.
@@ -72,8 +72,7 @@ class Server:
             context = None if tls is None else tls.http_context()
             self._http = HttpListener(app, self._config, context)
             self.http_port = self._http.port
-        watches = (self._gateway.metrics.watch_loop(), self._reloader.watch())
-        self._watching = list(map(asyncio.create_task, watches))
+        self._watching = asyncio.create_task(self._watch())
         await self._grpc.start()
         if self._http is not None:
             self._http.start()
@@ -82,7 +81,7 @@ class Server:
         except BaseException:
             # Left running, they can keep the process from ending.
             await asyncio.gather(*self._stop_listeners(0))
-            self._end_watches()
+            self._watching.cancel()
             raise
         finally:
             self._gateway.settled()
@@ -119,7 +118,7 @@ class Server:
         if not self._device_lost:  # then its threads may never return
             await asyncio.to_thread(self.engine.close, 0)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
-        self._end_watches()
+        self._watching.cancel()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,
@@ -127,9 +126,8 @@ class Server:
             stats.mean_batch_size,
         )
 
-    def _end_watches(self) -> None:
-        for task in self._watching:
-            task.cancel()
+    async def _watch(self) -> None:
+        await asyncio.gather(self._gateway.metrics.watch_loop(), self._reloader.watch())
 
     def _stop_listeners(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
         listeners = [self._grpc.stop(grace_s)]

@@ -50,7 +50,7 @@ class Limits:
     """What one token may use a minute; None for no limit.
 
     Attributes:
-        requests: Requests, refused ones included.
+        requests: Requests that this limit lets pass, also if they are refused later.
         audio_s: Seconds of audio that were transcribed for it.
     """
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 _INTERVAL_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 Version = tuple[tuple[int, int, int] | None, ...]
 """For each file its inode, size in bytes and time of change in ns; None if it is not there."""
@@ -50,7 +53,10 @@ class Reloader:
         while any(part.files for part in self._seen):
             await asyncio.sleep(_INTERVAL_S)
             # Not on the loop: a file on another machine may take long.
-            await asyncio.to_thread(self.reload_changed)
+            try:
+                await asyncio.to_thread(self.reload_changed)
+            except Exception:  # a bug of ours must not end the watch
+                _log.exception("files that have changed could not be read again")
 
 
 def _version(files: Sequence[Path]) -> Version:

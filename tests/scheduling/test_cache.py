@@ -113,6 +113,19 @@ def test_ten_equal_requests_at_once_are_computed_once(engine: Engine, model: Fak
     assert stats.num_hits + stats.num_coalesced == 9
 
 
+def test_equal_requests_of_two_scopes_at_once_are_computed_for_each(
+    engine: Engine, model: FakeModel
+) -> None:
+    model.hold()
+    requests = [
+        engine.submit(TONE, OFF, cache_scope=scope) for scope in ("alice", "bob", "alice", "bob")
+    ]
+    model.release()
+
+    assert sum(not answer(request).is_cached for request in requests) == 2
+    assert model.bands == [40, 40]
+
+
 def test_cancelling_one_of_several_equal_requests_leaves_the_others(
     engine: Engine, model: FakeModel
 ) -> None:
