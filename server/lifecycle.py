@@ -81,7 +81,7 @@ class Server:
         except BaseException:
             # Left running, they can keep the process from ending.
             await asyncio.gather(*self._stop_listeners(0))
-            self._watching.cancel()
+            await self._end_watch()
             raise
         finally:
             self._gateway.settled()
@@ -118,7 +118,7 @@ class Server:
         if not self._device_lost:  # then its threads may never return
             await asyncio.to_thread(self.engine.close, 0)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
-        self._watching.cancel()
+        await self._end_watch()
         _log.info(
             "stopped after %d chunks in %d batches (%.1f on average)",
             stats.num_chunks,
@@ -128,6 +128,10 @@ class Server:
 
     async def _watch(self) -> None:
         await asyncio.gather(self._gateway.metrics.watch_loop(), self._reloader.watch())
+
+    async def _end_watch(self) -> None:
+        self._watching.cancel()
+        await asyncio.wait({self._watching})
 
     def _stop_listeners(self, grace_s: float) -> list[Coroutine[Any, Any, None]]:
         listeners = [self._grpc.stop(grace_s)]

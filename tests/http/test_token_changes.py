@@ -104,10 +104,11 @@ def test_a_broken_file_keeps_the_tokens_and_says_why(
         reload(guarded)
 
     assert (status(guarded, ALICE), status(guarded, BOB)) == (200, 401)
-    [message] = {line for line in caplog.messages if "login" not in line}
-    assert message.startswith("the tokens stay as they are: auth_tokens")
-    assert reason in message
-    assert str(file.parent) not in message
+    # The server may have seen the file while it was written, and have said so before.
+    lines = [line for line in caplog.messages if "login" not in line]
+    assert all(line.startswith("the tokens stay as they are: auth_tokens") for line in lines)
+    assert any(reason in line for line in lines)
+    assert str(file.parent) not in caplog.text
 
 
 def test_a_call_that_runs_ends_although_its_token_is_removed(
