@@ -13,7 +13,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 class LongJson(JSONResponse):
     """An object, whose lists may be long. Made on a thread, it does not hold the event loop.
 
-    One call of `json` holds the interpreter until it returns: a second for the words of twelve hours.
+    One call of `json` holds the interpreter until it returns: a second for twelve hours.
     """
 
     def render(self, content: Any) -> bytes:
