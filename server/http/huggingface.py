@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import QueryParams
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from ...engine import InvalidOption, Segment, Transcript, Word, language_name
+from ...engine import (
+    InvalidOption,
+    Segment,
+    TranscribeOptions,
+    Transcript,
+    Word,
+    language_name,
+)
 from ..call import CallOptions
 from ..formats import to_logprobs
 from ..status import MalformedBody
 from .body import check_audio_type, media_type
 from .endpoint import Call
 from .fields import read_bool, read_value, to_options
+from .long_json import LongJson
 
 # Names of the object with the generation parameters: the first is in HF's specification, HF's
 # clients and its pipeline use the second.
@@ -49,6 +58,17 @@ async def transcribe(call: Call) -> Response:
             audio = await call.receive()
         unused.pop_all()  # the engine closes the audio
     transcript = await call.transcribe(audio, checked, warnings)
+    headers = call.gateway.compute_headers(transcript)
+    # On a thread: a long answer takes a second.
+    return await asyncio.to_thread(_respond, transcript, options, has_languages, headers)
+
+
+def _respond(
+    transcript: Transcript,
+    options: TranscribeOptions,
+    has_languages: bool,
+    headers: dict[str, str],
+) -> Response:
     answer = to_answer(
         transcript,
         timestamps=options.has_segments,
@@ -57,7 +77,7 @@ async def transcribe(call: Call) -> Response:
     )
     if options.token_logprobs:
         answer["logprobs"] = to_logprobs(transcript.logprobs)
-    return JSONResponse(answer, headers=call.gateway.compute_headers(transcript))
+    return LongJson(answer, headers=headers)
 
 
 def to_answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import BinaryIO
 
 from starlette.datastructures import FormData, UploadFile
@@ -42,7 +43,9 @@ async def _answer(call: Call, task: Task) -> Response:
         first = await call.unless_disconnected(anext(items))
         return StreamingResponse(events(form, first, items), media_type="text/event-stream")
     transcript = await call.transcribe(audio, checked, form.warnings)
-    return respond(form, transcript, call.gateway.compute_headers(transcript))
+    headers = call.gateway.compute_headers(transcript)
+    # On a thread: a long answer takes a second.
+    return await asyncio.to_thread(respond, form, transcript, headers)
 
 
 def _with_file(body: FormBody, file: BinaryIO) -> FormData:

@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from ...engine import Segment, TalkmillError, Transcript, language_name
 from ..formats import FORMATS, to_logprobs
 from ..subtitles import timed_lines
 from .errors import openai_details
+from .long_json import LongJson
 from .openai_form import Form
 
 _NAMES_OF_FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
@@ -46,7 +47,7 @@ def respond(form: Form, transcript: Transcript, headers: dict[str, str]) -> Resp
         answer["logprobs"] = to_logprobs(transcript.logprobs)
     if transcript.warnings:
         answer["warnings"] = list(transcript.warnings)
-    return JSONResponse(answer, headers=headers)
+    return LongJson(answer, headers=headers)
 
 
 async def events(

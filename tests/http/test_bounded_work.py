@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from python_multipart.multipart import MultipartParser
+from starlette.responses import JSONResponse
 
+from fakes import tones_file
 from http_calls import Http, form_of
-from talkmill.server.http import form_body, json_body
+from talkmill.server.http import form_body, json_body, long_json
+from talkmill.server.http.long_json import LongJson
 
 LOOP = "talkmill-server"  # the name of the thread that runs it
 MAX_ON_LOOP = 2**16
@@ -118,3 +121,41 @@ def test_a_hostile_body_does_not_hold_the_loop(
     assert response.status_code in {400, 413}
     assert [each for each in work if each.is_on_loop] == []
     assert [each for each in work if each.num_bytes > MAX_AT_ONCE] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/?vad=off&return_timestamps=true", {}),
+        ("/v1/audio/transcriptions", {"response_format": "verbose_json", "vad": "off"}),
+    ],
+)
+def test_a_long_answer_is_written_on_a_thread_a_segment_at_a_time(
+    server: Http, monkeypatch: pytest.MonkeyPatch, path: str, fields: dict[str, str]
+) -> None:
+    encoded: list[tuple[str, object]] = []
+    encode = long_json._encode
+
+    def watched(value: object) -> str:
+        encoded.append((threading.current_thread().name, value))
+        return encode(value)
+
+    monkeypatch.setattr(long_json, "_encode", watched)
+    body, headers = (
+        form_of(tones_file(10, 11, 12), **fields) if fields else (tones_file(10, 11, 12), {})
+    )
+
+    answer = server.post(path, data=body, headers=headers).json()
+
+    segments = answer.get("segments") or answer["chunks"]
+    assert len(segments) == 3
+    assert [value for _, value in encoded if isinstance(value, list)] == []
+    assert [value for _, value in encoded if value in segments] == segments
+    assert LOOP not in {thread for thread, _ in encoded}
+
+
+def test_long_json_is_the_same_as_any_other() -> None:
+    content = {"text": 'é \u2028 "', "list": [{"a": [1, 2.5]}, None], "none": [], "d": {"x": True}}
+
+    assert json.loads(LongJson(content).body) == content
+    assert LongJson(content).body == JSONResponse(content).body
