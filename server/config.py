@@ -49,6 +49,25 @@ class ServerConfig(EngineConfig):
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
         "TranscribeStream and raw HTTP bodies allow up to max_audio_bytes.",
     )
+    max_connections: int = Field(
+        1000,
+        gt=0,
+        description="Most open connections of gRPC clients; further ones are closed at once.",
+    )
+    max_connection_age_s: float = Field(
+        0.0,
+        ge=0,
+        le=10**6,
+        description="Age, give or take a tenth, at which a gRPC client is told to connect anew, "
+        "so that clients spread over new replicas, in seconds. 0: no limit.",
+    )
+    max_connection_age_grace_s: float = Field(
+        3600.0,
+        ge=0,
+        le=10**6,
+        description="Longest time that open calls have on a connection that is too old, in "
+        "seconds; then they are cancelled.",
+    )
     http_timeout_s: float = Field(
         3600.0,
         gt=0,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -13,6 +11,8 @@ from .gateway import Gateway
 from .grpc_guard import OpenServicesGuard
 from .service import SERVICE_NAME, TranscriptionService
 
+MAX_PENDING_CALLS = 2**15
+MAX_CALLS_PER_CONNECTION = 2**14
 GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -64,13 +64,35 @@ class GrpcListener:
         await self._server.stop(grace_s)
 
 
-def _options(config: ServerConfig) -> list[tuple[str, Any]]:
-    return [
-        ("grpc.so_reuseport", 0),  # otherwise two servers share a port without an error
+def _options(config: ServerConfig) -> list[tuple[str, int]]:
+    """Return gRPC's channel arguments; grpc/impl/channel_arg_names.h describes them."""
+    options = {
+        "so_reuseport": 0,  # otherwise two servers share a port without an error
         # Above our own limit: our error says what to do instead, gRPC's does not.
-        ("grpc.max_receive_message_length", _max_message_bytes(config)),
-        ("grpc.max_send_message_length", -1),
-    ]
+        "max_receive_message_length": _max_message_bytes(config),
+        "max_send_message_length": -1,
+        # Identity only. gRPC inflates a message before it looks at its limit on the length: a
+        # kilobyte can become a megabyte. Audio is compressed already.
+        "compression_enabled_algorithms_bitset": 1,
+        # Calls that the event loop has not seen yet; further ones are answered with CANCELLED.
+        "server.max_pending_requests": MAX_PENDING_CALLS,
+        "server.max_pending_requests_hard_limit": MAX_PENDING_CALLS,
+        # Far above `max_requests`: those who are over that are to be told so.
+        "max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
+        "max_allowed_incoming_connections": config.max_connections,
+        "server_handshake_timeout_ms": 20_000,
+        "max_connection_idle_ms": 600_000,
+        # A connection whose client is gone is found within 80 s.
+        "keepalive_time_ms": 60_000,
+        "keepalive_timeout_ms": 20_000,
+        # Clients may ping every 10 s, as meshes do, also without a call; one ping in 5 s is taken.
+        "http2.min_ping_interval_without_data_ms": 5_000,
+        "keepalive_permit_without_calls": 1,
+    }
+    if config.max_connection_age_s:
+        options["max_connection_age_ms"] = round(1000 * config.max_connection_age_s)
+        options["max_connection_age_grace_ms"] = round(1000 * config.max_connection_age_grace_s)
+    return [(f"grpc.{name}", value) for name, value in options.items()]
 
 
 def _max_message_bytes(config: ServerConfig) -> int:
