@@ -83,7 +83,8 @@ class ServerConfig(EngineConfig):
     upload_timeout_s: float = Field(
         60.0,
         gt=0,
-        description="Longest pause in an upload, and longest time of one gRPC message, in seconds.",
+        description="Longest pause in an upload or in reading a streamed answer, and longest time "
+        "of one gRPC message, in seconds.",
     )
     min_upload_bytes_per_s: float = Field(
         1000.0,

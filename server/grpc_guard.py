@@ -63,6 +63,10 @@ class OpenServicesGuard(grpc.aio.ServerInterceptor):
             self._num_streams += 1
             try:
                 await behavior(requests, context)
+            except grpc.aio.AbortError:
+                raise
+            except grpc.aio.BaseError:  # a write to a client that is gone
+                raise asyncio.CancelledError from None
             finally:
                 self._num_streams -= 1
 

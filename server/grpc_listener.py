@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_guard import OpenServicesGuard
+from .grpc_health import HealthService
 from .service import SERVICE_NAME, TranscriptionService
 
 MAX_PENDING_CALLS = 2**15
 MAX_CALLS_PER_CONNECTION = 2**14
 GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class GrpcListener:
@@ -35,7 +33,7 @@ class GrpcListener:
         guard = OpenServicesGuard(frozenset({health.SERVICE_NAME, reflection.SERVICE_NAME}))
         self._server = grpc.aio.server(interceptors=[guard], options=_options(config))
         self._server.add_generic_rpc_handlers([TranscriptionService(gateway, config).handler()])
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService(("", SERVICE_NAME))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -47,17 +45,15 @@ class GrpcListener:
 
     async def start(self) -> None:
         """Start answering calls."""
-        await self.set_serving(False)
         await self._server.start()
 
     async def set_serving(self, is_serving: bool) -> None:
         """Report over `grpc.health.v1` whether calls are taken."""
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, _SERVING if is_serving else _NOT_SERVING)
+        self._health.set_serving(is_serving)
 
     async def report_shutdown(self) -> None:
         """Report from now on that no calls are taken, whatever `set_serving` says."""
-        await self._health.enter_graceful_shutdown()
+        self._health.shut_down()
 
     async def stop(self, grace_s: float) -> None:
         """Accept no new call, wait up to `grace_s` for those in progress, then cancel them."""

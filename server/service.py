@@ -90,7 +90,7 @@ class TranscriptionService:
                             self._send_compute_headers(context, item)
                             result = from_transcript(item, timestamps=options.has_segments)
                             response = pb.TranscribeStreamResponse(result=result)
-                        await _write(context, response)
+                        await self._write(context, response)
 
     async def _read_file(self, context: Context) -> tuple[bytes, str, TranscribeOptions]:
         """Return audio, model and options of the one message. It is freed here: audio is copied."""
@@ -139,6 +139,16 @@ class TranscriptionService:
         finally:
             self._num_uploads -= 1
 
+    async def _write(self, context: Context, response: pb.TranscribeStreamResponse) -> None:
+        timeout_s = self._config.upload_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await context.write(response)
+        except grpc.aio.BaseError:
+            raise Cancelled("the client disconnected") from None
+        except TimeoutError:
+            raise Cancelled(f"the client did not read its answer for {timeout_s:g} s") from None
+
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:
         pairs = context.invocation_metadata() or ()
         metadata = {key: value for key, value in pairs if isinstance(value, str)}
@@ -169,10 +179,3 @@ async def _pieces(messages: StreamMessages, pace: UploadPace) -> AsyncIterator[b
         piece = request.audio
         pace.count(len(piece))
         yield piece
-
-
-async def _write(context: Context, response: pb.TranscribeStreamResponse) -> None:
-    try:
-        await context.write(response)
-    except grpc.aio.BaseError:
-        raise Cancelled("the client disconnected") from None

@@ -11,11 +11,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fakes import PATIENCE_S, tones_file, words
-from served import Serve, Served
+from served import HEALTH_CHECK, HEALTH_WATCH, Serve, Served
 from waiting import wait_until
 
 Code = grpc.StatusCode
-CHECK = "/grpc.health.v1.Health/Check"
 OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)  # else channels to one address share one
 
 
@@ -32,7 +31,10 @@ def test_a_burst_that_the_event_loop_has_not_seen_waits_for_it(serve: Serve) -> 
         async with grpc.aio.insecure_channel(served.address) as channel:
             await channel.channel_ready()
             loop.call_soon_threadsafe(may_go_on.wait, PATIENCE_S)
-            calls = [channel.unary_unary(CHECK)(b"", timeout=PATIENCE_S) for _ in range(4000)]
+            check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                HEALTH_CHECK
+            )
+            calls = [check(b"", timeout=PATIENCE_S) for _ in range(4000)]
             asyncio.get_running_loop().call_later(1, may_go_on.set)  # most have arrived by then
             return Counter(await asyncio.gather(*(call.code() for call in calls)))
 
@@ -76,6 +78,23 @@ def test_calls_on_an_old_connection_have_the_grace_time(serve: Serve) -> None:
 
     assert served.unary(tones_file(10)).refusal().code == Code.UNAVAILABLE
     served.model.release()
+
+
+def test_one_who_watches_health_and_reads_nothing_keeps_no_server_from_its_drain(
+    serve: Serve,
+) -> None:
+    served = serve()
+    with own_channel(
+        served, ("grpc.http2.lookahead_bytes", 0), ("grpc.http2.bdp_probe", 0)
+    ) as channel:
+        watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(HEALTH_WATCH)
+        silent = watch(b"", timeout=PATIENCE_S)
+        assert silent.initial_metadata() is not None
+
+        ended = threading.Thread(target=served.background.drain)
+        ended.start()
+        ended.join(PATIENCE_S / 3)
+        assert not ended.is_alive()
 
 
 @pytest.mark.slow
