@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -31,6 +33,7 @@ from talkmill.server.auth import new_token
 from waiting import wait_until
 
 Code = grpc.StatusCode
+API = Path(__file__).parents[2] / "docs" / "api.md"
 
 both = pytest.mark.parametrize("method", [TRANSCRIBE, TRANSCRIBE_STREAM])
 
@@ -72,21 +75,15 @@ def test_a_refusal_has_the_time_of_a_retry_in_its_details(serve: Serve) -> None:
     assert info.retry_delay.ToMilliseconds() == 1000
 
 
-RETRIES = """{"methodConfig": [{
-  "name": [{"service": "talkmill.v1.Transcription"}],
-  "retryPolicy": {
-    "maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "30s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
-  }
-}]}"""
-
-
 def test_a_client_with_the_documented_service_config_gets_its_answer(serve: Serve) -> None:
     served = serve(max_requests=1)
     served.model.hold()
     first = served.unary(tones_file(10))
     served.model.wait_for_calls(1)
-    with grpc.insecure_channel(served.address, [("grpc.service_config", RETRIES)]) as channel:
+    documented = re.search(r"```json\n(.*methodConfig.*?)```", API.read_text("utf-8"), re.DOTALL)
+    assert documented
+    options = [("grpc.service_config", documented[1])]
+    with grpc.insecure_channel(served.address, options) as channel:
         second = Served(served.background, served.model, channel).unary(tones_file(20))
         metrics = served.background.server._gateway.metrics
         wait_until(lambda: b'door="grpc",status="RESOURCE_EXHAUSTED"' in metrics.render())
