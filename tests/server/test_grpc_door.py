@@ -28,7 +28,7 @@ from served import (
     Served,
 )
 from talkmill.proto import transcription_pb2 as pb
-from talkmill.server import grpc_guard
+from talkmill.server import grpc_guard, service
 from talkmill.server.auth import new_token
 from waiting import wait_until
 
@@ -135,6 +135,22 @@ def test_open_uploads_leave_half_of_the_requests_to_others(serve: Serve, stalled
         upload.cancel()
     wait_until(lambda: engine.num_requests == 0)
     assert served.stream(tones_file(11)).answer().text == words(11)
+
+
+def test_messages_that_are_received_at_the_same_time_are_limited(
+    serve: Serve, stalled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_UNREAD", 1)
+    served = serve()
+    engine = served.background.server.engine
+    first = served.raw(TRANSCRIBE, stalled())
+    wait_until(lambda: engine.num_requests == 1)
+
+    second = served.unary(tones_file(10))
+    wait_until(lambda: engine.num_requests == 2)
+    first.cancel()
+
+    assert second.answer().text == words(10)
 
 
 def test_2000_open_streams_hold_nobody(serve: Serve) -> None:
