@@ -49,10 +49,11 @@ class ServerConfig(EngineConfig):
         description="Largest audio file in one Transcribe message or in JSON, in bytes; "
         "TranscribeStream and raw HTTP bodies allow up to max_audio_bytes.",
     )
-    max_connections: int = Field(
-        1000,
-        gt=0,
-        description="Most open connections of gRPC clients; further ones are closed at once.",
+    max_grpc_connections: int = Field(
+        0,
+        ge=0,
+        description="Most connections over gRPC; further ones are closed at once. 0: a third of "
+        "the files that the process may open.",
     )
     max_connection_age_s: float = Field(
         0.0,

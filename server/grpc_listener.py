@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -12,6 +14,7 @@ from .grpc_guard import OpenServicesGuard
 from .grpc_health import HealthService
 from .service import SERVICE_NAME, TranscriptionService
 
+MAX_FILES = 2**20  # where the system sets no limit
 MAX_PENDING_CALLS = 2**15
 MAX_CALLS_PER_CONNECTION = 2**14
 GRPC_DEFAULT_MESSAGE_BYTES = 4 * 2**20  # gRPC's own limit, which clients rely on
@@ -75,7 +78,7 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         "server.max_pending_requests_hard_limit": MAX_PENDING_CALLS,
         # Far above `max_requests`: those who are over that are to be told so.
         "max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
-        "max_allowed_incoming_connections": config.max_connections,
+        "max_allowed_incoming_connections": _max_connections(config),
         "server_handshake_timeout_ms": 20_000,
         "max_connection_idle_ms": 600_000,
         # A connection whose client is gone is found within 80 s.
@@ -89,6 +92,12 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         options["max_connection_age_ms"] = round(1000 * config.max_connection_age_s)
         options["max_connection_age_grace_ms"] = round(1000 * config.max_connection_age_grace_s)
     return [(f"grpc.{name}", value) for name, value in options.items()]
+
+
+def _max_connections(config: ServerConfig) -> int:
+    num_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if num_files == resource.RLIM_INFINITY else min(num_files, MAX_FILES)
+    return config.max_grpc_connections or max(1, most // 3)
 
 
 def _max_message_bytes(config: ServerConfig) -> int:

@@ -42,7 +42,7 @@ def test_a_burst_that_the_event_loop_has_not_seen_waits_for_it(serve: Serve) -> 
 
 
 def test_connections_over_the_limit_are_closed_until_others_end(serve: Serve) -> None:
-    served = serve(max_connections=2)
+    served = serve(max_grpc_connections=2)
     channels = [own_channel(served) for _ in range(3)]
     first, second, third = (Served(served.background, served.model, one) for one in channels)
     for taken in (first, second):

@@ -28,7 +28,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "allow_anonymous": ("true", True, "perhaps"),
     "served_names": ("a,b/c", ("a", "b/c"), None),
     "max_inline_bytes": ("1000", 1000, "0"),
-    "max_connections": ("5", 5, "0"),
+    "max_grpc_connections": ("5", 5, "-1"),
     "max_connection_age_s": ("30.5", 30.5, "-1"),
     "max_connection_age_grace_s": ("0", 0.0, "-1"),
     "http_timeout_s": ("1.5", 1.5, "0"),
