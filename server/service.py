@@ -122,13 +122,15 @@ class TranscriptionService:
     ) -> tuple[BinaryIO, TranscribeOptions, CheckedOptions]:
         """Return the streamed audio and its options, which are checked before it is received."""
         messages = Messages(context, pb.TranscribeStreamRequest, _PIECE_FIELD)
-        pace = UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
         with self._uploading():
-            config = await _read_config(messages, pace)
+            config = await _read_config(messages, self._pace())
             options = to_options(config.options)
-            checked = await self._gateway.check(options, config.model, call)
-            audio = await self._gateway.receive(_pieces(messages, pace), call)
+            checked = await self._gateway.check(options, config.model, call)  # may wait for a model
+            audio = await self._gateway.receive(_pieces(messages, self._pace()), call)
         return audio, options, checked
+
+    def _pace(self) -> UploadPace:
+        return UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
 
     @contextmanager
     def _uploading(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
-from fakes import PATIENCE_S, tones_file, words
+from fakes import PATIENCE_S, FakeModel, tones_file, words
 from served import (
     HEALTH_CHECK,
     HEALTH_WATCH,
@@ -26,9 +26,10 @@ from served import (
     TRANSCRIBE_STREAM,
     Serve,
     Served,
+    loading,
 )
 from talkmill.proto import transcription_pb2 as pb
-from talkmill.server import grpc_guard, service
+from talkmill.server import ServerConfig, grpc_guard, service
 from talkmill.server.auth import new_token
 from waiting import wait_until
 
@@ -120,6 +121,18 @@ def test_an_upload_that_trickles_is_ended(serve: Serve) -> None:
 
     assert call.refusal() == (Code.ABORTED, "audio")
     assert "the rate must be 1e+06 bytes/s" in call.details()
+
+
+def test_an_upload_that_waited_for_the_model_is_not_called_slow(
+    model: FakeModel, server_config: Callable[..., ServerConfig]
+) -> None:
+    with loading(model, server_config(upload_timeout_s=0.2)) as served:
+        call = served.stream(tones_file(10), metadata=(("x-wait-for-model", "true"),))
+        wait_until(lambda: served.background.server.engine.num_requests == 1)
+        threading.Event().wait(0.4)
+        model.release()
+
+        assert call.answer().text == words(10)
 
 
 def test_open_uploads_leave_half_of_the_requests_to_others(serve: Serve, stalled: Any) -> None:
