@@ -112,6 +112,26 @@ class ServerConfig(EngineConfig):
         description="Most uploads over HTTP that are open at the same time; further ones are "
         "refused as overload before they begin.",
     )
+    max_grpc_connections: int = Field(
+        0,
+        ge=0,
+        description="Most connections over gRPC; further ones are closed at once. 0: a third of "
+        "the files that the process may open.",
+    )
+    max_connection_age_s: float = Field(
+        0.0,
+        ge=0,
+        le=10**6,
+        description="Age, give or take a tenth, at which a gRPC client is told to connect anew, "
+        "so that clients spread over new replicas, in seconds. 0: no limit.",
+    )
+    max_connection_age_grace_s: float = Field(
+        3600.0,
+        ge=0,
+        le=10**6,
+        description="Longest time that open calls have on a connection that is too old, in "
+        "seconds; then they are cancelled.",
+    )
     http_timeout_s: float = Field(
         3600.0,
         gt=0,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from .gateway import Gateway
-from .grpc_errors import errors_as_status
+from .grpc_errors import answer_or_status
 from .grpc_messages import Context
 
 Q = TypeVar("Q")
@@ -41,12 +41,14 @@ class TokenGuard(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
+    async def _authenticate(self, context: Context) -> None:
+        pairs = context.invocation_metadata() or ()
+        metadata = {name: value for name, value in pairs if isinstance(value, str)}
+        self._gateway.authenticate(metadata, context.peer())
+
     def _authenticated(self, handler: Any) -> Any:
         async def behave(requests: object, context: Context) -> AsyncIterator[Any]:
-            pairs = context.invocation_metadata() or ()
-            metadata = {name: value for name, value in pairs if isinstance(value, str)}
-            async with errors_as_status(context):
-                self._gateway.authenticate(metadata, context.peer())
+            await answer_or_status(context, self._authenticate(context))
             async for response in handler.stream_stream(requests, context):
                 yield response
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import NoReturn
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
@@ -26,6 +25,8 @@ RETRY_PUSHBACK = (
     "grpc-retry-pushback-ms"  # gRPC's proposal A6: when a client's retry policy retries
 )
 
+Answer = TypeVar("Answer")
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,20 +44,30 @@ def to_status(error: TalkmillError) -> status_pb2.Status:
     return status
 
 
-@asynccontextmanager
-async def errors_as_status(context: Context) -> AsyncIterator[None]:
-    """End the RPC with the status of the error that the body raises."""
+async def answer_or_status(context: Context, answer: Awaitable[Answer]) -> Answer:
+    """Return the answer, or end the RPC with the status of the error that it raises.
+
+    gRPC keeps what it raises itself in a reference cycle with the call. That holds none of the
+    answer's frames, and so no audio, since it is raised here and after the error is gone.
+    """
+    metadata: tuple[tuple[str, str], ...] = ()
     try:
-        yield
+        return await answer
     except TalkmillError as error:
         await wait_if_failed(error)
+        error.__traceback__ = None  # a request's future keeps the error, and its frames the request
         if context.done():  # by its deadline or its caller: nobody is left to be told
-            raise asyncio.CancelledError from error
-        retry = ((RETRY_PUSHBACK, f"{_retry_ms(error)}"),) if isinstance(error, Refused) else ()
-        await _abort(context, to_status(error), retry)
+            raise asyncio.CancelledError from None
+        status = to_status(error)
+        if isinstance(error, Refused):
+            metadata = ((RETRY_PUSHBACK, f"{_retry_ms(error)}"),)
     except Exception:  # a bug of ours: its trace is logged, the caller learns only that it failed
         _log.exception("an RPC failed")
-        await _abort(context, status_pb2.Status(code=INTERNAL.grpc, message="internal error"))
+        status = status_pb2.Status(code=INTERNAL.grpc, message="internal error")
+    call_status = rpc_status.to_status(status)
+    trailing = (*call_status.trailing_metadata, *metadata)
+    await context.abort(call_status.code, call_status.details, trailing)
+    raise AssertionError("abort raises. This is a bug.")
 
 
 def _retry_ms(error: Refused) -> int:
@@ -76,12 +87,3 @@ def _cut(text: str) -> str:
         return data.decode("utf-8")
     end = " [...]"
     return data[: MAX_MESSAGE_BYTES - len(end)].decode("utf-8", "ignore") + end
-
-
-async def _abort(
-    context: Context, status: status_pb2.Status, metadata: tuple[tuple[str, str], ...] = ()
-) -> NoReturn:
-    call_status = rpc_status.to_status(status)
-    trailing = (*call_status.trailing_metadata, *metadata)
-    await context.abort(call_status.code, call_status.details, trailing)
-    raise AssertionError("abort raises. This is a bug.")

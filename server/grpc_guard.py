@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError
 
 from .grpc_messages import Context
 
-MESSAGE_S = 10.0  # for a message to arrive
+MESSAGE_S = 2.0  # for the message of a call to arrive, which fits one packet
+IDLE_S = 10.0  # between the messages of one call
 MAX_MESSAGE_BYTES = 4096
 MAX_STREAMS = 1000  # calls that stay open: health that is watched, reflection
 
@@ -63,6 +64,10 @@ class OpenServicesGuard(grpc.aio.ServerInterceptor):
             self._num_streams += 1
             try:
                 await behavior(requests, context)
+            except grpc.aio.AbortError:
+                raise
+            except grpc.aio.BaseError:  # a write to a client that is gone
+                raise asyncio.CancelledError from None
             finally:
                 self._num_streams -= 1
 
@@ -86,7 +91,7 @@ def _answer_many(handler: Any) -> Behavior:
 def _stream(handler: Any) -> Behavior:
     async def requests(context: Context) -> AsyncIterator[Any]:
         try:
-            while (message := await _message(handler, context)) is not None:
+            while (message := await _message(handler, context, IDLE_S)) is not None:
                 yield message
         except TimeoutError:  # a client that asks nothing more
             return
@@ -101,7 +106,7 @@ def _stream(handler: Any) -> Behavior:
 
 async def _only_message(handler: Any, context: Context) -> Any:
     try:
-        message = await _message(handler, context)
+        message = await _message(handler, context, MESSAGE_S)
     except TimeoutError:
         await context.abort(
             grpc.StatusCode.ABORTED, f"the message was not received in {MESSAGE_S:g} s"
@@ -111,16 +116,17 @@ async def _only_message(handler: Any, context: Context) -> Any:
     return message
 
 
-async def _message(handler: Any, context: Context) -> Any:
+async def _message(handler: Any, context: Context, wait_s: float) -> Any:
     """Return the next message; None after the last one."""
-    async with asyncio.timeout(MESSAGE_S):
+    async with asyncio.timeout(wait_s):
         data = await context.read()
     if data is grpc.aio.EOF:
         return None
     invalid = grpc.StatusCode.INVALID_ARGUMENT
-    if len(data) > MAX_MESSAGE_BYTES:
+    if (num_bytes := len(data)) > MAX_MESSAGE_BYTES:
+        del data  # the error that `abort` raises keeps this frame until a garbage collection
         await context.abort(
-            invalid, f"the message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}"
+            invalid, f"the message of {num_bytes} bytes is over the limit of {MAX_MESSAGE_BYTES}"
         )
     try:
         return handler.request_deserializer(data)

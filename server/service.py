@@ -24,7 +24,7 @@ from .call import CallOptions
 from .config import ServerConfig
 from .convert import from_segment, from_transcript, to_options
 from .gateway import Gateway
-from .grpc_errors import errors_as_status
+from .grpc_errors import answer_or_status
 from .grpc_messages import Context, Messages
 from .status import MalformedBody, SlowUpload
 from .upload import UploadPace
@@ -67,30 +67,33 @@ class TranscriptionService:
 
     async def Transcribe(self, _: object, context: Context) -> pb.TranscribeResponse:
         """Answer one file that came inline."""
-        async with errors_as_status(context):
-            with self._admit(context) as call:
-                audio, model, options = await self._read_file(context)
-                call.permit.reserve(len(audio))
-                checked = await self._gateway.check(options, model, call)
-                transcript = await self._gateway.transcribe(audio, checked, call)
-                self._send_compute_headers(context, transcript)
-                return from_transcript(transcript, timestamps=options.has_segments)
-        raise AssertionError("an error was swallowed. This is a bug.")
+        return await answer_or_status(context, self._transcribe(context))
 
     async def TranscribeStream(self, _: object, context: Context) -> None:
         """Take one file in pieces; write segments as they are done, then the result."""
-        async with errors_as_status(context):
-            with self._admit(context) as call:
-                audio, options, checked = await self._receive_file(context, call)
-                async with aclosing(self._gateway.stream(audio, checked, call)) as items:
-                    async for item in items:
-                        if isinstance(item, Segment):
-                            response = pb.TranscribeStreamResponse(segment=from_segment(item))
-                        else:
-                            self._send_compute_headers(context, item)
-                            result = from_transcript(item, timestamps=options.has_segments)
-                            response = pb.TranscribeStreamResponse(result=result)
-                        await _write(context, response)
+        await answer_or_status(context, self._transcribe_stream(context))
+
+    async def _transcribe(self, context: Context) -> pb.TranscribeResponse:
+        with self._admit(context) as call:
+            audio, model, options = await self._read_file(context)
+            call.permit.reserve(len(audio))
+            checked = await self._gateway.check(options, model, call)
+            transcript = await self._gateway.transcribe(audio, checked, call)
+            self._send_compute_headers(context, transcript)
+            return from_transcript(transcript, timestamps=options.has_segments)
+
+    async def _transcribe_stream(self, context: Context) -> None:
+        with self._admit(context) as call:
+            audio, options, checked = await self._receive_file(context, call)
+            async with aclosing(self._gateway.stream(audio, checked, call)) as items:
+                async for item in items:
+                    if isinstance(item, Segment):
+                        response = pb.TranscribeStreamResponse(segment=from_segment(item))
+                    else:
+                        self._send_compute_headers(context, item)
+                        result = from_transcript(item, timestamps=options.has_segments)
+                        response = pb.TranscribeStreamResponse(result=result)
+                    await self._write(context, response)
 
     async def _read_file(self, context: Context) -> tuple[bytes, str, TranscribeOptions]:
         """Return audio, model and options of the one message. It is freed here: audio is copied."""
@@ -119,13 +122,15 @@ class TranscriptionService:
     ) -> tuple[BinaryIO, TranscribeOptions, CheckedOptions]:
         """Return the streamed audio and its options, which are checked before it is received."""
         messages = Messages(context, pb.TranscribeStreamRequest, _PIECE_FIELD)
-        pace = UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
         with self._uploading():
-            config = await _read_config(messages, pace)
+            config = await _read_config(messages, self._pace())
             options = to_options(config.options)
-            checked = await self._gateway.check(options, config.model, call)
-            audio = await self._gateway.receive(_pieces(messages, pace), call)
+            checked = await self._gateway.check(options, config.model, call)  # may wait for a model
+            audio = await self._gateway.receive(_pieces(messages, self._pace()), call)
         return audio, options, checked
+
+    def _pace(self) -> UploadPace:
+        return UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
 
     @contextmanager
     def _uploading(self) -> Iterator[None]:
@@ -138,6 +143,16 @@ class TranscriptionService:
             yield
         finally:
             self._num_uploads -= 1
+
+    async def _write(self, context: Context, response: pb.TranscribeStreamResponse) -> None:
+        timeout_s = self._config.upload_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await context.write(response)
+        except grpc.aio.BaseError:
+            raise Cancelled("the client disconnected") from None
+        except TimeoutError:
+            raise Cancelled(f"the client did not read its answer for {timeout_s:g} s") from None
 
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:
         pairs = context.invocation_metadata() or ()
@@ -169,10 +184,3 @@ async def _pieces(messages: StreamMessages, pace: UploadPace) -> AsyncIterator[b
         piece = request.audio
         pace.count(len(piece))
         yield piece
-
-
-async def _write(context: Context, response: pb.TranscribeStreamResponse) -> None:
-    try:
-        await context.write(response)
-    except grpc.aio.BaseError:
-        raise Cancelled("the client disconnected") from None

@@ -144,11 +144,25 @@ class Served:
         rpc = self.stub.TranscribeStream(iter(messages), timeout=timeout_s, metadata=metadata)
         return Call(rpc, lambda: _result(rpc))
 
+    def raw(
+        self, method: str, messages: Iterable[bytes], metadata: Metadata = (), **options: Any
+    ) -> Call:
+        """Start a call that sends these bytes as its messages, whatever the method takes."""
+        send: grpc.StreamStreamMultiCallable[bytes, bytes] = self.channel.stream_stream(method)
+        rpc = send(iter(messages), timeout=PATIENCE_S, metadata=metadata, **options)
+        return Call(rpc, lambda: pb.TranscribeResponse.FromString([*rpc][-1]))
+
     def health(self, service: str = "") -> int:
         request = health_pb2.HealthCheckRequest(service=service)
         stub = health_pb2_grpc.HealthStub(self.channel)
         return int(stub.Check(request, timeout=PATIENCE_S).status)
 
+
+TRANSCRIBE = "/talkmill.v1.Transcription/Transcribe"
+TRANSCRIBE_STREAM = "/talkmill.v1.Transcription/TranscribeStream"
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+STREAM_CONFIG = pb.TranscribeStreamRequest(config=pb.TranscribeStreamConfig()).SerializeToString()
 
 Serve = Callable[..., Served]
 """Starts a server with the settings given; see the fixture `serve`."""

@@ -12,9 +12,6 @@ from .tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
 
 MAX_TEMPERATURE = 0.5  # text that was drawn at a higher one is no context: openai/whisper's rule
 
-# More text than this is more than the tokens that fit; the rest is not even read.
-_MAX_CHARACTERS = 2**15
-
 
 @dataclass(frozen=True)
 class PreviousText:
@@ -65,23 +62,16 @@ def make_previous(
     warnings = []
     prompt = prompt.strip()
     listed = ", ".join(word.strip() for word in hotwords if word.strip())
-    first = tokenizer.encode(listed[:_MAX_CHARACTERS])
+    first = tokenizer.encode(listed)
     kept = first[:MAX_PREVIOUS_TOKENS]
     if len(kept) < len(first):
-        number = _number(first, listed)
-        warnings.append(f"hotwords: only the first {len(kept)} of {number} tokens were used")
+        warnings.append(f"hotwords: only the first {len(kept)} of {len(first)} tokens were used")
     room = MAX_PREVIOUS_TOKENS - len(kept)
-    text = tokenizer.encode(prompt[-_MAX_CHARACTERS:])
+    text = tokenizer.encode(prompt)
     if len(text) > room:
-        number = _number(text, prompt)
-        warnings.append(f"prompt: only the last {room} of its {number} tokens were used")
+        warnings.append(f"prompt: only the last {room} of its {len(text)} tokens were used")
     return PreviousText(kept, _last(text, room)), tuple(warnings)
 
 
 def _last(tokens: tuple[int, ...], room: int) -> tuple[int, ...]:
     return tokens[max(0, len(tokens) - room) :]
-
-
-def _number(tokens: tuple[int, ...], text: str) -> str:
-    """Return how many tokens a text has, of which `tokens` may be a part."""
-    return f"more than {len(tokens)}" if len(text) > _MAX_CHARACTERS else f"{len(tokens)}"

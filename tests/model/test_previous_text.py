@@ -6,7 +6,6 @@ from talkmill.engine.model.previous_text import PreviousText, make_previous
 from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
 
 LONG = "call emma at seven " * 100
-EDGE = 32_768  # characters that are read
 
 
 def test_hotwords_stand_before_the_prompt(tokenizer: WhisperTokenizer) -> None:
@@ -45,13 +44,6 @@ def test_first_hotwords_are_kept_and_leave_the_prompt_the_rest(tokenizer: Whispe
     previous, warnings = make_previous(tokenizer, "call emma", ["emma"] * 500)
     assert (len(previous.hotwords), previous.text) == (MAX_PREVIOUS_TOKENS, ())
     assert [warning.split(":")[0] for warning in warnings] == ["hotwords", "prompt"]
-
-
-def test_of_a_book_only_the_end_is_read(tokenizer: WhisperTokenizer) -> None:
-    previous, (warning,) = make_previous(tokenizer, "é " * 10**6 + "call emma", [])
-    assert tokenizer.decode(previous.text).endswith("é call emma")
-    assert len(previous) == MAX_PREVIOUS_TOKENS
-    assert "of its more than" in warning
 
 
 def test_text_of_a_chunk_stands_before_the_next() -> None:
