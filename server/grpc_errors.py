@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -56,8 +55,6 @@ async def answer_or_status(context: Context, answer: Awaitable[Answer]) -> Answe
     except TalkmillError as error:
         await wait_if_failed(error)
         error.__traceback__ = None  # a request's future keeps the error, and its frames the request
-        if context.done():  # by its deadline or its caller: nobody is left to be told
-            raise asyncio.CancelledError from None
         status = to_status(error)
         if isinstance(error, Refused):
             metadata = ((RETRY_PUSHBACK, f"{_retry_ms(error)}"),)
