@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ import grpc
 
 from ..engine import ConfigError
 from .config import ServerConfig
+
+_PRIVATE_KEY = re.compile(rb"-----BEGIN PRIVATE KEY-----([\w+/=\s]+)-----END")
+_EDWARDS = (bytes.fromhex("06032b6570"), bytes.fromhex("06032b6571"))  # Ed25519, Ed448: RFC 8410
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +119,7 @@ class Certificates:
             raise ConfigError("tls_key: is not a private key in PEM") from error
         except OSError as error:  # replaced since it was read
             raise ConfigError(f"tls_cert or tls_key: {error.strerror}") from error
+        _check_key_type(key)
         if roots is not None:
             context.load_verify_locations(cadata=roots.decode())
         configuration = grpc.ssl_server_certificate_configuration([(key, cert)], roots)
@@ -144,6 +150,16 @@ def _check_certificates(setting: str, content: bytes) -> None:
         )
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"{setting}: holds no certificate in PEM") from error
+
+
+def _check_key_type(key: bytes) -> None:
+    if (match := _PRIVATE_KEY.search(key)) is None:
+        return  # the older formats have no such keys
+    head = base64.b64decode(match[1])[:24]
+    if any(kind in head for kind in _EDWARDS):
+        raise ConfigError(
+            "tls_key: is an Ed25519 or Ed448 key, which gRPC does not take; use RSA or ECDSA"
+        )
 
 
 def _refuse_passphrase() -> str:

@@ -31,7 +31,8 @@ class ServerConfig(EngineConfig):
         "gRPC and HTTP then speak TLS only. Read again when it changes, and on SIGHUP.",
     )
     tls_key: Path | None = Field(
-        None, description="PEM file with the private key of tls_cert, without a passphrase."
+        None,
+        description="PEM file with the private key of tls_cert: RSA or ECDSA, without a passphrase.",
     )
     tls_client_ca: Path | None = Field(
         None,

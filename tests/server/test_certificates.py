@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
 
 from talkmill.engine import ConfigError
 from talkmill.server import ServerConfig
@@ -24,6 +28,25 @@ def files(tmp_path: Path) -> Files:
 
 def other_key(files: Files) -> None:
     trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(files.key)
+
+
+def edwards_key(files: Files) -> None:
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    cert = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(1))
+        .sign(key, None)
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    files.cert.write_bytes(cert)
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
 
 
 def encrypted_key(files: Files) -> None:
@@ -53,6 +76,7 @@ def encrypted_key(files: Files) -> None:
             "tls_key", lambda files: files.key.write_bytes(NOT_PEM), "not a private key", id="key"
         ),
         pytest.param("tls_key", other_key, "does not belong", id="another key"),
+        pytest.param("tls_key", edwards_key, "Ed25519", id="key of a kind that gRPC lacks"),
         pytest.param("tls_key", encrypted_key, "is encrypted", id="encrypted key"),
         pytest.param(
             "tls_client_ca",
