@@ -32,7 +32,7 @@ class ServerConfig(EngineConfig):
     )
     tls_key: Path | None = Field(
         None,
-        description="PEM file with the private key of tls_cert: RSA or ECDSA, without a passphrase.",
+        description="PEM file with the private key of tls_cert: RSA or ECDSA, no passphrase.",
     )
     tls_client_ca: Path | None = Field(
         None,
