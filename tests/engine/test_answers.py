@@ -150,7 +150,7 @@ class TestPrompts:
     def test_prompt_that_is_too_long_loses_its_head_with_a_warning(
         self, engine: Engine, model: FakeModel
     ) -> None:
-        prompt = "call emma at seven " * 300
+        prompt = "call emma at seven " * 200
         transcript = engine.transcribe(TONE, TranscribeOptions(vad=VadMode.OFF, prompt=prompt))
         assert any(warning.startswith("prompt") for warning in transcript.warnings)
         tokens = model.tokenizer.encode(prompt)[-MAX_PREVIOUS_TOKENS:]
