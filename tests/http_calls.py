@@ -103,9 +103,14 @@ class Http:
 class Socket:
     """A connection on which a test writes HTTP itself, and may stop at any byte."""
 
-    def __init__(self, server: Http) -> None:
+    def __init__(self, server: Http, buffer_bytes: int | None = None) -> None:
+        """Connect; `buffer_bytes` limits what may arrive before it is read."""
         host, _, port = server.url.removeprefix("http://").partition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        self._socket = socket.socket()
+        if buffer_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        self._socket.settimeout(PATIENCE_S)
+        self._socket.connect((host, int(port)))
         self._host = host
 
     def __enter__(self) -> Socket:

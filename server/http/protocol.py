@@ -79,6 +79,8 @@ class LimitedProtocol(H11Protocol):
             start = end
         if self._is_answering and self in self.limits.idle:
             self._stop_waiting()
+            if self.flow.write_paused:  # the caller has not read the last answer yet
+                self._close_after(self.limits.pause_s)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Go on if the caller has closed his side only, after a whole request.

@@ -157,5 +157,5 @@ def test_a_long_answer_is_written_on_a_thread_a_segment_at_a_time(
 def test_long_json_is_the_same_as_any_other() -> None:
     content = {"text": 'é \u2028 "', "list": [{"a": [1, 2.5]}, None], "none": [], "d": {"x": True}}
 
-    assert json.loads(LongJson(content).body) == content
+    assert json.loads(bytes(LongJson(content).body)) == content
     assert LongJson(content).body == JSONResponse(content).body

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import h11
 import pytest
@@ -169,9 +171,42 @@ def test_a_request_takes_as_long_as_it_needs(http: Callable[..., Http]) -> None:
 
 def test_a_client_that_does_not_read_its_answer_is_cut_off(http: Callable[..., Http]) -> None:
     server = http(upload_timeout_s=0.2, idle_timeout_s=0.2)
-    with Socket(server) as caller:
+    with Socket(server, buffer_bytes=4096) as caller:
         wait_until(lambda: not sent_more_requests(caller))
         wait_until(lambda: num_connections(server) == 0)
+
+
+def test_a_client_that_asks_again_before_it_reads_is_cut_off_too(
+    http: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection_made = protocol.LimitedProtocol.connection_made
+
+    def with_small_buffer(connection: protocol.LimitedProtocol, transport: Any) -> None:
+        plain = transport.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        connection_made(connection, transport)
+
+    monkeypatch.setattr(protocol.LimitedProtocol, "connection_made", with_small_buffer)
+    server = http(upload_timeout_s=0.2)  # and a long time between two requests
+    with Socket(server, buffer_bytes=4096) as caller:
+        caller.send("GET /openapi.json HTTP/1.1")
+        wait_until(lambda: is_unread(server))
+        caller.send("GET /live HTTP/1.1")
+
+        wait_until(lambda: num_connections(server) == 0)
+
+
+def is_unread(server: Http) -> bool:
+    """Whether an answer is complete, and waits for its caller to read it."""
+    listener = server.served.background.server._http
+    assert listener is not None
+    connections = list(listener._server.server_state.connections)
+    return any(
+        isinstance(each, protocol.LimitedProtocol)
+        and each.flow.write_paused
+        and each in each.limits.idle
+        for each in connections
+    )
 
 
 def sent_more_requests(caller: Socket) -> bool:
