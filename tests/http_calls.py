@@ -74,6 +74,13 @@ class Http:
         self.model = served.model
         self.url = served.background.http_address
 
+    @property
+    def connections(self) -> list[Any]:
+        """The connections that the server has now, as its protocol sees them."""
+        listener = self.served.background.server._http
+        assert listener is not None
+        return list(listener._server.server_state.connections)
+
     def get(self, path: str, **arguments: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=PATIENCE_S, **arguments)
 
