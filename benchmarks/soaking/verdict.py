@@ -1,0 +1,95 @@
+"""The verdict of a soak: what was measured, what it should have been, and the lines of a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.metrics import percentile
+from benchmarks.soaking.ledger import End, Growth, Ledger, Outcome, growth
+from benchmarks.soaking.watch import Sample
+
+MAX_HEALTH_S = 1.0
+MAX_STOP_S = 30.0
+_NUM_POINTS = 90
+_LEVELS = ("rss_mb", "fds", "threads")
+
+
+@dataclass
+class Verdict:
+    """What was measured; `faults` has a sentence for each thing that is wrong."""
+
+    figures: dict[str, Any] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, name: str, value: float, most: float) -> None:
+        """Keep a figure; it is a fault if it is over its bar."""
+        self.figures[name] = {"value": round(value, 4), "most": most}
+        if value > most:
+            self.faults.append(f"{name} is {value:.4g}, over the bar of {most:g}")
+
+    def check_growth(self, samples: Sequence[Sample], warm_up: float, most: float) -> None:
+        """Keep the growth of each level after warm-up, a share of the samples."""
+        for level in _LEVELS:
+            grown = growth([getattr(sample, level) for sample in samples], warm_up)
+            self.figures[f"growth of {level}"] = {
+                "first": grown.first,
+                "last": grown.last,
+                "share": round(grown.share, 4),
+                "most": most,
+            }
+            if grown.is_over(most):
+                self.faults.append(_describe(level, grown, most))
+
+    def check_latency(self, accepted: Sequence[Outcome], max_p99_s: float) -> None:
+        """Keep the latencies of accepted work."""
+        latencies_s = [outcome.latency_s for outcome in accepted]
+        for percent in (50, 95):
+            self.figures[f"p{percent} s"] = round(percentile(latencies_s, percent), 3)
+        self.check("p99 s", percentile(latencies_s, 99), max_p99_s)
+
+    def check_health(self, samples: Sequence[Sample]) -> None:
+        """Keep how fast health was answered; any other answer than 200 is a fault."""
+        times_s = [sample.health_s for sample in samples]
+        self.check("health p99 s", percentile(times_s, 99), MAX_HEALTH_S)
+        for sample in samples:
+            if sample.health != 200:
+                self.faults.append(f"health was {sample.health} at {sample.time_s:.0f} s")
+
+
+def _describe(level: str, grown: Growth, most: float) -> str:
+    return (
+        f"{level} grew from {grown.first:.0f} to {grown.last:.0f}, by {100 * grown.share:.1f} %, "
+        f"over the bar of {100 * most:g} %"
+    )
+
+
+def series(ledger: Ledger, samples: Sequence[Sample], duration_s: float) -> list[dict[str, float]]:
+    """Return a run as points at equal intervals: levels, answers and refusals, p50 and p99."""
+    width_s = duration_s / _NUM_POINTS
+    points = []
+    accepted = ledger.accepted()
+    refused = [
+        ledger.outcomes[number]
+        for number, end in ledger.ends.items()
+        if end is End.REFUSED and not ledger.calls[number].case
+    ]
+    for number in range(_NUM_POINTS):
+        low_s, high_s = number * width_s, (number + 1) * width_s
+        here = [one.latency_s for one in accepted if low_s <= one.ended_s < high_s]
+        levels = [one for one in samples if low_s <= one.time_s < high_s]
+        if levels:
+            points.append(
+                {
+                    "time_s": round(high_s, 1),
+                    **{name: round(max(getattr(x, name) for x in levels), 1) for name in _LEVELS},
+                    "answers_per_s": round(len(here) / width_s, 2),
+                    "refusals_per_s": round(
+                        sum(low_s <= one.ended_s < high_s for one in refused) / width_s, 2
+                    ),
+                    "p50_s": round(percentile(here, 50), 3),
+                    "p99_s": round(percentile(here, 99), 3),
+                }
+            )
+    return points
