@@ -29,6 +29,10 @@ _METHOD = "/talkmill.v1.Transcription/"
 _NEVER_S = 3600.0
 _NUM_CHANNELS = 4
 _DROP_AFTER_S = 0.05
+_MAX_DETAILS = 200  # characters of what the server says about an error
+# What grpc.aio makes of a message that it cannot send, as the server has ended the call or the
+# deadline has passed: the status that came for the call is lost.
+_SEND_FAILED = "Internal error from Core"
 
 
 @dataclass
@@ -36,8 +40,8 @@ class Answer:
     """What came back; see `ledger.Outcome`.
 
     Attributes:
-        status: gRPC's name, HTTP's number, "CUT" or "CLOSED".
-        text: The words, after OK.
+        status: gRPC's name, HTTP's number, "CUT", "CLOSED" or "UNSEEN".
+        text: The words after OK; else what the server says.
         uploaded_s: When the last byte was sent, on the loop's clock; 0 if it was not.
     """
 
@@ -66,7 +70,11 @@ class HttpDoor:
                 answer.status = "CUT"
             if call.kind is not Kind.DROPPED or reading.done():
                 answer.status, content = await reading
-                answer.text = http_text(call, content) if answer.status == "200" else ""
+                answer.text = (
+                    http_text(call, content)
+                    if answer.status == "200"
+                    else content[:_MAX_DETAILS].decode(errors="replace")
+                )
         except (OSError, EOFError):
             answer.status = "CLOSED"
         finally:
@@ -168,7 +176,8 @@ class GrpcDoor:
                 answer.text = await _stream(channel, call, messages, given, answer)
             answer.status = "OK"
         except grpc.aio.AioRpcError as error:
-            answer.status = error.code().name
+            answer.text = (error.details() or "")[:_MAX_DETAILS]
+            answer.status = "UNSEEN" if answer.text == _SEND_FAILED else error.code().name
 
     def _connect(self, number: int) -> grpc.aio.Channel:
         # The number keeps gRPC from sharing a connection among channels.

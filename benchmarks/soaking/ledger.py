@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from benchmarks.soaking.plan import CASES, GRPC, Call, Kind
+from benchmarks.soaking.plan import CASES, GRPC, Answers, Call, Kind
 
 Texts = Mapping[tuple[int, str], str]
 """The words of a clip and a variant, as a quiet server answered them."""
 
 OK = frozenset({"OK", "200"})
+_FAILURES = ("INTERNAL", "UNKNOWN", "DATA_LOSS")
 _GRPC_NAMES = {
     "200": "OK",
     "400": "INVALID_ARGUMENT",
@@ -39,8 +40,9 @@ class Outcome:
         number: The call's number.
         status: gRPC's name, or HTTP's number; "CUT": the client ended the call; "CLOSED": the
             server ended the connection without an answer; "HUNG": no answer in the time that the
-            client waits; else what went wrong in the client.
-        text: The words, after OK.
+            client waits; "UNSEEN": the server ended a stream during the upload, and the client's
+            library lost the status; else what went wrong in the client.
+        text: The words after OK; else what the server says.
         latency_s: Seconds from when the call was due, or from the end of a slow upload.
         ended_s: When it ended, in seconds from the start of the run.
     """
@@ -75,12 +77,10 @@ def judge(call: Call, outcome: Outcome, texts: Texts) -> End:
         if outcome.status not in call.statuses:
             return End.WRONG_STATUS
         return End.CUT if outcome.status == "CUT" else End.REFUSED
-    if call.case:
-        if not CASES[call.kind][call.case].is_silent:
-            return End.WRONG_STATUS
-        expected = ""
-    else:
-        expected = texts[call.clip, call.variant]
+    answers = CASES[call.kind][call.case].answers if call.case else Answers.WORDS
+    if answers is Answers.NONE:
+        return End.WRONG_STATUS
+    expected = texts[call.clip, call.variant] if answers is Answers.WORDS else ""
     if outcome.text == expected:
         return End.RIGHT_WORDS
     return End.OTHERS_WORDS if outcome.text in texts.values() else End.WRONG_WORDS
@@ -143,7 +143,7 @@ class Ledger:
 
 def _describe(call: Call, outcome: Outcome, end: End) -> str:
     what = f"{call.kind.value} {call.case}".strip()
-    text = f" {outcome.text[:80]!r}" if outcome.text else ""
+    text = f" {outcome.text[:120]!r}" if outcome.text else ""
     return (
         f"call {call.number} ({what}, {call.door}, clip {call.clip}, {call.variant}): "
         f"{end.value}: {outcome.status}{text} after {outcome.latency_s:.2f} s"
@@ -158,7 +158,8 @@ def compare_counts(ledger: Ledger, counts: Counts) -> list[str]:
     """Return one sentence for each count of the server that the clients' own contradict.
 
     What a client saw must be in the server's counts. A call that its client cut or gave a deadline
-    may have ended there in any way, also as OK, or have been over before it was a call.
+    may have ended there in any way, also as OK, or have been over before it was a call; but nothing
+    may have failed there, whoever saw it.
     """
     least: Counter[tuple[str, str]] = Counter()
     free: Counter[tuple[str, str]] = Counter()  # calls that may be counted, in what status it says
@@ -167,13 +168,17 @@ def compare_counts(ledger: Ledger, counts: Counts) -> list[str]:
         call = ledger.calls[number]
         protocol = "grpc" if call.door in GRPC else "http"
         name = _GRPC_NAMES.get(outcome.status, outcome.status)
-        if name in ("CUT", "CLOSED", "HUNG", "DEADLINE_EXCEEDED") or not name.isupper():
+        if name in ("CUT", "CLOSED", "HUNG", "UNSEEN", "DEADLINE_EXCEEDED") or not name.isupper():
             open_ended[protocol] += 1
         elif call.case and not CASES[call.kind][call.case].is_counted:
             free[protocol, name] += 1
         else:
             least[protocol, name] += 1
-    faults = []
+    faults = [
+        f"the server counts {number:.0f} calls over {protocol} with {status}"
+        for (protocol, status), number in sorted(counts.items())
+        if status in _FAILURES
+    ]
     for key in sorted({*least, *counts}):
         low, high = least[key], least[key] + free[key] + open_ended[key[0]]
         if not low <= counts.get(key, 0) <= high:

@@ -58,20 +58,28 @@ ANSWERABLE = (Kind.VALID, Kind.SLOW, Kind.DEADLINE)
 """The kinds whose rate is given in shares of the capacity; the others come on top."""
 
 
+class Answers(StrEnum):
+    """With what a call may be answered, beside being refused."""
+
+    WORDS = "words"
+    SILENCE = "silence"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class Case:
-    """A request that is refused, whatever the load.
+    """A request that is to be refused, or can be.
 
     Attributes:
         doors: Where it is sent.
         statuses: How it may end, beside being refused as overload.
-        is_silent: Whether it may also be answered without words.
+        answers: How it may be answered.
         is_counted: Whether the server's metrics must count it; it may end before it is a call.
     """
 
     doors: Sequence[str]
     statuses: frozenset[str]
-    is_silent: bool = False
+    answers: Answers = Answers.NONE
     is_counted: bool = True
 
 
@@ -101,13 +109,16 @@ CASES: dict[Kind, dict[str, Case]] = {
         "compressed": Case(GRPC, _only("INVALID_ARGUMENT", "UNIMPLEMENTED"), is_counted=False),
         "nested": Case(("http json",), _only("400", "413", "422")),
         "stalled": Case((*HTTP, "grpc stream"), _STALLED, is_counted=False),
-        "half a header": Case(("http raw",), _only("400", "408", "CUT", "CLOSED"), False, False),
+        "half a header": Case(
+            ("http raw",), _only("400", "408", "CUT", "CLOSED"), is_counted=False
+        ),
         "long header": Case(("http raw",), _only("400", "431"), is_counted=False),
         "no http": Case(("http raw",), _only("400", "CLOSED"), is_counted=False),
-        "two lengths": Case(("http raw",), _only("400"), is_counted=False),
+        # RFC 9112, 6.3: to be refused, or read as chunked with the connection closed afterwards.
+        "two lengths": Case(("http raw",), _only("400"), Answers.WORDS, is_counted=False),
         "playlist": Case(DOORS, _only("INVALID_ARGUMENT", "400")),
-        "endless header": Case(DOORS, _INVALID, is_silent=True),
-        "silence": Case(DOORS, _only("413"), is_silent=True),
+        "endless header": Case(DOORS, _INVALID, answers=Answers.SILENCE),
+        "silence": Case(DOORS, _only("413"), answers=Answers.SILENCE),
     },
 }
 
@@ -141,10 +152,11 @@ class Call:
     @property
     def statuses(self) -> frozenset[str]:
         """The statuses with which it may end, beside OK with the right words."""
+        refused = OVERLOADED | {"UNSEEN"} if self.door == "grpc stream" else OVERLOADED
         if self.case:
-            return CASES[self.kind][self.case].statuses | OVERLOADED
+            return CASES[self.kind][self.case].statuses | refused
         own = {Kind.DEADLINE: _LATE, Kind.CANCELLED: _only("CUT"), Kind.DROPPED: _only("CUT")}
-        return own.get(self.kind, frozenset()) | OVERLOADED
+        return own.get(self.kind, frozenset()) | refused
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def entered(calls: Iterable[Call], outcomes: Iterable[Outcome]) -> Ledger:
         (Call(0, door="http raw"), "429", "", End.REFUSED),
         (Call(0), "INVALID_ARGUMENT", "", End.WRONG_STATUS),
         (Call(0), "CANCELLED", "", End.WRONG_STATUS),
+        (Call(0, door="grpc stream"), "UNSEEN", "", End.REFUSED),
+        (Call(0), "UNSEEN", "", End.WRONG_STATUS),
         (Call(0, door="http raw"), "500", "", End.WRONG_STATUS),
         (Call(0), "HUNG", "", End.NO_ANSWER),
         (Call(0, door="http raw"), "CLOSED", "", End.NO_ANSWER),
@@ -62,6 +64,7 @@ def entered(calls: Iterable[Call], outcomes: Iterable[Outcome]) -> Ledger:
         (Call(0, kind=Kind.INVALID, case="token"), "OK", "one two", End.WRONG_STATUS),
         (Call(0, kind=Kind.HOSTILE, case="endless header"), "OK", "", End.RIGHT_WORDS),
         (Call(0, kind=Kind.HOSTILE, case="endless header"), "OK", "one two", End.OTHERS_WORDS),
+        (Call(0, kind=Kind.HOSTILE, case="two lengths"), "200", "one two", End.RIGHT_WORDS),
         (Call(0, kind=Kind.HOSTILE, case="stalled"), "CUT", "", End.CUT),
         (Call(0, kind=Kind.HOSTILE, case="no http"), "CLOSED", "", End.REFUSED),
         (Call(0, kind=Kind.HOSTILE, case="prompt"), "HUNG", "", End.NO_ANSWER),
@@ -126,6 +129,14 @@ def test_counts_that_differ_are_a_fault(counts: dict[tuple[str, str], float]) ->
     ledger = entered([Call(0), Call(1)], [Outcome(0, "OK"), Outcome(1, "OK")])
 
     assert compare_counts(ledger, counts)
+
+
+def test_a_failure_that_only_the_server_saw_is_a_fault() -> None:
+    ledger = entered([Call(0, kind=Kind.CANCELLED)], [Outcome(0, "CUT")])
+
+    assert compare_counts(ledger, {("grpc", "INTERNAL"): 1.0}) == [
+        "the server counts 1 calls over grpc with INTERNAL"
+    ]
 
 
 def test_a_cut_call_is_not_counted_twice() -> None:
