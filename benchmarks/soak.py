@@ -88,7 +88,7 @@ def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> 
         "clients_cores": round(sent.clients_cores, 3),
         "server_cores": round(sent.server_cores, 3),
         "counts": {" ".join(key): number for key, number in after.since(before).items()},
-        "series": series(ledger, watch.samples, duration_s),
+        "series": series(ledger, watch.samples),
         "faults": verdict.faults,
     }
 

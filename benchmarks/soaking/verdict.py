@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.metrics import percentile
-from benchmarks.soaking.ledger import End, Growth, Ledger, Outcome, growth
-from benchmarks.soaking.watch import Sample
+from benchmarks.soaking.ledger import Growth, Ledger, Outcome, growth
+from benchmarks.soaking.plan import OVERLOADED
+from benchmarks.soaking.watch import INTERVAL_S, Sample
 
 MAX_HEALTH_S = 1.0
 MAX_STOP_S = 30.0
@@ -65,31 +66,38 @@ def _describe(level: str, grown: Growth, most: float) -> str:
     )
 
 
-def series(ledger: Ledger, samples: Sequence[Sample], duration_s: float) -> list[dict[str, float]]:
+def series(ledger: Ledger, samples: Sequence[Sample]) -> list[dict[str, float]]:
     """Return a run as points at equal intervals: levels, answers and refusals, p50 and p99."""
-    width_s = duration_s / _NUM_POINTS
-    points = []
-    accepted = ledger.accepted()
-    refused = [
-        ledger.outcomes[number]
-        for number, end in ledger.ends.items()
-        if end is End.REFUSED and not ledger.calls[number].case
+    end_s = samples[-1].time_s + INTERVAL_S
+    num_points = min(_NUM_POINTS, max(1, len(samples) // 2))
+    width_s = end_s / num_points
+    bins = [_Bin() for _ in range(num_points)]
+    for one in samples:
+        bins[int(one.time_s / width_s)].samples.append(one)
+    for outcome in ledger.accepted():
+        if outcome.ended_s < end_s:
+            bins[int(outcome.ended_s / width_s)].latencies_s.append(outcome.latency_s)
+    for outcome in ledger.outcomes.values():
+        if outcome.status in OVERLOADED and outcome.ended_s < end_s:
+            bins[int(outcome.ended_s / width_s)].num_refused += 1
+    return [
+        {
+            "time_s": round((number + 1) * width_s, 1),
+            **{
+                level: round(max((getattr(x, level) for x in one.samples), default=0), 1)
+                for level in _LEVELS
+            },
+            "answers_per_s": round(len(one.latencies_s) / width_s, 2),
+            "refusals_per_s": round(one.num_refused / width_s, 2),
+            "p50_s": round(percentile(one.latencies_s, 50), 3),
+            "p99_s": round(percentile(one.latencies_s, 99), 3),
+        }
+        for number, one in enumerate(bins)
     ]
-    for number in range(_NUM_POINTS):
-        low_s, high_s = number * width_s, (number + 1) * width_s
-        here = [one.latency_s for one in accepted if low_s <= one.ended_s < high_s]
-        levels = [one for one in samples if low_s <= one.time_s < high_s]
-        if levels:
-            points.append(
-                {
-                    "time_s": round(high_s, 1),
-                    **{name: round(max(getattr(x, name) for x in levels), 1) for name in _LEVELS},
-                    "answers_per_s": round(len(here) / width_s, 2),
-                    "refusals_per_s": round(
-                        sum(low_s <= one.ended_s < high_s for one in refused) / width_s, 2
-                    ),
-                    "p50_s": round(percentile(here, 50), 3),
-                    "p99_s": round(percentile(here, 99), 3),
-                }
-            )
-    return points
+
+
+@dataclass
+class _Bin:
+    samples: list[Sample] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    num_refused: int = 0
