@@ -34,9 +34,9 @@ class Job:
         token: A token that the server knows.
         files: The clips; their numbers are their places.
         silence: A file without sound.
-        plan: The calls. None: each clip in each variant of `calls`, one after the other.
-        num_clients: Calls at once, each sent when one has ended, for the plan's duration; 0: each
-            is sent when it is due.
+        plan: The calls.
+        num_clients: Calls at once, each sent when another has ended, for the plan's duration; 0:
+            each is sent when it is due.
         patience_s: After so long without an answer a call counts as one that hangs.
     """
 
@@ -112,12 +112,17 @@ class Clients:
         self._write(Outcome(call.number, answer.status, answer.text, *times_s))
 
 
+def read_job(path: Path) -> Job:
+    """Return the job in a file of JSON."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    shares = {Kind(name): share for name, share in content["plan"].pop("shares").items()}
+    return Job(**{**content, "plan": Plan(**content["plan"], shares=shares)})
+
+
 def main() -> None:
     """Read the job, run it, and write the outcomes."""
     job_path, outcomes_path = map(Path, sys.argv[1:])
-    content = json.loads(job_path.read_text(encoding="utf-8"))
-    shares = {Kind(name): share for name, share in content["plan"].pop("shares").items()}
-    job = Job(**{**content, "plan": Plan(**content["plan"], shares=shares)})
+    job = read_job(job_path)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

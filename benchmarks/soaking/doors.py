@@ -61,7 +61,10 @@ class HttpDoor:
     async def ask(self, call: Call, message: Message, answer: Answer) -> None:
         """Send a call and fill in its answer; cancel it to break the connection."""
         head, body = http_request(call, message)
-        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+        except OSError:
+            return
         sending = asyncio.create_task(self._send(writer, call, head, body, answer))
         reading = asyncio.create_task(_read_reply(reader))
         try:
