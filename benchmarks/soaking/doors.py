@@ -114,13 +114,15 @@ async def _read_reply(reader: asyncio.StreamReader) -> tuple[str, bytes]:
         EOFError: The connection ends before the answer does.
         OSError: It breaks.
     """
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
+    status = "100"
+    while status.startswith("1"):  # interim answers: RFC 9110, 15.2
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status = first.split()[1]
     headers = {
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(":") for line in lines if line)
     }
-    status = first.split()[1]
     if headers.get("transfer-encoding") != "chunked":
         return status, await reader.readexactly(int(headers.get("content-length", 0)))
     content = bytearray()

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "429"})
 _INVALID = frozenset({"INVALID_ARGUMENT", "400", "413", "422"})
 _LATE = frozenset({"DEADLINE_EXCEEDED", "504"})
-_STALLED = frozenset({"INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "400", "408", "503", "CUT"})
+_STALLED = frozenset({"ABORTED", "INVALID_ARGUMENT", "400", "408", "CUT"})
 _LONG_SHARE = 0.01
 
 

@@ -22,6 +22,7 @@ from benchmarks.soaking.verdict import MAX_STOP_S
 from talkmill.server.auth import new_token
 
 _CACHE_BYTES = 64 * 2**20  # the default; one call in ten may be answered from it
+_UPLOAD_TIMEOUT_S = 8.0  # some stalled uploads last longer, and no slow one pauses as long
 
 
 @dataclass
@@ -50,7 +51,8 @@ def running(model: Path, folder: Path, arguments: Sequence[str]) -> Iterator[Run
     """Start a server that wants a token, and stop it after the block."""
     token, entry = new_token("soak")
     log = folder / "server.log"
-    given = ["--auth-tokens", entry, "--cache-bytes", str(_CACHE_BYTES), *arguments]
+    given = ["--auth-tokens", entry, "--cache-bytes", str(_CACHE_BYTES)]
+    given += ["--upload-timeout-s", str(_UPLOAD_TIMEOUT_S), *arguments]
     with log.open("w", encoding="utf-8") as file:
         setup = Machine().setup(model, arguments=given)
         process, address, http_address = start_server(setup, log=file)
