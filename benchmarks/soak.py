@@ -29,11 +29,11 @@ from benchmarks.comparison import DEMO, get_model
 from benchmarks.plot import plot_soak
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.soaking.clips import Clips, ask_quietly, write_files
-from benchmarks.soaking.ledger import Ledger, compare_counts
+from benchmarks.soaking.ledger import Counts, Ledger, compare_counts
 from benchmarks.soaking.plan import ANSWERABLE, SHARES, Kind, Plan
 from benchmarks.soaking.processes import Running, running, send
 from benchmarks.soaking.verdict import MAX_STOP_S, Verdict, series
-from benchmarks.soaking.watch import wait_until_idle, watching
+from benchmarks.soaking.watch import Counters, wait_until_idle, watching
 
 _NUM_CLIPS = 32
 _NUM_CLIENTS = 32  # of the closed loop, in which capacity is measured
@@ -67,15 +67,14 @@ def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> 
     before = wait_until_idle(server.http_address, server.token)
     with watching(server.process.pid, server.http_address) as watch:
         sent = send(server, clips, plan, folder)
-    after = wait_until_idle(server.http_address, server.token)
 
     ledger = Ledger(clips.texts, {call.number: call for call in plan.calls()})
     ledger.enter(sent.outcomes)
     ledger.close()
-    verdict = Verdict(faults=[*ledger.faults, *compare_counts(ledger, after.since(before))])
+    verdict = Verdict(faults=ledger.faults)
+    counts = check_counters(server, before, ledger, verdict)
     under_load = [sample for sample in watch.samples if sample.time_s <= duration_s]
-    verdict.check("requests left in progress", after.in_progress, 0)
-    verdict.check("chunks left waiting", after.waiting, 0)
+    verdict.check("exit code of the clients", abs(sent.code), 0)
     verdict.check_latency(ledger.accepted(), given["max_p99_s"])
     verdict.check_growth(under_load, given["warm_up"], given["max_growth"])
     verdict.check_health(watch.samples)
@@ -87,10 +86,24 @@ def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> 
         "figures": verdict.figures,
         "clients_cores": round(sent.clients_cores, 3),
         "server_cores": round(sent.server_cores, 3),
-        "counts": {" ".join(key): number for key, number in after.since(before).items()},
+        "counts": {" ".join(key): number for key, number in counts.items()},
         "series": series(ledger, watch.samples),
         "faults": verdict.faults,
     }
+
+
+def check_counters(server: Running, before: Counters, ledger: Ledger, verdict: Verdict) -> Counts:
+    """Compare the server's counts with the clients', once nothing is in progress; return them."""
+    try:
+        after = wait_until_idle(server.http_address, server.token)
+    except OSError as error:
+        verdict.faults.append(f"the server's metrics cannot be read: {error}")
+        return {}
+    counts = after.since(before)
+    verdict.faults += compare_counts(ledger, counts)
+    verdict.check("requests left in progress", after.in_progress, 0)
+    verdict.check("chunks left waiting", after.waiting, 0)
+    return counts
 
 
 def check_end(server: Running, record: dict[str, Any]) -> None:

@@ -79,12 +79,14 @@ class Sent:
         wall_s: How long it took.
         clients_cores: CPU seconds of the clients over that.
         server_cores: CPU seconds of the server over that.
+        code: The clients' exit code.
     """
 
     outcomes: list[Outcome]
     wall_s: float
     clients_cores: float
     server_cores: float
+    code: int
 
 
 def send(server: Running, clips: Clips, plan: Plan, folder: Path, num_clients: int = 0) -> Sent:
@@ -110,6 +112,8 @@ def send(server: Running, clips: Clips, plan: Plan, folder: Path, num_clients: i
         time.sleep(0.2)
     wall_s = time.monotonic() - start_s
     with outcomes_path.open(encoding="utf-8") as file:
-        outcomes = [Outcome(**json.loads(line)) for line in file]
+        # A last line without its end is of clients that were killed.
+        outcomes = [Outcome(**json.loads(line)) for line in file if line.endswith("\n")]
     server_s = cpu_s(server.process.pid) - before_s
-    return Sent(outcomes, wall_s, clients_s / wall_s, server_s / wall_s)
+    code = clients.returncode
+    return Sent(outcomes, wall_s, clients_s / wall_s, server_s / wall_s, code)
