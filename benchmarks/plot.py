@@ -67,9 +67,11 @@ def plot_soak(run: Mapping[str, Any], title: str, target: Path) -> None:
     draw(latency, "p50_s", "p50", "tab:blue")
     latency.set_ylabel("latency of accepted calls, s")
     draw(levels, "rss_mb", "resident memory, MB", "tab:blue")
-    levels.set(xlabel="minutes", ylabel="MB")
+    levels.set(xlabel="minutes")
+    levels.set_ylabel("MB", color="tab:blue")
     counts = levels.twinx()
-    draw(counts, "fds", "open files", "tab:green")
+    draw(counts, "fds", "open files, without connections", "tab:green")
+    draw(counts, "connections", "connections", "tab:gray")
     draw(counts, "threads", "threads", "tab:orange")
     for axes, place in ((rates, "best"), (latency, "best"), (levels, "lower left")):
         axes.set_ylim(bottom=0)

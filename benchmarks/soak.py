@@ -65,7 +65,7 @@ def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> 
     duration_s = 60 * given["minutes"]
     plan = Plan(given["seed"], rate_per_s, duration_s, *sizes, SHARES)
     before = wait_until_idle(server.http_address, server.token)
-    with watching(server.process.pid, server.http_address) as watch:
+    with watching(server.process.pid, server.address, server.http_address) as watch:
         sent = send(server, clips, plan, folder)
 
     ledger = Ledger(clips.texts, {call.number: call for call in plan.calls()})

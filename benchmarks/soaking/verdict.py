@@ -85,7 +85,7 @@ def series(ledger: Ledger, samples: Sequence[Sample]) -> list[dict[str, float]]:
             "time_s": round((number + 1) * width_s, 1),
             **{
                 level: round(max((getattr(x, level) for x in one.samples), default=0), 1)
-                for level in _LEVELS
+                for level in (*_LEVELS, "connections")
             },
             "answers_per_s": round(len(one.latencies_s) / width_s, 2),
             "refusals_per_s": round(one.num_refused / width_s, 2),

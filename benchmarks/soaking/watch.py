@@ -17,6 +17,7 @@ from benchmarks.peers import descendants
 
 INTERVAL_S = 1.0
 _HEALTH_TIMEOUT_S = 10.0
+_ESTABLISHED = "01"  # of the states in /proc/net/tcp
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Sample:
     Attributes:
         time_s: Seconds from the start.
         rss_mb: Resident memory, in 10^6 bytes.
-        fds: Open file descriptors.
+        fds: Open file descriptors, without those of live connections: what is left of connections
+            that their clients ended is among them.
+        connections: Live connections.
         threads: Threads.
         health: HTTP status of its health; 0 without an answer.
         health_s: How long that answer took.
@@ -35,6 +38,7 @@ class Sample:
     time_s: float
     rss_mb: float
     fds: int
+    connections: int
     threads: int
     health: int
     health_s: float
@@ -48,11 +52,12 @@ class Watch:
 
 
 @contextmanager
-def watching(pid: int, http_address: str) -> Iterator[Watch]:
+def watching(pid: int, address: str, http_address: str) -> Iterator[Watch]:
     """Take samples of a server until the block ends.
 
     Args:
         pid: Its process.
+        address: HOST:PORT of its gRPC port.
         http_address: The base of its HTTP addresses.
     """
     watch = Watch()
@@ -63,7 +68,7 @@ def watching(pid: int, http_address: str) -> Iterator[Watch]:
         for number in range(2**31):
             if ended.wait(max(0.0, start_s + number * INTERVAL_S - time.monotonic())):
                 return
-            watch.samples.append(take_sample(pid, http_address, start_s))
+            watch.samples.append(take_sample(pid, address, http_address, start_s))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -74,7 +79,7 @@ def watching(pid: int, http_address: str) -> Iterator[Watch]:
         thread.join()
 
 
-def take_sample(pid: int, http_address: str, start_s: float) -> Sample:
+def take_sample(pid: int, address: str, http_address: str, start_s: float) -> Sample:
     """Return the state of a server now; `start_s` is an instant of `time.monotonic`."""
     rss_mb, fds, threads = 0.0, 0, 0
     for one in (pid, *descendants(pid)):
@@ -88,10 +93,30 @@ def take_sample(pid: int, http_address: str, start_s: float) -> Sample:
             fds += sum(1 for _ in (folder / "fd").iterdir())
         except (OSError, KeyError):  # it has just ended
             continue
+    connections = _num_connections({_port(address), _port(http_address)})
     asked_s = time.monotonic()
     health = _health(http_address)
     now_s = time.monotonic()
-    return Sample(asked_s - start_s, rss_mb, fds, threads, health, now_s - asked_s)
+    time_s, health_s = asked_s - start_s, now_s - asked_s
+    return Sample(time_s, rss_mb, fds - connections, connections, threads, health, health_s)
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _num_connections(ports: set[int]) -> int:
+    """Return the number of connections to these ports of this machine that both ends keep open."""
+    lines = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        if (path := Path("/proc/net") / name).exists()
+        for line in path.read_text().splitlines()[1:]
+    ]
+    return sum(
+        int(local.rpartition(":")[2], 16) in ports and state == _ESTABLISHED
+        for _, local, _, state, *_ in lines
+    )
 
 
 def _health(http_address: str) -> int:

@@ -203,7 +203,9 @@ def test_the_kinds_with_an_answer_have_texts_for_what_they_ask() -> None:
 
 
 def sample(time_s: float, rss_mb: float = 100, health: int = 200, health_s: float = 0.01) -> Sample:
-    return Sample(time_s, rss_mb, fds=20, threads=10, health=health, health_s=health_s)
+    return Sample(
+        time_s, rss_mb, fds=20, connections=5, threads=10, health=health, health_s=health_s
+    )
 
 
 def test_a_verdict_names_each_figure_over_its_bar() -> None:
