@@ -75,6 +75,7 @@ def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> 
     counts = check_counters(server, before, ledger, verdict)
     under_load = [sample for sample in watch.samples if sample.time_s <= duration_s]
     verdict.check("exit code of the clients", abs(sent.code), 0)
+    verdict.figures["refused as overload"] = ledger.num_overloaded
     verdict.check_latency(ledger.accepted(), given["max_p99_s"])
     verdict.check_growth(under_load, given["warm_up"], given["max_growth"])
     verdict.check_health(watch.samples)

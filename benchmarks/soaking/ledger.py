@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from benchmarks.soaking.plan import CASES, GRPC, Answers, Call, Kind
+from benchmarks.soaking.plan import CASES, GRPC, OVERLOADED, Answers, Call, Kind
 
 Texts = Mapping[tuple[int, str], str]
 """The words of a clip and a variant, as a quiet server answered them."""
@@ -131,6 +131,11 @@ class Ledger:
             end = self.ends.get(number)
             counts.setdefault(call.kind.value, Counter())[end.value if end else "lost"] += 1
         return {kind: dict(ends) for kind, ends in counts.items()}
+
+    @property
+    def num_overloaded(self) -> int:
+        """The number of calls that were refused as overload; 0 shows that there was none."""
+        return sum(outcome.status in OVERLOADED for outcome in self.outcomes.values())
 
     def accepted(self) -> list[Outcome]:
         """Return the outcomes of calls with a file and no haste that got their words."""

@@ -102,6 +102,7 @@ def test_accepted_work_is_what_was_sent_without_haste_and_got_its_words() -> Non
     ledger = entered(calls, [*outcomes, Outcome(1, "RESOURCE_EXHAUSTED")])
 
     assert [outcome.number for outcome in ledger.accepted()] == [0, 2]
+    assert ledger.num_overloaded == 1
 
 
 def test_counts_agree_where_the_server_counts_what_the_clients_saw() -> None:
