@@ -221,9 +221,9 @@ class Growth:
         """The change over the level at first."""
         return self.last / self.first - 1 if self.first else 0.0
 
-    def is_over(self, most: float) -> bool:
-        """Return whether it grew by more than a share. One file or thread more is not seen."""
-        return self.share > most and self.last - self.first > 1
+    def is_over(self, most: float, slack: float = 0.0) -> bool:
+        """Return whether it grew by more than a share of it, and by more than `slack`."""
+        return self.share > most and self.last - self.first > slack
 
 
 def growth(samples: Sequence[float], warm_up: float) -> Growth:
