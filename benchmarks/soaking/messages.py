@@ -123,7 +123,8 @@ def http_request(call: Call, message: Message) -> tuple[bytes, bytes]:
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     head = "\r\n".join([*lines, "", ""]).encode()
-    return (random.Random(call.number).randbytes(300) if call.case == "no http" else head), body
+    rubbish = random.Random(call.number).randbytes(300) + b"\r\n\r\n"
+    return (rubbish if call.case == "no http" else head), body
 
 
 def _raw_body(message: Message) -> tuple[str, str, bytes]:
