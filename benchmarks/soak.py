@@ -53,7 +53,8 @@ def measure_capacity(server: Running, clips: Clips, plan: Plan, folder: Path) ->
     ledger.enter(sent.outcomes)
     if ledger.faults:
         raise click.ClickException(f"without overload: {ledger.faults[0]}")
-    return len(sent.outcomes) / max(outcome.ended_s for outcome in sent.outcomes)
+    answered = ledger.accepted()  # others may have been refused as overload
+    return len(answered) / max(outcome.ended_s for outcome in answered)
 
 
 def soak(server: Running, clips: Clips, given: dict[str, Any], folder: Path) -> dict[str, Any]:
