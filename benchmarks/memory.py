@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,21 +25,28 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.corpus import Samples
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.stages import Format, encode, read_recordings
 from talkmill.engine import Engine, EngineConfig, TranscribeOptions
 
 BAR_MB = 1000
 _FORM = Format("MP3, 16 kHz mono", "mp3", "libmp3lame", 16_000, "mono", 0.0)
-_PART_S = 600.0
+PART_S = 600.0
 _MB = 1000**2
 
 
-def write_long_file(path: Path, corpus: Path | None, hours: float) -> None:
-    """Write hours of speech as MP3; repeated MP3 frames are a valid MP3."""
-    part = encode(np.concatenate(read_recordings(corpus, _PART_S))[: int(_PART_S) * 16_000], _FORM)
+def write_long_file(path: Path, recordings: Sequence[Samples], hours: float) -> None:
+    """Write hours of speech as MP3: `PART_S` of it, repeated. Repeated MP3 frames are a valid MP3.
+
+    Args:
+        path: The file.
+        recordings: At least `PART_S` of speech.
+        hours: How long the file lasts.
+    """
+    part = encode(np.concatenate(recordings)[: int(PART_S) * 16_000], _FORM)
     with path.open("wb") as file:
-        for _ in range(round(hours * 3600 / _PART_S)):
+        for _ in range(round(hours * 3600 / PART_S)):
             file.write(part)
 
 
@@ -100,7 +108,7 @@ def main(hours: str, corpus: Path | None, record: bool, file: Path | None) -> No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp3"
         for length in hours.split(","):
-            write_long_file(path, corpus, float(length))
+            write_long_file(path, read_recordings(corpus, PART_S), float(length))
             command = [sys.executable, "-m", "benchmarks.memory", "--file", str(path)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             row = json.loads(done.stdout)

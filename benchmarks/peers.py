@@ -180,7 +180,7 @@ def environment(folder: str) -> Path:
 def cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process and of its descendants that still run."""
     total = 0.0
-    for one in (pid, *_descendants(pid)):
+    for one in (pid, *descendants(pid)):
         try:
             text = Path(f"/proc/{one}/stat").read_text()
         except OSError:  # the process has just ended
@@ -190,8 +190,13 @@ def cpu_s(pid: int) -> float:
     return total
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has started, and those that they have."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
+        try:
+            started = children.read_text().split()
+        except OSError:  # the thread has just ended
+            continue
+        for child in map(int, started):
             yield child
-            yield from _descendants(child)
+            yield from descendants(child)

@@ -1,6 +1,9 @@
-"""Plots a recorded `serving` run: speed and p95 latency over the number of clients.
+"""Plots the last recorded run of `serving`, or of `soak`.
 
-python -m benchmarks.plot TARGET.svg
+    python -m benchmarks.plot TARGET.svg [--benchmark soak]
+
+`serving`: speed and p95 latency over the number of clients. `soak`: what was answered and refused,
+the latency, and what the server held, over time.
 """
 
 from __future__ import annotations
@@ -24,10 +27,7 @@ def plot_serving(rows: Mapping[str, Mapping[str, Any]], title: str, target: Path
     Raises:
         click.ClickException: matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise click.ClickException("plots need matplotlib: pip install -e '.[bench]'") from error
+    pyplot = _pyplot()
     points = [(int(m[1]), row) for name, row in rows.items() if (m := _CLOSED.match(name))]
     clients = [number for number, _ in points]
     figure, speed = pyplot.subplots(figsize=(7, 4))
@@ -46,16 +46,67 @@ def plot_serving(rows: Mapping[str, Mapping[str, Any]], title: str, target: Path
     pyplot.close(figure)
 
 
+def plot_soak(run: Mapping[str, Any], title: str, target: Path) -> None:
+    """Plot the series of a `soak` into a PNG or SVG file.
+
+    Raises:
+        click.ClickException: matplotlib is not installed.
+    """
+    pyplot = _pyplot()
+    points = run["series"]
+    minutes = [point["time_s"] / 60 for point in points]
+    figure, (rates, latency, levels) = pyplot.subplots(3, sharex=True, figsize=(7, 7))
+
+    def draw(axes: Any, name: str, label: str, style: str) -> None:
+        axes.plot(minutes, [point[name] for point in points], style, label=label, linewidth=1)
+
+    draw(rates, "answers_per_s", "right words", "tab:blue")
+    draw(rates, "refusals_per_s", "refused as overload", "tab:red")
+    rates.set(title=title, ylabel="calls per second")
+    draw(latency, "p99_s", "p99", "tab:red")
+    draw(latency, "p50_s", "p50", "tab:blue")
+    latency.set_ylabel("latency of accepted calls, s")
+    draw(levels, "rss_mb", "resident memory, MB", "tab:blue")
+    levels.set(xlabel="minutes")
+    levels.set_ylabel("MB", color="tab:blue")
+    counts = levels.twinx()
+    draw(counts, "fds", "open files, without connections", "tab:green")
+    draw(counts, "connections", "connections", "tab:gray")
+    draw(counts, "threads", "threads", "tab:orange")
+    for axes, place in ((rates, "best"), (latency, "best"), (levels, "lower left")):
+        axes.set_ylim(bottom=0)
+        axes.legend(loc=place)
+    counts.set_ylim(bottom=0)
+    counts.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(target)
+    pyplot.close(figure)
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise click.ClickException("plots need matplotlib: pip install -e '.[bench]'") from error
+    return pyplot
+
+
 @click.command()
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
-def main(target: Path) -> None:
-    """Plot the last recorded `serving` run with the workload `commands`."""
-    lines = (RESULTS / "serving.jsonl").read_text(encoding="utf-8").splitlines()
+@click.option(
+    "--benchmark", type=click.Choice(["serving", "soak"]), default="serving", show_default=True
+)
+def main(target: Path, benchmark: str) -> None:
+    """Plot the last recorded run; of `serving`, that with the workload `commands`."""
+    lines = (RESULTS / f"{benchmark}.jsonl").read_text(encoding="utf-8").splitlines()
     runs = [json.loads(line) for line in lines]
-    runs = [one for one in runs if one["stamp"]["options"]["workload"] == "commands"]
+    runs = [one for one in runs if one["stamp"]["options"].get("workload") in ("commands", None)]
     stamp = runs[-1]["stamp"]
-    title = f"talkmill, {stamp['options']['model']} model, {stamp['cpu']}"
-    plot_serving(runs[-1]["loads"], title, target)
+    title = f"talkmill, {Path(stamp['options']['model']).name} model, {stamp['cpu']}"
+    if benchmark == "soak":
+        plot_soak(runs[-1], title, target)
+    else:
+        plot_serving(runs[-1]["loads"], title, target)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.baselines.protocol import Options, Setup, encode_segments, serve
 from talkmill.engine import GenerationParameters, TranscribeOptions, VadMode
@@ -21,8 +21,14 @@ from talkmill.server import Client
 _VAD = {None: VadMode.AUTO, True: VadMode.ON, False: VadMode.OFF}
 
 
-def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
+def start_server(
+    setup: Setup, log: IO[str] | None = None
+) -> tuple[subprocess.Popen[str], str, str]:
     """Start `talkmill serve`; return the process and its gRPC and HTTP addresses once it serves.
+
+    Args:
+        setup: Its setup.
+        log: The file that gets its log; None for standard error.
 
     Raises:
         RuntimeError: The process ended before it served.
@@ -31,7 +37,7 @@ def start_server(setup: Setup) -> tuple[subprocess.Popen[str], str, str]:
     command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
     command += ["--cache-bytes", "0"]  # clips are sent repeatedly; each must be computed
     command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout is not None
     if not (announcement := server.stdout.readline()):
         raise RuntimeError(f"{' '.join(command)} ended with code {server.wait()}")
