@@ -16,6 +16,7 @@ from .errors import (
     ConfigError,
     DeadlineExceeded,
     DeviceLost,
+    EngineFailed,
     InvalidAudio,
     InvalidOption,
     ModelError,
@@ -32,7 +33,7 @@ from .options import CheckedOptions
 from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
-from .scheduling.worker import WorkerStats
+from .scheduling.worker_stats import WorkerStats
 from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
     Channels,
@@ -61,6 +62,7 @@ __all__ = [
     "EncoderWindow",
     "Engine",
     "EngineConfig",
+    "EngineFailed",
     "GenerationParameters",
     "InvalidAudio",
     "InvalidOption",

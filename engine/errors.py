@@ -12,7 +12,8 @@
   x DeadlineExceeded        the deadline passed before the transcript was ready
   x Cancelled               the caller cancelled the request
   x ModelError              the model failed on this request
-    + DeviceLost            the device is unusable; every later call on it fails
+    + EngineFailed          the engine cannot go on: the process must be started again
+      - DeviceLost          the device is unusable; every later call on it fails
   x ConfigError             the settings cannot work on this machine; raised at start only
 """
 
@@ -103,7 +104,11 @@ class ModelError(TalkmillError):
     """The model failed on this request; the cause is chained."""
 
 
-class DeviceLost(ModelError):
+class EngineFailed(ModelError):
+    """The engine cannot go on; the message says why. The process should exit."""
+
+
+class DeviceLost(EngineFailed):
     """The device failed, and every later call on it will fail."""
 
 
