@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import threadpoolctl
 
+from ..audio.sample import sample_features
 from ..audio.windows import Windows
 from ..config import EngineConfig
 from ..decoding.plan import DecodePlan
@@ -24,7 +25,7 @@ from .languages import find_language, is_open
 from .protocol import SpeechModel
 from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
-from .soundness import check_files, check_numbers, check_vocabulary, sample_features
+from .soundness import check_files, check_numbers, check_vocabulary
 from .tokenizer import WhisperTokenizer
 from .versions import library_versions
 from .whisper_ct2 import CTranslate2Model

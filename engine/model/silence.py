@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.decode import SAMPLE_RATE, decode_audio
-from ..audio.features import CHUNK_FRAMES, CHUNK_S, log_mel
+from ..audio.decode import SAMPLE_RATE
+from ..audio.features import CHUNK_FRAMES, log_mel
+from ..audio.sample import sample_clip
 from ..types import Features, Samples
 from .files import cache_folder
 from .weights import Weights, num_encoder_layers
@@ -32,7 +33,6 @@ NUM_POSITIONS = CHUNK_FRAMES // 2  # of the encoder's output for the full window
 # errors than silence after one second of speech or after digital silence.
 _CUT_STARTS_S = (0.6, 1.2, 1.8, 4.0, 4.6, 7.5, 8.2, 8.8)
 _CUT_S = 1.0
-_SAMPLE = Path(__file__).parents[1] / "demo_model" / "sample.flac"
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ class Silence:
 
 def silence_cuts() -> list[Samples]:
     """Return eight cuts of one second each from the package's recording."""
-    with _SAMPLE.open("rb") as file:
-        clip = np.concatenate(list(decode_audio(file, CHUNK_S, _log.warning)))
+    clip = sample_clip()
     starts = [int(SAMPLE_RATE * start_s) for start_s in _CUT_STARTS_S]
     return [clip[start : start + int(SAMPLE_RATE * _CUT_S)] for start in starts]
 
