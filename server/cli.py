@@ -28,7 +28,7 @@ from .config import ServerConfig
 from .demo import run_demo
 from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
-from .lifecycle import serve as serve_until_stopped
+from .process import serve as serve_until_stopped
 from .settings import build, flag, parse_pairs, settings
 from .subtitles import Layout, subtitle_options
 from .transcribe import Result, in_process, over_grpc, transcribe_files

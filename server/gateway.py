@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from ..engine import (
     AudioTooLong,
@@ -21,6 +21,7 @@ from ..engine import (
     DeadlineExceeded,
     Engine,
     InvalidOption,
+    NotReady,
     OnSegment,
     Request,
     Segment,
@@ -61,6 +62,8 @@ class Gateway:
         self._served_names = config.served_names
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is loaded, or loading has failed
+        self._open: set[asyncio.Task[Any]] = set()  # of the admitted calls
+        self._refusal = ""  # why the rest of them is refused
 
     @property
     def state(self) -> State:
@@ -90,6 +93,12 @@ class Gateway:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
         return self._engine.drain()
 
+    def refuse_the_rest(self, reason: str) -> None:
+        """End every call that is still open with `NotReady`; `reason` follows "the server has"."""
+        self._refusal = f"the server has {reason}"
+        for task in self._open:
+            task.cancel()
+
     def authenticate(self, headers: Mapping[str, str]) -> str:
         """Return the name of a call's bearer token; empty where no token is needed.
 
@@ -115,7 +124,7 @@ class Gateway:
         Raises:
             Unauthenticated: The token is missing or unknown.
             InvalidOption: A header is neither true nor false.
-            NotReady: The server is draining.
+            NotReady: The server is draining, or stops before the call has ended.
             Overloaded: Over the limit of concurrent requests.
         """
         with self.metrics.count(protocol):
@@ -123,9 +132,25 @@ class Gateway:
             use_cache = _read_switch("x-use-cache", headers, default=True)
             wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            with self._engine.admit() as permit:
+            with self._engine.admit() as permit, self._refusable():
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
                 yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+
+    @contextmanager
+    def _refusable(self) -> Iterator[None]:
+        """Turn the cancellation by `refuse_the_rest` into an answer."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._refusal:
+                raise
+            task.uncancel()
+            raise NotReady(self._refusal) from None
+        finally:
+            self._open.discard(task)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions

@@ -12,13 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..decoding.hypothesis import Hypothesis
 from ..errors import ConfigError
 from .files import read_config
 from .tokenizer import MAX_TIMESTAMPS, WhisperTokenizer
 from .weights import Weights, num_decoder_layers, num_logits, read_weights
 
+_MAX_WEIGHT = 256.0  # no trained matrix has one; a flipped bit of an exponent makes larger ones
 _MAX_OTHER_TOKENS = 0.01  # share of the vocabulary that the tokenizer may write in another way
+
+_BITS: dict[np.dtype[Any], tuple[Any, int]] = {
+    np.dtype(np.float16): (np.uint16, 1 << 15),
+    np.dtype(np.float32): (np.uint32, 1 << 31),
+}
+"""An unsigned type of the same size, and the bit of the sign in it."""
 
 
 def check_files(folder: Path) -> None:
@@ -31,6 +40,7 @@ def check_files(folder: Path) -> None:
     if not (folder / "tokenizer.json").is_file():
         raise ConfigError(f"model: tokenizer.json is missing in {folder}")
     weights = read_weights(folder / "model.bin")
+    _check_size(weights)
     config = read_config(folder)
     num_tokens = num_logits(weights)
     for field in ("suppress_ids", "suppress_ids_begin", "lang_ids"):
@@ -93,6 +103,20 @@ def check_numbers(name: str, states: Any, found: Hypothesis) -> None:
         if not math.isfinite(number):
             raise ConfigError(
                 f"model: {name} is damaged: on the bundled recording the {what} is {number}"
+            )
+
+
+def _check_size(weights: Weights) -> None:
+    for name, matrix in weights.items():
+        if matrix.ndim < 2 or matrix.dtype not in _BITS:
+            continue
+        kind, sign = _BITS[matrix.dtype]
+        # As whole numbers: they are in the same order, and NumPy is slow with float16.
+        largest = (matrix.view(kind) & ~kind(sign)).max().view(matrix.dtype)
+        if not largest <= _MAX_WEIGHT:
+            raise ConfigError(
+                f"model: model.bin is damaged: {name} has a weight of {largest:g}, over the limit "
+                f"of {_MAX_WEIGHT:g}"
             )
 
 

@@ -107,6 +107,9 @@ class Crew:
         self._hands: list[Hand] = []
         self._threads: list[threading.Thread] = []
         self._has_ended = threading.Event()
+        self._watchdog = threading.Thread(
+            target=self._watch, name="talkmill-watchdog", daemon=True
+        )
 
     def hire(self, name: str, loop: Callable[[Hand], None]) -> None:
         """Add a thread; `start` starts it.
@@ -126,7 +129,7 @@ class Crew:
         for thread in self._threads:
             thread.start()
         if math.isfinite(self._stuck_after_s):
-            threading.Thread(target=self._watch, name="talkmill-watchdog", daemon=True).start()
+            self._watchdog.start()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the loops have ended, at most `timeout_s`; return whether they have."""
@@ -134,6 +137,8 @@ class Crew:
         for thread in self._threads:
             thread.join(None if until_s is None else max(0.0, until_s - time.monotonic()))
         self._has_ended.set()
+        if self._watchdog.is_alive():
+            self._watchdog.join(timeout_s)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _keep_running(self, loop: Callable[[Hand], None], hand: Hand) -> None:

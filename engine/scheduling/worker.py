@@ -26,7 +26,7 @@ from .live_chunk import LiveChunk
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
-from .runner import DecodedChunk, EncodedBatch, Runner
+from .runner import DecodedChunk, Runner
 from .supervision import Crew, Hand, OnFailure
 from .window_guard import WindowGuard
 from .worker_stats import WorkerStats
@@ -175,9 +175,7 @@ class WorkerPool:
         else:
             _log.warning("%d requests failed in a row; the model itself is sound", _MANY_FAILED)
 
-    def _run_timed(
-        self, runner: Runner, hand: Hand, batch: list[PendingChunk]
-    ) -> list[_Done]:
+    def _run_timed(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> list[_Done]:
         start_s = time.monotonic()
         encoded = runner.encode(batch)
         encoded_s = time.monotonic()
