@@ -1,13 +1,13 @@
 """A model that fails as the tone that it hears says, and a server process with it.
 
-As a script: `python faulty_server.py [--hangs-while-loading] NAME=VALUE ...` serves it with these
-settings.
+As a script: `python faulty_server.py [--hangs-while-loading] NAME=VALUE ...` serves it, with these
+settings. Its first line of output ends with the address of gRPC, after the port of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import logging
 import sys
 import threading
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ class FaultyModel(FakeModel):
     def encode(self, features: Sequence[Features], num_positions: int) -> Features:
         bands = {heard(row) for row in features}
         self.is_broken = self.is_broken or BREAKS in bands
+        if self.hangs:
+            print("loading", flush=True)
         if HANGS in bands or self.hangs:
             threading.Event().wait()
         if LOSES_THE_DEVICE in bands:
@@ -59,11 +61,7 @@ def main(*args: str) -> int:
     def announce(port: int, http_port: int | None) -> None:
         print(http_port, f"127.0.0.1:{port}", flush=True)
 
-    if model.hangs:
-        print("loading", flush=True)
-        # Whoever started this sends its signal now; it must find the server's own handler.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Timer(0.1, lambda: None)
+    logging.basicConfig(level="INFO")
     return asyncio.run(serve(config, announce, model=loaded(model)))
 
 

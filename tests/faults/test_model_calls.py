@@ -1,0 +1,120 @@
+"""Calls of the model that raise, run out of memory, or never return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
+from faulty_server import BREAKS, HANGS, LOSES_THE_DEVICE, RAISES, RUNS_OUT_OF_MEMORY, FaultyModel
+from served import Refusal, Serve
+from talkmill.engine import State
+from talkmill.proto import transcription_pb2 as pb
+from waiting import wait_until
+
+from .conftest import FaultyServer, StartFaulty
+
+Code = grpc.StatusCode
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def model() -> FakeModel:
+    return FaultyModel()
+
+
+def test_a_call_of_the_model_that_raises_fails_its_request_only(serve: Serve) -> None:
+    served = serve()
+    served.model.hold()
+    calls = [served.unary(tones_file(band)) for band in (10, RAISES, 20)]
+    served.model.release()
+
+    assert calls[1].refusal() == Refusal(Code.INTERNAL)
+    assert [calls[0].answer().text, calls[2].answer().text] == [words(10), words(20)]
+    assert served.health() == SERVING
+
+
+def test_a_request_too_large_for_the_memory_fails_alone(serve: Serve) -> None:
+    served = serve()
+
+    assert served.unary(tones_file(RUNS_OUT_OF_MEMORY)).refusal() == Refusal(Code.INTERNAL)
+    assert served.unary(tones_file(10)).answer().text == words(10)
+    assert served.health() == SERVING
+
+
+def test_requests_that_fail_in_a_row_do_not_stop_a_sound_model(serve: Serve) -> None:
+    served = serve()
+
+    for _ in range(10):
+        assert served.unary(tones_file(RAISES)).refusal() == Refusal(Code.INTERNAL)
+
+    assert served.unary(tones_file(10)).answer().text == words(10)
+    assert served.health() == SERVING
+
+
+def test_a_model_that_fails_on_everything_ends_the_server(faulty: StartFaulty) -> None:
+    with faulty() as server:
+        statuses = server.watch()
+        assert next(statuses).status == SERVING
+
+        codes = [server.call(band).code() for band in (BREAKS, 10, 20)]
+
+        assert codes == [Code.INTERNAL] * 3
+        assert next(statuses).status == NOT_SERVING
+        assert server.exit_code() == 1
+        assert "the model fails on every audio" in server.log.read_text()
+
+
+def test_a_call_that_hangs_ends_the_server_and_fails_what_is_in_it(faulty: StartFaulty) -> None:
+    with faulty(stuck_after_s=1, max_batch_size=1) as server:
+        statuses = server.watch()
+        assert next(statuses).status == SERVING
+        stuck, waiting = server.call(HANGS), server.call(10)
+
+        assert stuck.code() == Code.INTERNAL
+        assert "no progress on this audio in 1 s" in (stuck.details() or "")
+        assert waiting.code() == Code.UNAVAILABLE  # may be sent to another server
+        assert next(statuses).status == NOT_SERVING
+        assert server.exit_code() == 1
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_lost_device_refuses_a_slow_upload_and_ends_the_server(faulty: StartFaulty) -> None:
+    with faulty(drain_timeout_s=3600) as server:
+        upload = SlowUpload(server)
+        wait_until(lambda: "talkmill" in server.log.read_text() or upload.is_open)
+
+        assert server.call(LOSES_THE_DEVICE).code() == Code.INTERNAL
+        assert upload.rpc.code() == Code.UNAVAILABLE
+        assert "the server has failed" in upload.rpc.details()
+        assert server.exit_code() == 1
+
+
+class SlowUpload:
+    """Sends the start of a stream, and nothing more."""
+
+    def __init__(self, server: FaultyServer) -> None:
+        self.is_open = False
+        self.rpc = server.stub.TranscribeStream(self._messages(), timeout=2 * PATIENCE_S)
+
+    def _messages(self) -> Iterator[pb.TranscribeStreamRequest]:
+        yield pb.TranscribeStreamRequest(config=pb.TranscribeStreamConfig())
+        yield pb.TranscribeStreamRequest(audio=b"RIFF")
+        self.is_open = True
+        wait_until(lambda: self.rpc.done())
+
+
+def test_a_model_that_hangs_is_of_no_use_to_new_calls(serve: Serve) -> None:
+    """The engine refuses them as soon as it has failed."""
+    served = serve(loaded(FaultyModel()))
+    served.unary(tones_file(LOSES_THE_DEVICE)).refusal()
+    wait_until(lambda: served.background.server.engine.state is State.FAILED)
+
+    late = served.unary(tones_file(10))
+
+    assert late.refusal() == Refusal(Code.UNAVAILABLE)
+    assert "failed" in late.details()
