@@ -6,6 +6,15 @@ The way of a request: `engine` checks its `options` and admits it, `scheduling.f
 reads the tokens, and `scheduling.request` puts the answer together.
 """
 
+import os
+import sys
+
+# Before these libraries are loaded. Each would make an id of this machine under the home folder;
+# onnxruntime looks up its maker's host at start, OpenVINO reports to Google Analytics from some
+# calls. None makes the import of the package that reports fail, and OpenVINO has a stub for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 from .audio.decode import declared_duration_s
 from .config import EngineConfig, split_commas
 from .decoding.parameters import PARAMETERS, GenerationParameters, Parameter
@@ -20,6 +29,7 @@ from .errors import (
     InvalidAudio,
     InvalidOption,
     ModelError,
+    NoSpace,
     NotReady,
     Overloaded,
     Refused,
@@ -69,6 +79,7 @@ __all__ = [
     "LoadedModel",
     "MeasuredSetup",
     "ModelError",
+    "NoSpace",
     "NotReady",
     "OnSegment",
     "Overloaded",

@@ -9,6 +9,7 @@
   x Refused                 the request is valid; a later retry may succeed
     + Overloaded            over a limit on requests, bytes or audio in flight
     + NotReady              loading, draining, closed or failed
+    + NoSpace               the upload cannot be stored: disk full, read-only or gone
   x DeadlineExceeded        the deadline passed before the transcript was ready
   x Cancelled               the caller cancelled the request
   x ModelError              the model failed on this request
@@ -90,6 +91,10 @@ class Overloaded(Refused):
 
 class NotReady(Refused):
     """The engine is loading, draining or closed, or has failed."""
+
+
+class NoSpace(Refused):
+    """The upload cannot be stored: the disk is full, read-only or gone."""
 
 
 class DeadlineExceeded(TalkmillError):

@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from ..engine import (
     AudioTooLong,
@@ -33,9 +32,8 @@ from .auth import Access
 from .call import CallOptions, Loading
 from .config import ServerConfig
 from .metrics import Metrics
+from .spool import Spool
 from .status import UnknownModel
-
-SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -172,26 +170,23 @@ class Gateway:
         return self._engine.check(options)
 
     async def receive(self, pieces: AsyncIterator[bytes], call: CallOptions) -> BinaryIO:
-        """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
+        """Return an upload as a file, on disk if it is large. The engine closes it.
 
         Raises:
             AudioTooLong: The upload is over the limit.
             Overloaded: The uploads of all requests in flight are over the limit.
+            NoSpace: It cannot be stored.
         """
         limit = self._engine.config.max_audio_bytes
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
         num_bytes = 0
-        try:
+        with Spool() as spool:
             async for piece in pieces:
                 num_bytes += len(piece)
                 if num_bytes > limit:
                     raise AudioTooLong(f"audio is over the limit of {limit} bytes")
                 call.permit.reserve(len(piece))
                 spool.write(piece)
-        except BaseException:
-            spool.close()
-            raise
-        return cast(BinaryIO, spool)
+            return spool.take()
 
     async def transcribe(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions

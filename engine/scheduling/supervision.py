@@ -107,9 +107,7 @@ class Crew:
         self._hands: list[Hand] = []
         self._threads: list[threading.Thread] = []
         self._has_ended = threading.Event()
-        self._watchdog = threading.Thread(
-            target=self._watch, name="talkmill-watchdog", daemon=True
-        )
+        self._watchdog = threading.Thread(target=self._watch, name="talkmill-watchdog", daemon=True)
 
     def hire(self, name: str, loop: Callable[[Hand], None]) -> None:
         """Add a thread; `start` starts it.

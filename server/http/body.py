@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from ...engine import AudioTooLong, Cancelled
+from ..spool import SPOOL_BYTES, storing
 from ..status import MalformedBody, UnsupportedMediaType
 
 # Types that clients send when they do not know a file's type; the last is that of curl's
@@ -138,6 +139,7 @@ class BodyReader:
             UnsupportedMediaType: The content-type is not multipart/form-data.
             MalformedBody: The form is malformed or incomplete.
             AudioTooLong: The form is over the limit.
+            NoSpace: A file in it cannot be stored.
         """
         if (kind := media_type(request)) != "multipart/form-data":
             raise UnsupportedMediaType(
@@ -158,7 +160,8 @@ class BodyReader:
             max_part_size=_OTHER_FIELDS_BYTES,
         )
         try:
-            return await parser.parse()
+            with storing():
+                return await parser.parse()
         except MultiPartException as error:
             raise MalformedBody(f"the form is malformed: {error.message}", "body") from None
         except (KeyError, UnicodeError, AssertionError) as error:
@@ -169,6 +172,7 @@ class _FormParser(MultiPartParser):
     """Records whether the closing boundary was read: Starlette accepts a form that is cut off."""
 
     has_ended = False
+    spool_max_size = SPOOL_BYTES
 
     def on_end(self) -> None:
         self.has_ended = True

@@ -28,6 +28,7 @@ class FaultyServer:
     """A server process with a `FaultyModel`, and a connection to it."""
 
     process: subprocess.Popen[str]
+    port: int
     channel: grpc.Channel
     log: Path
 
@@ -69,6 +70,6 @@ def faulty(tmp_path: Path) -> StartFaulty:
             server_process(log, *pairs, command=command) as (process, address),
             grpc.insecure_channel(address) as channel,
         ):
-            yield FaultyServer(process, channel, log)
+            yield FaultyServer(process, int(address.rpartition(":")[2]), channel, log)
 
     return start

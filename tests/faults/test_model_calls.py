@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fakes import PATIENCE_S, FakeModel, loaded, tones_file, words
+from fakes import FakeModel, loaded, tones_file, words
 from faulty_server import BREAKS, HANGS, LOSES_THE_DEVICE, RAISES, RUNS_OUT_OF_MEMORY, FaultyModel
-from served import Refusal, Serve
+from served import Refusal, Serve, wire_options
 from talkmill.engine import State
 from talkmill.proto import transcription_pb2 as pb
+from talkmill.proto import transcription_pb2_grpc as pb_grpc
+from talkmill.server import Server, ServerConfig
 from waiting import wait_until
 
-from .conftest import FaultyServer, StartFaulty
+from .conftest import StartFaulty
 
 Code = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -83,29 +86,27 @@ def test_a_call_that_hangs_ends_the_server_and_fails_what_is_in_it(faulty: Start
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_lost_device_refuses_a_slow_upload_and_ends_the_server(faulty: StartFaulty) -> None:
-    with faulty(drain_timeout_s=3600) as server:
-        upload = SlowUpload(server)
-        wait_until(lambda: "talkmill" in server.log.read_text() or upload.is_open)
+def test_a_lost_device_refuses_a_slow_upload_and_ends_the_server(
+    server_config: Callable[..., ServerConfig], model: FakeModel
+) -> None:
+    async def run() -> int:
+        server = Server(server_config(drain_timeout_s=3600), model=loaded(model))
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            stub = pb_grpc.TranscriptionStub(channel)
+            upload = stub.TranscribeStream()
+            await upload.write(pb.TranscribeStreamRequest(config=pb.TranscribeStreamConfig()))
+            await upload.write(pb.TranscribeStreamRequest(audio=b"RIFF"))  # and nothing more
+            await asyncio.to_thread(wait_until, lambda: server.engine.num_requests == 1)
+            audio = tones_file(LOSES_THE_DEVICE)
+            request = pb.TranscribeRequest(audio=audio, options=wire_options())
+            assert await stub.Transcribe(request).code() == Code.INTERNAL
+            code = await server.run_until_stopped()
+            assert await upload.code() == Code.UNAVAILABLE
+            assert "the server has failed" in await upload.details()
+            return code
 
-        assert server.call(LOSES_THE_DEVICE).code() == Code.INTERNAL
-        assert upload.rpc.code() == Code.UNAVAILABLE
-        assert "the server has failed" in upload.rpc.details()
-        assert server.exit_code() == 1
-
-
-class SlowUpload:
-    """Sends the start of a stream, and nothing more."""
-
-    def __init__(self, server: FaultyServer) -> None:
-        self.is_open = False
-        self.rpc = server.stub.TranscribeStream(self._messages(), timeout=2 * PATIENCE_S)
-
-    def _messages(self) -> Iterator[pb.TranscribeStreamRequest]:
-        yield pb.TranscribeStreamRequest(config=pb.TranscribeStreamConfig())
-        yield pb.TranscribeStreamRequest(audio=b"RIFF")
-        self.is_open = True
-        wait_until(lambda: self.rpc.done())
+    assert asyncio.run(run()) == 1
 
 
 def test_a_model_that_hangs_is_of_no_use_to_new_calls(serve: Serve) -> None:
