@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fakes import FakeModel, loaded, tones_file, words
+from fakes import DEMO_FOLDER, FakeModel, loaded, tones_file, words
 from faulty_server import BREAKS, HANGS, LOSES_THE_DEVICE, RAISES, RUNS_OUT_OF_MEMORY, FaultyModel
 from served import Refusal, Serve, wire_options
 from talkmill.engine import State
+from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
 from talkmill.server import Server, ServerConfig
@@ -21,6 +22,7 @@ from waiting import wait_until
 from .conftest import StartFaulty
 
 Code = grpc.StatusCode
+TOKENIZER = DEMO_FOLDER / "tokenizer.json"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -119,3 +121,21 @@ def test_a_model_that_hangs_is_of_no_use_to_new_calls(serve: Serve) -> None:
 
     assert late.refusal() == Refusal(Code.UNAVAILABLE)
     assert "failed" in late.details()
+
+
+class FaultyTokenizer(WhisperTokenizer):
+    """Cannot decode what follows `RAISES`."""
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        text = super().decode(tokens)
+        if str(RAISES) in text:
+            raise ValueError("no such token")
+        return text
+
+
+def test_an_error_of_the_tokenizer_fails_its_request_only(serve: Serve) -> None:
+    served = serve(loaded(FakeModel(FaultyTokenizer(TOKENIZER, is_multilingual=True))))
+
+    assert served.unary(tones_file(RAISES)).refusal() == Refusal(Code.INTERNAL)
+    assert served.unary(tones_file(10)).answer().text == words(10)
+    assert served.health() == SERVING
