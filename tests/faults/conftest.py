@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fakes import PATIENCE_S, tones_file
 from processes import server_process
-from served import wire_options
+from served import Call, wire_options
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
 
@@ -36,10 +36,11 @@ class FaultyServer:
     def stub(self) -> pb_grpc.TranscriptionStub:
         return pb_grpc.TranscriptionStub(self.channel)
 
-    def call(self, *bands: int) -> grpc.Future:
+    def call(self, *bands: int) -> Call:
         """Send audio in which the model hears these bands."""
         request = pb.TranscribeRequest(audio=tones_file(*bands), options=wire_options())
-        return self.stub.Transcribe.future(request, timeout=2 * PATIENCE_S)
+        rpc = self.stub.Transcribe.future(request, timeout=2 * PATIENCE_S)
+        return Call(rpc, rpc.result)
 
     def watch(self) -> Iterator[health_pb2.HealthCheckResponse]:
         """Yield the health as it changes."""

@@ -66,7 +66,7 @@ def test_a_model_that_fails_on_everything_ends_the_server(faulty: StartFaulty) -
         statuses = server.watch()
         assert next(statuses).status == SERVING
 
-        codes = [server.call(band).code() for band in (BREAKS, 10, 20)]
+        codes = [server.call(band).refusal().code for band in (BREAKS, 10, 20)]
 
         assert codes == [Code.INTERNAL] * 3
         assert next(statuses).status == NOT_SERVING
@@ -80,9 +80,9 @@ def test_a_call_that_hangs_ends_the_server_and_fails_what_is_in_it(faulty: Start
         assert next(statuses).status == SERVING
         stuck, waiting = server.call(HANGS), server.call(10)
 
-        assert stuck.code() == Code.INTERNAL
-        assert "no progress on this audio in 1 s" in (stuck.details() or "")
-        assert waiting.code() == Code.UNAVAILABLE  # may be sent to another server
+        assert stuck.refusal().code == Code.INTERNAL
+        assert "no progress on this audio in 1 s" in stuck.details()
+        assert waiting.refusal().code == Code.UNAVAILABLE  # may be sent to another server
         assert next(statuses).status == NOT_SERVING
         assert server.exit_code() == 1
         assert "Traceback" not in server.log.read_text()
@@ -111,8 +111,7 @@ def test_a_lost_device_refuses_a_slow_upload_and_ends_the_server(
     assert asyncio.run(run()) == 1
 
 
-def test_a_model_that_hangs_is_of_no_use_to_new_calls(serve: Serve) -> None:
-    """The engine refuses them as soon as it has failed."""
+def test_a_call_after_the_engine_has_failed_is_unavailable(serve: Serve) -> None:
     served = serve(loaded(FaultyModel()))
     served.unary(tones_file(LOSES_THE_DEVICE)).refusal()
     wait_until(lambda: served.background.server.engine.state is State.FAILED)

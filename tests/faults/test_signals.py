@@ -15,6 +15,7 @@ import pytest
 from fakes import PATIENCE_S, loaded, words
 from faulty_server import HANG_WHILE_LOADING, HANGS
 from processes import SERVE, server_process
+from served import Call
 from talkmill.server import Server, ServerConfig
 from waiting import wait_until
 
@@ -26,27 +27,27 @@ Code = grpc.StatusCode
 def test_a_drain_that_takes_too_long_ends_though_the_model_hangs(faulty: StartFaulty) -> None:
     with faulty(drain_timeout_s=0.1, workers_per_device=2) as server:
         call = server.call(HANGS)
-        assert server.call(10).result().text == words(10)  # came after it on the same connection
+        assert server.call(10).answer().text == words(10)  # came after it on the same connection
         server.process.send_signal(signal.SIGTERM)
 
-        assert call.code() == Code.UNAVAILABLE
+        assert call.refusal().code == Code.UNAVAILABLE
         assert server.exit_code() == 0
 
 
 def test_a_second_sigterm_ends_the_process_though_the_model_hangs(faulty: StartFaulty) -> None:
     with faulty(drain_timeout_s=3600, workers_per_device=2) as server:
         call = server.call(HANGS)
-        assert server.call(10).result().text == words(10)
+        assert server.call(10).answer().text == words(10)
         server.process.send_signal(signal.SIGTERM)
         wait_until_refused(server.call)
         server.process.send_signal(signal.SIGTERM)
 
-        assert call.code() == Code.UNAVAILABLE
+        assert call.refusal().code == Code.UNAVAILABLE
         assert server.exit_code() == 1
 
 
-def wait_until_refused(call: Callable[[int], grpc.Future]) -> None:
-    wait_until(lambda: call(10).code() == Code.UNAVAILABLE)
+def wait_until_refused(call: Callable[[int], Call]) -> None:
+    wait_until(lambda: call(10).refusal().code == Code.UNAVAILABLE)
 
 
 def test_a_second_sigterm_ends_the_process_though_the_event_loop_hangs(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_process_that_was_stopped_goes_on(faulty: StartFaulty) -> None:
         call = server.call(10)
         server.process.send_signal(signal.SIGCONT)
 
-        assert call.result().text == words(10)
+        assert call.answer().text == words(10)
 
 
 def test_sighup_reloads_and_does_not_end_the_server(faulty: StartFaulty) -> None:
@@ -97,7 +98,7 @@ def test_sighup_reloads_and_does_not_end_the_server(faulty: StartFaulty) -> None
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "reloaded" in server.log.read_text())
 
-        assert server.call(10).result().text == words(10)
+        assert server.call(10).answer().text == words(10)
 
 
 def test_a_reload_that_fails_leaves_the_others_alone(

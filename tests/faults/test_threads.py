@@ -74,9 +74,9 @@ def test_a_worker_that_dies_again_ends_the_server(faulty: StartFaulty) -> None:
         statuses = server.watch()
         assert next(statuses).status == SERVING
 
-        assert server.call(KILLS_THE_THREAD).code() == Code.INTERNAL
-        assert server.call(10).result().text == words(10)
-        assert server.call(KILLS_THE_THREAD).code() == Code.INTERNAL
+        assert server.call(KILLS_THE_THREAD).refusal().code == Code.INTERNAL
+        assert server.call(10).answer().text == words(10)
+        assert server.call(KILLS_THE_THREAD).refusal().code == Code.INTERNAL
 
         assert next(statuses).status == NOT_SERVING
         assert server.exit_code() == 1
