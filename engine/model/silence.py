@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..audio.decode import SAMPLE_RATE
 from ..audio.features import CHUNK_FRAMES, log_mel
 from ..audio.sample import sample_clip
+from ..errors import ConfigError
 from ..types import Features, Samples
 from .files import cache_folder
 from .weights import Weights, num_encoder_layers
@@ -60,6 +61,7 @@ class Silence:
         Raises:
             ValueError: An array is not float32 or its shape does not fit, or there are not as many
                 keys as values.
+            ConfigError: A number is not finite.
         """
         if self.states.ndim != 2 or len(self.states) != NUM_POSITIONS:
             raise ValueError(f"states of shape {self.states.shape}, not ({NUM_POSITIONS}, d_model)")
@@ -72,6 +74,8 @@ class Silence:
                 raise ValueError(f"keys or values of shape {array.shape}, d_model {d_model}")
         if any(array.dtype != np.float32 for array in (self.states, *self.keys, *self.values)):
             raise ValueError("an array is not float32")
+        if not all(np.isfinite(array).all() for array in (self.states, *self.keys, *self.values)):
+            raise ConfigError("model: damaged: the encoder's output for silence is not finite")
 
     def layers(self, num_layers: int) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Return the keys and values of each layer.

@@ -149,7 +149,9 @@ class Crew:
                 _log.critical("thread %s died", name, exc_info=error)
                 hand.drop("the server failed on this request", error)
                 if is_second:
-                    self._on_failure(EngineFailed(f"thread {name} died twice: {error!r}"))
+                    # Callers read it: what the error says may name a file of this machine.
+                    reason = f"thread {name} died twice of {type(error).__name__}"
+                    self._on_failure(EngineFailed(reason))
                     return
                 with self._lock:
                     self.num_restarts += 1

@@ -95,12 +95,21 @@ class WorkerPool:
         return has_ended
 
     def _work(self, runner: Runner, hand: Hand) -> None:
-        while batch := self._queue.take():
+        while batch := self._take():
             _hold(hand, batch)
             for decoded, cost in self._run(runner, hand, batch):
                 self._hand_over(decoded, cost)
                 hand.let_go(decoded.item.request, decoded.item.index)
             hand.clear()
+
+    def _take(self, num_live_rows: int = 0) -> list[PendingChunk]:
+        try:
+            if num_live_rows:
+                return self._queue.take_between_steps(num_live_rows)
+            return self._queue.take()
+        except BaseException as error:  # all threads share it, and what it has lost is not known
+            self._on_failure(EngineFailed(f"the queue failed with {type(error).__name__}"))
+            raise
 
     def _run(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> Iterator[_Done]:
         if batch[0].key.is_exact:
@@ -171,7 +180,7 @@ class WorkerPool:
             runner.probe()
         except Exception as error:  # whatever it is, the model is of no use
             _log.critical("the model fails on its own sample too: %s", error)
-            self._on_failure(EngineFailed(f"the model fails on every audio: {error}"))
+            self._on_failure(EngineFailed("the model fails on every audio"))
         else:
             _log.warning("%d requests failed in a row; the model itself is sound", _MANY_FAILED)
 
@@ -222,7 +231,7 @@ class WorkerPool:
                     del live[task]
                     yield done
                 if lane.num_rows and time.monotonic() >= native_until_s:
-                    batch = self._queue.take_between_steps(lane.num_rows)
+                    batch = self._take(lane.num_rows)
                     _hold(hand, batch)
                 hand.step()
         except DeviceLost as error:

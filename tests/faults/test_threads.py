@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -23,7 +24,9 @@ from talkmill.engine import (
     VadMode,
 )
 from talkmill.engine.audio.preparation import Preparation, Prepared
+from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.scheduling.supervision import _CHECKS, Crew, Hand, _Watched
+from talkmill.proto import transcription_pb2 as pb
 from waiting import wait_until
 
 from .conftest import StartFaulty
@@ -31,6 +34,7 @@ from .conftest import StartFaulty
 Code = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+EXACT = pb.GenerationParameters(num_beams=2, num_beam_groups=2)
 OFF = TranscribeOptions(vad=VadMode.OFF)
 
 
@@ -123,6 +127,33 @@ def test_chunks_beside_the_one_that_kills_their_worker_fail_too(model: FakeModel
         assert text(first) == words(10)
         assert [type(outcome(request)) for request in batch] == [ModelError] * 3
         assert text(engine.submit(tones_file(40), OFF)) == words(40)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("take", {}), ("take_between_steps", {"generation_parameters": EXACT})],
+)
+def test_a_queue_that_fails_leaves_no_caller_waiting(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, method: str, options: dict[str, Any]
+) -> None:
+    served = serve()
+    served.model.hold()
+    first = served.unary(tones_file(10), **options)
+    served.model.wait_for_calls(1)
+    waiting = served.unary(tones_file(20))
+    engine = served.background.server.engine
+    wait_until(lambda: engine.num_waiting_chunks == 1)
+
+    def fail(*_: object) -> None:
+        raise ThreadKilled
+
+    monkeypatch.setattr(ChunkQueue, method, fail)
+    served.model.release()
+
+    assert waiting.refusal() == Refusal(Code.UNAVAILABLE)
+    if options:  # else it was answered before
+        assert first.refusal() == Refusal(Code.UNAVAILABLE)
+    assert engine.state is State.FAILED
 
 
 def test_a_thread_that_hangs_is_stuck_only_after_every_check() -> None:
