@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc
 import pytest
@@ -128,6 +129,19 @@ def test_the_caller_learns_why_the_disk_refuses_but_no_path(number: int, cause: 
         raise OSError(number, os.strerror(number), "/var/secret")
 
     assert "secret" not in str(caught.value)
+
+
+def test_an_upload_whose_last_bytes_find_no_room_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full_disk(max_size: int) -> BinaryIO:
+        return Path("/dev/full").open("wb")  # takes what its buffer holds
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", full_disk)
+    with Spool() as spool:
+        spool.write(b"audio")
+        with pytest.raises(NoSpace, match="the disk is full"):
+            spool.take()
 
 
 def test_a_spool_that_is_not_taken_is_closed() -> None:
