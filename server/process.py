@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from ..engine import LoadedModel
@@ -31,7 +32,8 @@ async def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the process's exit code.
 
-    A second signal ends the process within a second, whatever its threads do. SIGHUP reloads.
+    For a process that does nothing else: a second signal ends it within a second, whatever its threads
+    do, and so does what is left of it two seconds after the return. SIGHUP reloads.
 
     Args:
         config: The settings.
@@ -43,7 +45,11 @@ async def serve(
         OSError: The port is taken.
     """
     server = Server(config, model=model)
-    _handle_signals(server, config.drain_timeout_s)
+    with _signals_handled(server, config.drain_timeout_s):
+        return await _serve(server, on_ready)
+
+
+async def _serve(server: Server, on_ready: Callable[[int, int | None], None]) -> int:
     starting = asyncio.create_task(server.start())
     stopping = asyncio.create_task(server.wait_for_stop())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,7 +89,8 @@ def _end_process_in(seconds: float, code: int) -> None:
     timer.start()
 
 
-def _handle_signals(server: Server, drain_timeout_s: float) -> None:
+@contextlib.contextmanager
+def _signals_handled(server: Server, drain_timeout_s: float) -> Iterator[None]:
     # Not the loop's own handlers: those wait for the loop, which may be what hangs.
     loop = asyncio.get_running_loop()
     num_stops = 0
@@ -98,6 +105,10 @@ def _handle_signals(server: Server, drain_timeout_s: float) -> None:
     def reload(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(server.reload)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
