@@ -32,8 +32,8 @@ async def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the process's exit code.
 
-    For a process that does nothing else: a second signal ends it within a second, whatever its threads
-    do, and so does what is left of it two seconds after the return. SIGHUP reloads.
+    For a process that does nothing else: a second signal ends it within a second, whatever its
+    threads do, and it ends two seconds after the return at the latest. SIGHUP reloads.
 
     Args:
         config: The settings.
