@@ -6,6 +6,15 @@ The way of a request: `engine` checks its `options` and admits it, `scheduling.f
 reads the tokens, and `scheduling.request` puts the answer together.
 """
 
+import os
+import sys
+
+# Before these libraries are loaded. Each would make an id of this machine under the home folder;
+# onnxruntime looks up its maker's host at start, OpenVINO reports to Google Analytics from some
+# calls. None makes the import of the package that reports fail, and OpenVINO has a stub for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 from .audio.decode import declared_duration_s
 from .config import EngineConfig, split_commas
 from .decoding.parameters import PARAMETERS, GenerationParameters, Parameter
@@ -16,9 +25,11 @@ from .errors import (
     ConfigError,
     DeadlineExceeded,
     DeviceLost,
+    EngineFailed,
     InvalidAudio,
     InvalidOption,
     ModelError,
+    NoSpace,
     NotReady,
     Overloaded,
     Refused,
@@ -33,7 +44,7 @@ from .options import CheckedOptions
 from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
-from .scheduling.worker import WorkerStats
+from .scheduling.worker_stats import WorkerStats
 from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
     Channels,
@@ -62,12 +73,14 @@ __all__ = [
     "EncoderWindow",
     "Engine",
     "EngineConfig",
+    "EngineFailed",
     "GenerationParameters",
     "InvalidAudio",
     "InvalidOption",
     "LoadedModel",
     "MeasuredSetup",
     "ModelError",
+    "NoSpace",
     "NotReady",
     "OnSegment",
     "Overloaded",

@@ -158,6 +158,13 @@ class EngineConfig(BaseModel):
         description="Threads that decode audio, detect speech and compute features. "
         "0: one per core.",
     )
+    stuck_after_s: float = Field(
+        0.0,
+        ge=0,
+        description="Longest time of one call of the model or one step of preparation, in seconds; "
+        "after it the server reports that it is not serving, fails what is in the call, and ends "
+        "with code 1. 0: 600 on a GPU, 7200 on a CPU, more than the longest batch. inf: no limit.",
+    )
     max_audio_s: float = Field(
         43_200.0,
         gt=0,

@@ -8,14 +8,13 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import BinaryIO
 
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
-from .errors import AudioTooLong, DeviceLost, InvalidAudio, ModelError, NotReady
+from .errors import AudioTooLong, EngineFailed, InvalidAudio, NotReady
 from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model, public_name
 from .model.loading import LoadedModel, load_model
@@ -24,9 +23,12 @@ from .scheduling.admission import Admission, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.pipeline import Pipeline
 from .scheduling.request import OnSegment, Request
-from .scheduling.worker import WorkerStats
+from .scheduling.supervision import OnFailure
+from .scheduling.worker_stats import WorkerStats
 from .tuning import with_tuning
 from .types import TranscribeOptions, Transcript
+
+_FAILED_STOP_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -52,15 +54,15 @@ class Engine:
         config: EngineConfig | None = None,
         *,
         model: LoadedModel | None = None,
-        on_failure: Callable[[DeviceLost], None] = lambda error: None,
+        on_failure: OnFailure = lambda error: None,
     ) -> None:
         """Take the settings; `start` does the work.
 
         Args:
             config: The settings.
             model: Used instead of loading the one that `config` names.
-            on_failure: Called once, from a worker's thread, when a device is lost: the process
-                should then report that it is not serving, and exit.
+            on_failure: Called once, from one of the engine's threads, when it cannot go on: the
+                process should then report that it is not serving, and exit.
         """
         self.config = config or EngineConfig()
         self._given_model = model
@@ -70,6 +72,7 @@ class Engine:
         )
         self._lock = threading.Lock()
         self._state = State.LOADING  # or READY or FAILED; draining is known to the admission
+        self._failure = ""  # why it failed
         self._active: set[Request] = set()
         self._pipeline: Pipeline | None = None
 
@@ -114,6 +117,11 @@ class Engine:
         return self._pipeline.num_window_fallbacks if self._pipeline else 0
 
     @property
+    def num_thread_restarts(self) -> int:
+        """Threads that were started again after an error of ours."""
+        return self._pipeline.num_thread_restarts if self._pipeline else 0
+
+    @property
     def device(self) -> str:
         """The device that the model runs on, "cpu" or "cuda"; empty before it is loaded."""
         return self._pipeline.model.runtime.device if self._pipeline else ""
@@ -132,7 +140,7 @@ class Engine:
         model = self._load()
         preload_vad()
         model.warm_up()
-        self._pipeline = Pipeline(model, self.config, self._device_lost)
+        self._pipeline = Pipeline(model, self.config, self._fail)
         self._pipeline.start()
         self._state = State.READY
         _log.info("ready: %s on %s", model.name, model.runtime)
@@ -213,15 +221,27 @@ class Engine:
         """Admit no more requests; the future resolves when the last admitted one has ended."""
         return self._admission.drain()
 
-    def close(self, drain_s: float | None = None) -> None:
-        """Drain for at most `drain_s` seconds, fail what is left, and stop."""
+    def close(self, drain_s: float | None = None, stop_s: float | None = None) -> bool:
+        """Drain for at most `drain_s` seconds, fail what is left, and stop.
+
+        Args:
+            drain_s: None for as long as it takes.
+            stop_s: Longest wait for the batches that run then, in seconds; None for as long as it
+                takes, and little where the engine has failed, as its threads may hang.
+
+        Returns:
+            Whether every thread has ended; those that have not end with the process.
+        """
         with contextlib.suppress(TimeoutError):
             self.drain().result(drain_s)
         with self._lock:
             pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            self._fail_active(NotReady("the engine was closed before the answer"))
-            pipeline.close()
+        if pipeline is None:
+            return True
+        self._fail_active(NotReady("the engine was closed before the answer"))
+        if stop_s is None and self._state is State.FAILED:
+            stop_s = _FAILED_STOP_S
+        return pipeline.close(stop_s)
 
     def _load(self) -> LoadedModel:
         if (model := self._given_model) is not None:
@@ -252,7 +272,7 @@ class Engine:
         pipeline = self._pipeline
         if pipeline is None or self._state is not State.READY:
             state = "closed" if self._state is State.READY else self._state.value
-            raise NotReady(f"the engine is not ready: {state}")
+            raise NotReady(f"the engine is not ready: {self._failure or state}")
         return pipeline
 
     def _check_size(self, source: BinaryIO) -> None:
@@ -264,15 +284,17 @@ class Engine:
         if num_bytes > limit:
             raise AudioTooLong(f"audio of {num_bytes} bytes is over the limit of {limit} bytes")
 
-    def _device_lost(self, error: DeviceLost) -> None:
+    def _fail(self, error: EngineFailed) -> None:
         with self._lock:
             is_first = self._state is not State.FAILED
             self._state = State.FAILED
+            self._failure = self._failure or f"failed: {error}"
         if is_first:
-            self._fail_active(ModelError("the device failed"))
+            # Not a fault of theirs: another server can answer them.
+            self._fail_active(NotReady(f"the engine failed before the answer: {error}"))
             self._on_failure(error)
 
-    def _fail_active(self, error: ModelError | NotReady) -> None:
+    def _fail_active(self, error: NotReady) -> None:
         with self._lock:
             active = list(self._active)
         for request in active:

@@ -9,10 +9,12 @@
   x Refused                 the request is valid; a later retry may succeed
     + Overloaded            over a limit on requests, bytes or audio in flight
     + NotReady              loading, draining, closed or failed
+    + NoSpace               the upload cannot be stored: disk full, read-only or gone
   x DeadlineExceeded        the deadline passed before the transcript was ready
   x Cancelled               the caller cancelled the request
   x ModelError              the model failed on this request
-    + DeviceLost            the device is unusable; every later call on it fails
+    + EngineFailed          the engine cannot go on: the process must be started again
+      - DeviceLost          the device is unusable; every later call on it fails
   x ConfigError             the settings cannot work on this machine; raised at start only
 """
 
@@ -91,6 +93,10 @@ class NotReady(Refused):
     """The engine is loading, draining or closed, or has failed."""
 
 
+class NoSpace(Refused):
+    """The upload cannot be stored: the disk is full, read-only or gone."""
+
+
 class DeadlineExceeded(TalkmillError):
     """The request's deadline passed before the transcript was ready."""
 
@@ -103,7 +109,11 @@ class ModelError(TalkmillError):
     """The model failed on this request; the cause is chained."""
 
 
-class DeviceLost(ModelError):
+class EngineFailed(ModelError):
+    """The engine cannot go on; the message says why. The process should exit."""
+
+
+class DeviceLost(EngineFailed):
     """The device failed, and every later call on it will fail."""
 
 

@@ -7,6 +7,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from .client import Client
 from .config import ServerConfig
-from .lifecycle import BackgroundServer, Server, serve
+from .lifecycle import BackgroundServer, Server
+from .process import serve
 
 __all__ = ["BackgroundServer", "Client", "Server", "ServerConfig", "serve"]

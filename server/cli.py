@@ -29,8 +29,8 @@ from .demo import run_demo
 from .destination import Destination, destination_options
 from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
-from .lifecycle import serve as serve_until_stopped
 from .logs import configure as configure_logging
+from .process import serve as serve_until_stopped
 from .settings import build, flag, parse_pairs, settings
 from .subtitles import Layout, subtitle_options
 from .transcribe import Result, in_process, over_grpc, transcribe_files

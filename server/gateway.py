@@ -8,18 +8,18 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from ..engine import (
     AudioTooLong,
     CheckedOptions,
     DeadlineExceeded,
     Engine,
+    NotReady,
     OnSegment,
     Request,
     Segment,
@@ -31,10 +31,10 @@ from .auth import Access
 from .call import CallOptions, Loading, read_switch
 from .config import ServerConfig
 from .metrics import Metrics
+from .spool import Spool
 from .status import UnknownModel
 
 MAX_MODEL_NAME = 256  # characters
-SPOOL_BYTES = 8 * 2**20  # a larger upload goes to disk
 
 
 class Gateway:
@@ -60,6 +60,8 @@ class Gateway:
         self._served_names = config.served_names
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is loaded, or loading has failed
+        self._open: set[asyncio.Task[Any]] = set()  # of the admitted calls
+        self._refusal = ""  # why the rest of them is refused
 
     @property
     def state(self) -> State:
@@ -94,6 +96,12 @@ class Gateway:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
         return self._engine.drain()
 
+    def refuse_the_rest(self, reason: str) -> None:
+        """End every call that is still open with `NotReady`; `reason` follows "the server has"."""
+        self._refusal = f"the server has {reason}"
+        for task in self._open:
+            task.cancel()
+
     def authenticate(self, headers: Mapping[str, str], peer: str = "") -> str:
         """Return the name of a call's bearer token; empty where no token is needed.
 
@@ -125,7 +133,7 @@ class Gateway:
         Raises:
             Unauthenticated: The token is missing or unknown.
             InvalidOption: A header is neither true nor false.
-            NotReady: The server is draining.
+            NotReady: The server is draining, or stops before the call has ended.
             Overloaded: Over the limit of concurrent requests, or of the token's in a minute.
         """
         with self.metrics.count(protocol):
@@ -134,7 +142,7 @@ class Gateway:
             use_cache = read_switch("x-use-cache", headers, default=True)
             wait_for_model = read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            with self._engine.admit() as permit:
+            with self._engine.admit() as permit, self._refusable():
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
                 try:
                     yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
@@ -142,6 +150,22 @@ class Gateway:
                     if _is_over(timeout_s, deadline_s):  # gRPC cancels a call at its deadline
                         raise DeadlineExceeded("the deadline passed before the answer") from None
                     raise
+
+    @contextmanager
+    def _refusable(self) -> Iterator[None]:
+        """Turn the cancellation by `refuse_the_rest` into an answer."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._refusal:
+                raise
+            task.uncancel()
+            raise NotReady(self._refusal) from None
+        finally:
+            self._open.discard(task)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -167,7 +191,7 @@ class Gateway:
     async def receive(
         self, pieces: AsyncIterator[bytes], call: CallOptions, announced_bytes: int = 0
     ) -> BinaryIO:
-        """Return an upload as a file, on disk if over `SPOOL_BYTES`. The engine closes it.
+        """Return an upload as a file, on disk if it is large. The engine closes it.
 
         Args:
             pieces: The audio as it arrives.
@@ -177,12 +201,12 @@ class Gateway:
         Raises:
             AudioTooLong: The upload is over the limit.
             Overloaded: The uploads of all requests in flight are over the limit.
+            NoSpace: It cannot be stored.
         """
         limit = self._engine.config.max_audio_bytes
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
         num_bytes, num_reserved = 0, announced_bytes
-        try:
-            call.permit.reserve(announced_bytes)
+        call.permit.reserve(announced_bytes)
+        with Spool() as spool:
             async for piece in pieces:
                 num_bytes += len(piece)
                 if num_bytes > limit:
@@ -191,10 +215,7 @@ class Gateway:
                     call.permit.reserve(num_bytes - num_reserved)
                     num_reserved = num_bytes
                 spool.write(piece)
-        except BaseException:
-            spool.close()
-            raise
-        return cast(BinaryIO, spool)
+            return spool.take()
 
     async def transcribe(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions

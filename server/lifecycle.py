@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
-from ..engine import DeviceLost, Engine, LoadedModel
+from ..engine import Engine, EngineFailed, LoadedModel
 from .auth import Access
 from .certificates import Certificates
 from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_listener import GrpcListener
 from .http.app import make_app
-from .http.listener import HttpListener, raise_file_limit
+from .http.listener import HttpListener
 from .metrics import Metrics
 from .reloading import Reloader
 
 FLUSH_S = 1.0  # time for answers to reach their callers
+STOP_S = 2.0  # time for batches that nobody waits for any more
+HURRY_S = 0.2  # the same times after a second request to stop
 
 _log = logging.getLogger(__name__)
 
 
 class Server:
-    """One engine behind a gRPC port and, if configured, an HTTP port. Belongs to one event loop."""
+    """One engine behind a gRPC port and, if configured, an HTTP port. Belongs to one event loop.
+
+    Attributes:
+        engine: The engine.
+        port: The port of gRPC, once it listens.
+        http_port: The port of HTTP; None without it.
+        has_ended: Whether it has stopped, and every thread of the engine with it.
+    """
 
     def __init__(self, config: ServerConfig, *, model: LoadedModel | None = None) -> None:
         """Take the settings; `start` listens and loads.
@@ -47,10 +56,12 @@ class Server:
         self.engine = Engine(config, model=model, on_failure=self._failed)
         self.port = 0
         self.http_port: int | None = None
+        self.has_ended = False
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._device_lost = False
-        self._hurry: asyncio.Future[list[None]] | None = None
+        self._failure: EngineFailed | None = None
+        self._cut = asyncio.Event()  # the drain must end now
+        self._is_cut_short = False  # by a second request to stop
         self._gateway = Gateway(self.engine, access, Metrics(self.engine), config)
         self._grpc: GrpcListener  # from `start` on
         self._http: HttpListener | None = None
@@ -87,36 +98,59 @@ class Server:
             self._gateway.settled()
         await self._grpc.set_serving(True)
 
-    def reload(self) -> None:
-        """Read tokens and certificates again; those that are not valid stay as they are."""
-        self._reloader.reload()
-
     def request_stop(self) -> None:
-        """Make `run_until_stopped` drain; a second call cancels what is still open."""
+        """Make `run_until_stopped` drain; a second call refuses what is still open."""
         if self._stopping.is_set():
-            _log.warning("asked to stop again: open calls are cancelled now")
-            self._hurry = asyncio.gather(*self._stop_listeners(0))
+            _log.warning("asked to stop again: open calls are refused now")
+            self._is_cut_short = True
+            self._cut.set()
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Read tokens and certificates again; those that are not valid stay as they are."""
+        try:
+            self._reloader.reload()
+        except Exception:  # a bug of ours must not end the server
+            _log.exception("not reloaded, the old content stays")
+        else:
+            _log.info("tokens and certificates are read again, where the settings name any")
+
+    async def wait_for_stop(self) -> None:
+        """Wait until `request_stop` or a failure of the engine."""
+        await self._stopping.wait()
+
     async def run_until_stopped(self) -> int:
-        """Serve until `request_stop` or a lost device; return the exit code."""
+        """Serve until `request_stop` or a failure of the engine; return the exit code.
+
+        It is 1 if the engine failed, or if calls were cut off by a second `request_stop`.
+        """
         await self._stopping.wait()
         await self.drain()
-        return 1 if self._device_lost else 0
+        return 1 if self._failure or self._is_cut_short else 0
 
     async def drain(self) -> None:
-        """Report NOT_SERVING, admit no more calls, finish the admitted ones, and stop."""
+        """Report NOT_SERVING, admit no more calls, finish the admitted ones, and stop.
+
+        After a failure of the engine, or `drain_timeout_s`, what is still open is refused.
+        """
         # Not cancelled below: that would cancel the future of the engine.
         idle = asyncio.wrap_future(self._gateway.drain())
         await self._grpc.report_shutdown()
-        stopping = asyncio.gather(*self._stop_listeners(self._config.drain_timeout_s))
-        waiting: list[asyncio.Future[Any]] = [idle, stopping]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        limit_s = self._config.drain_timeout_s
+        stopping = asyncio.gather(*self._stop_listeners(limit_s + FLUSH_S))
+        cut = asyncio.create_task(self._cut.wait())
+        waiting: list[asyncio.Future[Any]] = [idle, stopping, cut]
+        await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        cut.cancel()
+        if self._failure:  # requests that it failed are answered first, each with its own error
+            await asyncio.wait({idle}, timeout=FLUSH_S)
+        self._gateway.refuse_the_rest(f"failed: {self._failure}" if self._failure else "stopped")
         # Calls that are still open have their answer, or watch the health service.
-        await asyncio.gather(*self._stop_listeners(FLUSH_S))
+        await asyncio.gather(*self._stop_listeners(HURRY_S if self._is_cut_short else FLUSH_S))
         stats = self.engine.stats
-        if not self._device_lost:  # then its threads may never return
-            await asyncio.to_thread(self.engine.close, 0)
+        # Nobody waits for a batch that still runs; a thread that hangs ends with the process.
+        stop_s = HURRY_S if self._failure or self._is_cut_short else STOP_S
+        self.has_ended = await asyncio.to_thread(self.engine.close, 0, stop_s)
         await asyncio.wait({idle}, timeout=FLUSH_S)  # requests that failed just now are answered
         await self._end_watch()
         _log.info(
@@ -137,30 +171,13 @@ class Server:
         listeners = [self._grpc.stop(grace_s)]
         return listeners if self._http is None else [*listeners, self._http.stop(grace_s)]
 
-    def _failed(self, error: DeviceLost) -> None:
-        self._device_lost = True
-        self._loop.call_soon_threadsafe(self._stopping.set)
-
-
-async def serve(config: ServerConfig, on_ready: Callable[[int, int | None], None]) -> int:
-    """Serve until SIGTERM or SIGINT; return the process's exit code.
-
-    Args:
-        config: The settings.
-        on_ready: Called with the ports of gRPC and HTTP once the server is serving.
-
-    Raises:
-        ConfigError: The settings cannot work on this machine.
-        OSError: The port is taken.
-    """
-    raise_file_limit()
-    server = Server(config)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.request_stop)
-    await server.start()
-    on_ready(server.port, server.http_port)
-    return await server.run_until_stopped()
+    def _failed(self, error: EngineFailed) -> None:
+        """Take a failure of the engine, from one of its threads."""
+        _log.critical("the engine failed, and the server stops: %s", error)
+        self._failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._loop.call_soon_threadsafe(self._cut.set)
 
 
 class BackgroundServer:

@@ -105,6 +105,10 @@ class _EngineMetrics(Collector):
                 engine.num_window_fallbacks,
             ),
             "failed_chunks": ("Chunks that the model failed on.", work.num_failed_chunks),
+            "thread_restarts": (
+                "Threads that died of an error and were started again.",
+                engine.num_thread_restarts,
+            ),
         }
         for name, (meaning, number) in counts.items():
             yield CounterMetricFamily(f"talkmill_{name}", meaning, value=number)

@@ -14,6 +14,7 @@ from ..engine import (
     DeadlineExceeded,
     InvalidAudio,
     ModelError,
+    NoSpace,
     Overloaded,
     Refused,
     RequestError,
@@ -69,6 +70,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     UnknownModel: Status(code_pb2.NOT_FOUND, 404),
     Unauthenticated: Status(code_pb2.UNAUTHENTICATED, 401),
     Refused: Status(code_pb2.UNAVAILABLE, 503),
+    NoSpace: Status(code_pb2.UNAVAILABLE, 503),
     Overloaded: Status(code_pb2.RESOURCE_EXHAUSTED, 429),
     DeadlineExceeded: Status(code_pb2.DEADLINE_EXCEEDED, 504),
     Cancelled: Status(code_pb2.CANCELLED, 499),  # nginx's code for a client that disconnected

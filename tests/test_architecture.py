@@ -70,6 +70,19 @@ def test_only_the_server_and_the_stubs_import_grpc(package: str) -> None:
     assert folders <= {"server", "proto"}
 
 
+def test_only_the_monotonic_clock_is_read() -> None:
+    """A clock that jumps must not end a request, or keep it."""
+    wall_clocks = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
+    readers = {
+        (name_of(path), ast.unparse(node))
+        for path in MODULES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in wall_clocks
+    }
+
+    assert readers == set()
+
+
 def test_imports_inside_the_package_are_relative() -> None:
     own = {"talkmill", "engine", "server", "proto"}  # the folders' names work from the root only
 

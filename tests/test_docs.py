@@ -125,8 +125,17 @@ def test_links_to_headings_lead_to_a_heading() -> None:
     assert broken == []
 
 
-def test_contributing_names_tests_that_exist() -> None:
-    text = text_of("CONTRIBUTING.md")
+def test_each_fault_of_the_operations_page_names_its_test() -> None:
+    table = text_of("docs/operations.md").partition("\n## Faults\n")[2].partition("\n## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+
+    assert rows
+    assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::test_\w+` \|$", row)] == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/operations.md"])
+def test_a_page_names_tests_that_exist(page: str) -> None:
+    text = text_of(page)
     files = {name_of(path): path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py")}
     all_tests = set(re.findall(r"^def (test_\w+)", "\n".join(files.values()), re.MULTILINE))
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fakes import FakeModel, features_of
 from pending import fitted_chunk, new_request, pending_chunk
-from talkmill.engine import DeviceLost, Request, Segment, TranscribeOptions
+from talkmill.engine import EngineFailed, Request, Segment, TranscribeOptions
 from talkmill.engine.audio.preparation import AudioReport
 from talkmill.engine.decoding.gates import NO_GATES, Gates
 from talkmill.engine.decoding.plan import DecodePlan
@@ -26,7 +26,7 @@ class Bench:
     queue: ChunkQueue
     pool: WorkerPool
     guard: WindowGuard
-    lost: list[DeviceLost]
+    lost: list[EngineFailed]
     done: list[Request] = field(default_factory=list)
 
     def put(

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from .files import read_config
 from .weights import Weights, num_decoder_layers, read_weights
 
 _CONFIG = "config.json"
@@ -21,7 +21,7 @@ _FIELD = "alignment_heads"
 
 def has_alignment_heads(folder: Path) -> bool:
     """Return whether the model in `folder` lists the heads to align with."""
-    return bool(_read_config(folder).get(_FIELD))
+    return bool(read_config(folder).get(_FIELD))
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def with_alignment_heads(folder: Path) -> Iterator[Path]:
             if path.name != _CONFIG:
                 (complete / path.name).symlink_to(path.resolve())
         heads = default_heads(read_weights(folder / "model.bin"))
-        config = {**_read_config(folder), _FIELD: heads}
+        config = {**read_config(folder), _FIELD: heads}
         (complete / _CONFIG).write_text(json.dumps(config), encoding="utf-8")
         yield complete
 
@@ -49,11 +49,3 @@ def default_heads(weights: Weights) -> list[tuple[int, int]]:
     """Return (layer, head) of every head in the upper half of the decoder's layers."""
     num_layers, num_heads = num_decoder_layers(weights), int(weights["decoder/num_heads"])
     return [(i, j) for i in range(num_layers // 2, num_layers) for j in range(num_heads)]
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / _CONFIG
-    if not path.is_file():
-        return {}
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return config

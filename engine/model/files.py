@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from faster_whisper.utils import download_model
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -114,8 +115,25 @@ def _read_properties(folder: Path) -> ModelProperties:
         raise ConfigError(f"model: {path} is not valid: {error}") from error
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of `config.json`; empty if there is none.
+
+    Raises:
+        ConfigError: It is not a JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise ConfigError(f"model: {path} is not valid: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"model: {path} is not valid: not an object")
+    return content
+
+
 def suppressed_tokens(folder: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the tokens that `config.json` suppresses always, and those only at the start."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    config = read_config(folder)
     return tuple(config.get("suppress_ids", ())), tuple(config.get("suppress_ids_begin", ()))

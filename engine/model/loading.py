@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import threadpoolctl
 
+from ..audio.sample import sample_features
 from ..audio.windows import Windows
 from ..config import EngineConfig
 from ..decoding.plan import DecodePlan
@@ -25,12 +25,14 @@ from .languages import find_language, is_open
 from .protocol import SpeechModel
 from .runtime import Runtime
 from .silence import Silence, load_or_measure, measure_states
+from .soundness import check_files, check_numbers, check_vocabulary
 from .tokenizer import WhisperTokenizer
 from .versions import library_versions
 from .whisper_ct2 import CTranslate2Model
 
 _log = logging.getLogger(__name__)
 
+_PROBE_TOKENS = 4
 _BLAS_VARIABLES = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"}
 
 
@@ -127,16 +129,28 @@ class LoadedModel:
         return kind
 
     def warm_up(self) -> None:
-        """Run silence of each window through every replica: the first request is not slower."""
+        """Probe every replica: the first request is not slower, and a broken model is not served.
+
+        Raises:
+            ConfigError: The model gives numbers that are not finite.
+        """
+        for replica in self.replicas:
+            self.probe(replica)
+
+    def probe(self, replica: SpeechModel) -> None:
+        """Run the package's recording in each window through a replica.
+
+        Raises:
+            ConfigError: The replica gives numbers that are not finite.
+        """
         language = next(iter(self.tokenizer.languages))
         prompt = self.tokenizer.prompt(language, Task.TRANSCRIBE, timestamps=False)
         windows = self.runtime.windows
-        for replica in self.replicas:
-            for frames in windows.typical_frames:
-                positions = windows.of_frames(frames).num_positions
-                silence = np.zeros((replica.n_mels, frames), np.float32)
-                encoded = replica.encode([silence], positions)
-                replica.generate(encoded, [prompt], DecodePlan(max_new_tokens=2))
+        for frames in windows.typical_frames:
+            positions = windows.of_frames(frames).num_positions
+            encoded = replica.encode([sample_features(replica.n_mels, frames)], positions)
+            (found,) = replica.generate(encoded, [prompt], DecodePlan(max_new_tokens=_PROBE_TOKENS))
+            check_numbers(self.name, replica.row(encoded, 0), found)
 
 
 def keep_numpy_to_one_thread() -> None:
@@ -181,6 +195,7 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
     """
     keep_numpy_to_one_thread()
     files = files or find_model(config.model, config.revision)
+    check_files(files.folder)
     runtime = resolve_runtime(config, files.properties)
     replicas = [CTranslate2Model(files.folder, runtime, index) for index in runtime.indexes]
     if runtime.device == "cpu" or config.encoder == "array":
@@ -191,6 +206,7 @@ def load_model(config: EngineConfig, files: ModelFiles | None = None) -> LoadedM
         runtime = replace(runtime, encoder=encoder)
     runtime = replace(runtime, windows=_with_silence(replicas, runtime, files.revision))
     tokenizer = WhisperTokenizer(files.folder / "tokenizer.json", replicas[0].is_multilingual)
+    check_vocabulary(files.folder, tokenizer, replicas[0].num_tokens)
     suppress, suppress_first = suppressed_tokens(files.folder)
     parts = (files.revision, runtime.compute_type, runtime.encoder, runtime.windows)
     return LoadedModel(

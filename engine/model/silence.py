@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.decode import SAMPLE_RATE, decode_audio
-from ..audio.features import CHUNK_FRAMES, CHUNK_S, log_mel
+from ..audio.decode import SAMPLE_RATE
+from ..audio.features import CHUNK_FRAMES, log_mel
+from ..audio.sample import sample_clip
+from ..errors import ConfigError
 from ..types import Features, Samples
 from .files import cache_folder
 from .weights import Weights, num_encoder_layers
@@ -32,7 +34,6 @@ NUM_POSITIONS = CHUNK_FRAMES // 2  # of the encoder's output for the full window
 # errors than silence after one second of speech or after digital silence.
 _CUT_STARTS_S = (0.6, 1.2, 1.8, 4.0, 4.6, 7.5, 8.2, 8.8)
 _CUT_S = 1.0
-_SAMPLE = Path(__file__).parents[1] / "demo_model" / "sample.flac"
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Silence:
         Raises:
             ValueError: An array is not float32 or its shape does not fit, or there are not as many
                 keys as values.
+            ConfigError: A number is not finite.
         """
         if self.states.ndim != 2 or len(self.states) != NUM_POSITIONS:
             raise ValueError(f"states of shape {self.states.shape}, not ({NUM_POSITIONS}, d_model)")
@@ -72,6 +74,8 @@ class Silence:
                 raise ValueError(f"keys or values of shape {array.shape}, d_model {d_model}")
         if any(array.dtype != np.float32 for array in (self.states, *self.keys, *self.values)):
             raise ValueError("an array is not float32")
+        if not all(np.isfinite(array).all() for array in (self.states, *self.keys, *self.values)):
+            raise ConfigError("model: damaged: the encoder's output for silence is not finite")
 
     def layers(self, num_layers: int) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Return the keys and values of each layer.
@@ -86,8 +90,7 @@ class Silence:
 
 def silence_cuts() -> list[Samples]:
     """Return eight cuts of one second each from the package's recording."""
-    with _SAMPLE.open("rb") as file:
-        clip = np.concatenate(list(decode_audio(file, CHUNK_S, _log.warning)))
+    clip = sample_clip()
     starts = [int(SAMPLE_RATE * start_s) for start_s in _CUT_STARTS_S]
     return [clip[start : start + int(SAMPLE_RATE * _CUT_S)] for start in starts]
 

@@ -18,6 +18,7 @@ from ..types import Task
 
 MAX_PREVIOUS_TOKENS = MAX_POSITIONS // 2 - 1  # Whisper's limit on the tokens of preceding text
 TIMESTAMP_S = 0.02  # seconds between consecutive timestamp tokens
+MAX_TIMESTAMPS = 1501  # 0 to 30 s
 
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
@@ -77,6 +78,11 @@ class WhisperTokenizer:
                     self._languages[match[1]] = number
         self.languages = frozenset(self._languages or {"en"})
         self.tasks = frozenset(self._tasks or {Task.TRANSCRIBE})
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Each token's name in `tokenizer.json`, by its id."""
+        return {number: name for name, number in self._tokenizer.get_vocab().items()}
 
     def prompt(
         self, language: str, task: Task, timestamps: bool, previous: tuple[int, ...] = ()

@@ -6,8 +6,9 @@ The layout is CTranslate2's own (`python/ctranslate2/specs/model_spec.py`, binar
 from __future__ import annotations
 
 import itertools
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,31 @@ class _Stored:
     kind: int
     data: NDArray[np.uint8]  # a view of the file
 
+    def check(self, name: str) -> None:
+        """Check that the data is all there; raises ValueError."""
+        if self.kind not in _DTYPES:
+            raise ValueError(f"{name} has the unknown type {self.kind}")
+        num_bytes = math.prod(self.shape) * np.dtype(_DTYPES[self.kind]).itemsize
+        if len(self.data) != num_bytes:
+            raise ValueError(f"{name} of shape {self.shape} has {len(self.data)} bytes")
+
+
+class _Variables(Mapping[str, NDArray[np.generic]]):
+    """Makes each array when it is asked for: what is converted takes memory."""
+
+    def __init__(self, stored: dict[str, _Stored]) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        stored = self._stored[name]
+        return _array(stored.data, stored.kind).reshape(stored.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
 
 def read_weights(path: Path) -> Weights:
     """Return every variable of a `model.bin`, as stored, by its name and its aliases.
@@ -44,25 +70,22 @@ def read_weights(path: Path) -> Weights:
     Arrays are read-only views of the file; only bfloat16 is converted, to float32.
 
     Raises:
-        ConfigError: The file's binary version is not 6.
+        ConfigError: The file's binary version is not 6, or the file is cut off or damaged.
     """
-    variables, aliases = _read(path)
-    weights = {
-        name: _array(stored.data, stored.kind).reshape(stored.shape)
-        for name, stored in variables.items()
-    }
-    return weights | {alias: weights[name] for alias, name in aliases.items()}
+    try:
+        variables, aliases = _read(path)
+        for name, stored in variables.items():
+            stored.check(name)
+        return _Variables(variables | {alias: variables[name] for alias, name in aliases.items()})
+    except ConfigError:
+        raise
+    except (struct.error, ValueError, KeyError) as error:  # by where the damage is
+        raise ConfigError(f"model: {path} is cut off or damaged: {error}") from error
 
 
-def num_logits(path: Path) -> int:
-    """Return the number of tokens that the decoder of a `model.bin` has a logit for.
-
-    Raises:
-        ConfigError: The file's binary version is not 6.
-    """
-    variables, aliases = _read(path)
-    name = "decoder/embeddings/weight"  # the output is tied to it
-    return variables[aliases.get(name, name)].shape[0]
+def num_logits(weights: Weights) -> int:
+    """Return the number of tokens that the decoder has a logit for."""
+    return int(weights["decoder/embeddings/weight"].shape[0])  # the output is tied to it
 
 
 def _read(path: Path) -> tuple[dict[str, _Stored], dict[str, str]]:

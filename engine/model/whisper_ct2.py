@@ -97,7 +97,7 @@ class CTranslate2Model:
     @functools.cached_property
     def num_tokens(self) -> int:
         """See `SpeechModel.num_tokens`."""
-        return num_logits(self._folder / "model.bin")
+        return num_logits(read_weights(self._folder / "model.bin"))
 
     @property
     def is_multilingual(self) -> bool:

@@ -6,7 +6,9 @@ bounded, however long the audio.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -19,6 +21,7 @@ from .cache import AnswerCache, is_cacheable
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
+from .supervision import Crew, Hand, OnFailure
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ class Feeder:
         num_threads: int,
         max_ahead: int,
         cache: AnswerCache | None = None,
+        on_failure: OnFailure = lambda error: None,
+        stuck_after_s: float = math.inf,
     ) -> None:
         """Take the parts; `start` starts the threads.
 
@@ -66,6 +71,8 @@ class Feeder:
             num_threads: Threads that prepare.
             max_ahead: Most chunks of one request that wait for the model.
             cache: Asked first, for each request that may be answered from it.
+            on_failure: Called when a thread dies twice or is stuck.
+            stuck_after_s: Longest honest time of one step, in seconds.
         """
         self._queue = queue
         self._max_ahead = max_ahead
@@ -74,15 +81,18 @@ class Feeder:
         self._ready: deque[_Entry] = deque()
         self._parked: dict[int, _Entry] = {}
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._run, name=f"talkmill-prepare-{i}", daemon=True)
-            for i in range(num_threads)
-        ]
+        self._crew = Crew(on_failure, stuck_after_s)
+        for i in range(num_threads):
+            self._crew.hire(f"talkmill-prepare-{i}", self._run)
+
+    @property
+    def num_restarts(self) -> int:
+        """Threads that were started again after an error of ours."""
+        return self._crew.num_restarts
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in self._threads:
-            thread.start()
+        self._crew.start()
 
     def add(self, request: Request, preparation: Preparation) -> None:
         """Take a request. However it ends, its source is closed."""
@@ -94,15 +104,24 @@ class Feeder:
                 return
         preparation.close()  # the owner of the feeder has failed the request
 
-    def close(self) -> None:
-        """Stop the threads; the queue must be closed. Requests that are not done stay so."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Stop the threads; the queue must be closed. Requests that are not done stay so.
+
+        Args:
+            timeout_s: Longest wait for the steps that run, in seconds.
+
+        Returns:
+            Whether every thread has ended.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
-        for entry in [*self._ready, *self._parked.values()]:
+        has_ended = self._crew.join(timeout_s)
+        with self._changed:
+            left = [*self._ready, *self._parked.values()]
+        for entry in left:
             entry.preparation.close()
+        return has_ended
 
     def _resume(self, request: Request) -> None:
         """Continue with a request, if it was parked and has a step to take now."""
@@ -113,12 +132,19 @@ class Feeder:
                 self._ready.append(entry)
                 self._changed.notify()
 
-    def _run(self) -> None:
+    def _run(self, hand: Hand) -> None:
         while (entry := self._take()) is not None:
-            if self._advance(entry):
-                self._put_back(entry)
-            else:
-                entry.preparation.close()
+            hand.hold(entry.request)
+            try:
+                if self._advance(entry):
+                    self._put_back(entry)
+                else:
+                    entry.preparation.close()
+            except BaseException:  # the crew fails the request
+                with contextlib.suppress(Exception):
+                    entry.preparation.close()
+                raise
+            hand.let_go(entry.request)
 
     def _take(self) -> _Entry | None:
         """Return the next entry once the queue has room for a chunk; None once closed."""

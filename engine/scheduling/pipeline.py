@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from typing import BinaryIO
 
 from ..audio.preparation import Preparation
 from ..config import EngineConfig
-from ..errors import DeviceLost
 from ..model.loading import LoadedModel
 from ..model.versions import library_versions
 from .batcher import Batcher
@@ -17,12 +15,17 @@ from .cache import AnswerCache, CacheStats, MemoryStore
 from .feeder import Feeder
 from .queue import ChunkQueue
 from .request import Request
+from .supervision import OnFailure
 from .window_guard import WindowGuard
-from .worker import WorkerPool, WorkerStats
+from .worker import WorkerPool
+from .worker_stats import WorkerStats
 
 # About 1 MB a chunk: this bounds the memory of the queue, whatever the number of requests.
 _MIN_QUEUED_CHUNKS = 256
 _QUEUED_BATCHES_PER_WORKER = 8
+# No request may end the server: base takes four minutes on two cores for four files with 16 beams
+# and no end of text, and a step of large-v3's decoder is 20 times as much work.
+_STUCK_AFTER_S = {"cpu": 7200.0, "cuda": 600.0}
 
 
 class Pipeline:
@@ -36,14 +39,14 @@ class Pipeline:
         self,
         model: LoadedModel,
         config: EngineConfig,
-        on_device_lost: Callable[[DeviceLost], None],
+        on_failure: OnFailure,
     ) -> None:
         """Make the parts; `start` starts their threads.
 
         Args:
             model: The model to serve.
             config: The settings; what concerns the device is taken from the model's runtime.
-            on_device_lost: Called from a worker's thread when a device cannot be used any more.
+            on_failure: Called from one of its threads when it cannot go on.
         """
         self.model = model
         self._max_audio_s = config.max_audio_s
@@ -56,6 +59,7 @@ class Pipeline:
             max_batch_positions=runtime.batch_positions,
             num_sharing=num_workers if runtime.device == "cpu" else 1,
         )
+        stuck_after_s = config.stuck_after_s or _STUCK_AFTER_S[runtime.device]
         most_queued = _QUEUED_BATCHES_PER_WORKER * runtime.batch_size * num_workers
         self._queue = ChunkQueue(batcher, max_waiting=max(_MIN_QUEUED_CHUNKS, most_queued))
         self._guard = WindowGuard(runtime.windows)
@@ -65,8 +69,10 @@ class Pipeline:
             num_threads=config.prepare_threads or len(os.sched_getaffinity(0)),
             max_ahead=runtime.batch_size * (num_workers + 1),
             cache=self._cache,
+            on_failure=on_failure,
+            stuck_after_s=stuck_after_s,
         )
-        self._workers = WorkerPool(self._queue, model, self._guard, on_device_lost)
+        self._workers = WorkerPool(self._queue, model, self._guard, on_failure, stuck_after_s)
 
     @property
     def stats(self) -> WorkerStats:
@@ -87,6 +93,11 @@ class Pipeline:
     def num_window_fallbacks(self) -> int:
         """Chunks that were decoded again in the full window."""
         return self._guard.num_fallbacks
+
+    @property
+    def num_thread_restarts(self) -> int:
+        """Threads that were started again after an error of ours."""
+        return self._workers.num_restarts + self._feeder.num_restarts
 
     def start(self) -> None:
         """Start the threads."""
@@ -109,11 +120,18 @@ class Pipeline:
         )
         self._feeder.add(request, preparation)
 
-    def close(self) -> None:
-        """Finish the batches that run, and stop. Other requests are failed by their owner."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Finish the batches that run, and stop. Other requests are failed by their owner.
+
+        Args:
+            timeout_s: Longest wait for the threads of each kind, in seconds.
+
+        Returns:
+            Whether every thread has ended.
+        """
         self._queue.close()
-        self._feeder.close()
-        self._workers.close()
+        has_fed = self._feeder.close(timeout_s)
+        return self._workers.close(timeout_s) and has_fed
 
 
 def _make_cache(model: LoadedModel, max_bytes: int) -> AnswerCache | None:

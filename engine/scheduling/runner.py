@@ -107,6 +107,7 @@ class Runner:
                 it is False.
         """
         self._replica = replica
+        self._model = model
         self._is_wanted = is_wanted
         self._tokenizer = model.tokenizer
         self._vocabulary = model.vocabulary
@@ -154,6 +155,10 @@ class Runner:
     def add_words(self, decoded: list[DecodedChunk]) -> list[DecodedChunk]:
         """Return decoded chunks of one batch, those with their words that ask for words."""
         return add_words(self._replica, self._tokenizer, decoded)
+
+    def probe(self) -> None:
+        """Run the package's recording through the replica; see `LoadedModel.probe`."""
+        self._model.probe(self._replica)
 
     def new_lane(self) -> ExactLane:
         """Return an empty exact lane."""

@@ -5,77 +5,36 @@ Whatever happens to a batch, each of its requests is answered or fails.
 
 from __future__ import annotations
 
+import functools
 import logging
-import threading
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..audio.windows import FULL_WINDOW
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import Strategy
-from ..errors import DeviceLost, ModelError, NotReady
+from ..errors import DeviceLost, EngineFailed, ModelError, NotReady
 from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
 from ..types import EncoderWindow
 from .batch_key import BatchKey
 from .chunk_cost import ChunkCost
+from .live_chunk import LiveChunk
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
-from .runner import DecodedChunk, EncodedBatch, Runner
+from .runner import DecodedChunk, Runner
+from .supervision import Crew, Hand, OnFailure
 from .window_guard import WindowGuard
+from .worker_stats import WorkerStats
 
 _EXACT_LANE = BatchKey(None, 0)
+_MANY_FAILED = 3  # requests in a row that the model fails on, before it is tried on its own sample
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class WorkerStats:
-    """What the workers have done so far.
-
-    Attributes:
-        num_chunks: Chunks decoded.
-        num_batches: Batches they came in.
-        num_failed_chunks: Chunks that the model failed on.
-    """
-
-    num_chunks: int = 0
-    num_batches: int = 0
-    num_failed_chunks: int = 0
-
-    @property
-    def mean_batch_size(self) -> float:
-        """Chunks in a batch, on average."""
-        return self.num_chunks / self.num_batches if self.num_batches else 0.0
-
-
-@dataclass(frozen=True)
-class _LiveChunk:
-    """A chunk in the exact lane.
-
-    Attributes:
-        encoded: The batch that it joined with.
-        row: Its row there.
-        queue_s: Seconds that it waited for a worker.
-        encode_s: Its share of the batch's encoder time.
-        joined_s: Instant at which it joined.
-        num_live: Chunks in the lane at that instant.
-    """
-
-    encoded: EncodedBatch
-    row: int
-    queue_s: float
-    encode_s: float
-    joined_s: float
-    num_live: int
-
-    @property
-    def item(self) -> PendingChunk:
-        """The chunk itself."""
-        return self.encoded.items[self.row]
 
 
 _Done = tuple[DecodedChunk, ChunkCost]
@@ -89,7 +48,8 @@ class WorkerPool:
         queue: ChunkQueue,
         model: LoadedModel,
         guard: WindowGuard,
-        on_device_lost: Callable[[DeviceLost], None],
+        on_failure: OnFailure,
+        stuck_after_s: float = math.inf,
     ) -> None:
         """Take the parts; `start` starts the threads.
 
@@ -97,46 +57,64 @@ class WorkerPool:
             queue: Where the batches come from.
             model: Its replicas do the work, each on as many threads as its runtime has workers.
             guard: Counts the chunks in fitted windows that are decoded again.
-            on_device_lost: Called when a device cannot be used any more.
+            on_failure: Called when a device is lost, a model is broken, or a thread dies twice.
+            stuck_after_s: Longest honest time of one call of the model, in seconds.
         """
         self.stats = WorkerStats()
-        self._stats_lock = threading.Lock()
         self._queue = queue
         self._guard = guard
-        self._on_device_lost = on_device_lost
-        self._threads = [
-            threading.Thread(
-                target=self._work,
-                args=(Runner(replica, model, _is_wanted),),
-                name=f"talkmill-worker-{i}-{j}",
-                daemon=True,
-            )
-            for i, replica in enumerate(model.replicas)
-            for j in range(model.runtime.workers)
-        ]
+        self._on_failure = on_failure
+        self._crew = Crew(on_failure, stuck_after_s)
+        for i, replica in enumerate(model.replicas):
+            for j in range(model.runtime.workers):
+                runner = Runner(replica, model, _is_wanted)
+                self._crew.hire(f"talkmill-worker-{i}-{j}", functools.partial(self._work, runner))
+
+    @property
+    def num_restarts(self) -> int:
+        """Threads that were started again after an error of ours."""
+        return self._crew.num_restarts
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in self._threads:
-            thread.start()
+        self._crew.start()
 
-    def close(self) -> None:
-        """Finish the batches that run, fail the chunks that wait, and stop the threads."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Finish the batches that run, fail the chunks that wait, and stop the threads.
+
+        Args:
+            timeout_s: Longest wait for the batches that run, in seconds.
+
+        Returns:
+            Whether every thread has ended.
+        """
         self._queue.close()
-        for thread in self._threads:
-            thread.join()
+        has_ended = self._crew.join(timeout_s)
         for item in self._queue.drain():
             item.request.fail(NotReady("the engine was closed before the answer"))
+        return has_ended
 
-    def _work(self, runner: Runner) -> None:
-        while batch := self._queue.take():
-            for decoded, cost in self._run(runner, batch):
+    def _work(self, runner: Runner, hand: Hand) -> None:
+        while batch := self._take():
+            _hold(hand, batch)
+            for decoded, cost in self._run(runner, hand, batch):
                 self._hand_over(decoded, cost)
+                hand.let_go(decoded.item.request, decoded.item.index)
+            hand.clear()
 
-    def _run(self, runner: Runner, batch: list[PendingChunk]) -> Iterator[_Done]:
+    def _take(self, num_live_rows: int = 0) -> list[PendingChunk]:
+        try:
+            if num_live_rows:
+                return self._queue.take_between_steps(num_live_rows)
+            return self._queue.take()
+        except BaseException as error:  # all threads share it, and what it has lost is not known
+            self._on_failure(EngineFailed(f"the queue failed with {type(error).__name__}"))
+            raise
+
+    def _run(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> Iterator[_Done]:
         if batch[0].key.is_exact:
-            return self._run_exact_lane(runner, batch)
-        return self._run_batch(runner, batch)
+            return self._run_exact_lane(runner, hand, batch)
+        return self._run_batch(runner, hand, batch)
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
@@ -161,37 +139,59 @@ class WorkerPool:
             _log.exception("request %d: its answer could not be delivered", item.request.id)
             self._fail([item], "the answer could not be delivered", error)
 
-    def _run_batch(self, runner: Runner, batch: Sequence[PendingChunk]) -> Iterator[_Done]:
+    def _run_batch(
+        self, runner: Runner, hand: Hand, batch: Sequence[PendingChunk]
+    ) -> Iterator[_Done]:
         """Run a batch; if it fails, run its halves, until the chunk at fault is alone."""
         batch = [item for item in batch if not item.request.is_done]
         if not batch:
             return
         try:
-            done = self._run_timed(runner, batch)
+            done = self._run_timed(runner, hand, batch)
         except DeviceLost as error:
             self._device_lost(batch, error)
         except Exception as error:  # whatever it is, each request must be answered or fail
             if len(batch) == 1:
                 _log.exception("request %d: the model failed", batch[0].request.id)
                 self._fail(batch, "the model failed on this audio", error)
+                self._doubt(runner, hand, batch[0].request)
                 return
             if is_out_of_memory(error) and not batch[0].key.is_exact:
                 self._shrink_after_oom(batch[0].key, len(batch), error)
             else:
                 _log.warning("a batch of %d failed and is split: %s", len(batch), error)
             middle = len(batch) // 2
-            yield from self._run_batch(runner, batch[:middle])
-            yield from self._run_batch(runner, batch[middle:])
+            yield from self._run_batch(runner, hand, batch[:middle])
+            yield from self._run_batch(runner, hand, batch[middle:])
         else:
+            hand.failed.clear()
             yield from done
 
-    def _run_timed(self, runner: Runner, batch: list[PendingChunk]) -> list[_Done]:
+    def _doubt(self, runner: Runner, hand: Hand, request: Request) -> None:
+        """Try the model on its own sample once it has failed on several requests in a row.
+
+        What callers send cannot bring a sound model down; a broken one is not kept.
+        """
+        hand.failed.add(request.id)
+        if len(hand.failed) < _MANY_FAILED:
+            return
+        hand.failed.clear()
+        try:
+            runner.probe()
+        except Exception as error:  # whatever it is, the model is of no use
+            _log.critical("the model fails on its own sample too: %s", error)
+            self._on_failure(EngineFailed("the model fails on every audio"))
+        else:
+            _log.warning("%d requests failed in a row; the model itself is sound", _MANY_FAILED)
+
+    def _run_timed(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> list[_Done]:
         start_s = time.monotonic()
         encoded = runner.encode(batch)
         encoded_s = time.monotonic()
+        hand.step()
         decoded = runner.add_words(runner.decode(encoded))
         decoded_s = time.monotonic()
-        self._count(num_batches=1, num_chunks=len(batch))
+        self.stats.count(num_batches=1, num_chunks=len(batch))
         return [
             (
                 chunk,
@@ -205,12 +205,14 @@ class WorkerPool:
             for chunk in decoded
         ]
 
-    def _run_exact_lane(self, runner: Runner, batch: list[PendingChunk]) -> Iterator[_Done]:
+    def _run_exact_lane(
+        self, runner: Runner, hand: Hand, batch: list[PendingChunk]
+    ) -> Iterator[_Done]:
         """Run a batch of the exact lane, and what joins it, until no chunk is live.
 
         Batches of the native lane run between two steps; the lanes take turns of equal time.
         """
-        live: dict[ExactTask, _LiveChunk] = {}
+        live: dict[ExactTask, LiveChunk] = {}
         native_until_s = 0.0  # until then the exact lane has its turn
         try:
             lane = runner.new_lane()
@@ -220,15 +222,18 @@ class WorkerPool:
                         live |= self._join(runner, lane, batch, len(live))
                     else:
                         start_s = time.monotonic()
-                        yield from self._run_batch(runner, batch)
+                        yield from self._run_batch(runner, hand, batch)
                         native_until_s = 2 * time.monotonic() - start_s
                     batch = []
                 for task, hypothesis in lane.step():
                     done = self._leave(runner, live[task], hypothesis)
+                    hand.failed.clear()
                     del live[task]
                     yield done
                 if lane.num_rows and time.monotonic() >= native_until_s:
-                    batch = self._queue.take_between_steps(lane.num_rows)
+                    batch = self._take(lane.num_rows)
+                    _hold(hand, batch)
+                hand.step()
         except DeviceLost as error:
             self._device_lost([*(one.item for one in live.values()), *batch], error)
         except Exception as error:  # the chunk at fault is found as in any batch
@@ -237,27 +242,27 @@ class WorkerPool:
                 rows += sum(item.plan.num_rows for item in batch)
                 self._shrink_after_oom(_EXACT_LANE, rows, error)
             _log.warning("the exact lane failed, its %d chunks start again: %s", len(live), error)
-            yield from self._run_batch(runner, [*(one.item for one in live.values()), *batch])
+            yield from self._run_batch(runner, hand, [*(one.item for one in live.values()), *batch])
 
     def _join(
         self, runner: Runner, lane: ExactLane, batch: list[PendingChunk], num_live: int
-    ) -> dict[ExactTask, _LiveChunk]:
+    ) -> dict[ExactTask, LiveChunk]:
         start_s = time.monotonic()
         encoded = runner.encode(batch)
         encoded_s = time.monotonic()
         tasks = runner.tasks(encoded)
         lane.add(encoded.output, tasks)
-        self._count(num_batches=1)
+        self.stats.count(num_batches=1)
         encode_s = (encoded_s - start_s) / len(batch)
         num_live += len(batch)
         return {
-            task: _LiveChunk(encoded, row, start_s - item.put_s, encode_s, encoded_s, num_live)
+            task: LiveChunk(encoded, row, start_s - item.put_s, encode_s, encoded_s, num_live)
             for row, (task, item) in enumerate(zip(tasks, encoded.items, strict=True))
         }
 
-    def _leave(self, runner: Runner, one: _LiveChunk, hypothesis: Hypothesis) -> _Done:
+    def _leave(self, runner: Runner, one: LiveChunk, hypothesis: Hypothesis) -> _Done:
         (decoded,) = runner.add_words([runner.finish(one.encoded, one.row, hypothesis)])
-        self._count(num_chunks=1)
+        self.stats.count(num_chunks=1)
         generate_s = (time.monotonic() - one.joined_s) / one.num_live
         return decoded, ChunkCost(one.queue_s, one.encode_s, generate_s, one.num_live)
 
@@ -275,24 +280,21 @@ class WorkerPool:
     def _device_lost(self, batch: Sequence[PendingChunk], error: DeviceLost) -> None:
         _log.critical("device lost: %s", error)
         self._fail(batch, "the device failed", error)
-        self._on_device_lost(error)
+        self._on_failure(error)
 
     def _fail(self, batch: Sequence[PendingChunk], message: str, cause: Exception) -> None:
-        self._count(num_failed_chunks=len(batch))
+        self.stats.count(num_failed_chunks=len(batch))
         for item in batch:
             failure = ModelError(message)
             failure.__cause__ = cause
             item.request.fail(failure)
 
-    def _count(
-        self, *, num_batches: int = 0, num_chunks: int = 0, num_failed_chunks: int = 0
-    ) -> None:
-        with self._stats_lock:
-            self.stats.num_batches += num_batches
-            self.stats.num_chunks += num_chunks
-            self.stats.num_failed_chunks += num_failed_chunks
-
 
 def _is_wanted(request: Request) -> bool:
     """Return whether someone waits for the answer; a request past its deadline fails here."""
     return not request.expire(time.monotonic())
+
+
+def _hold(hand: Hand, batch: Sequence[PendingChunk]) -> None:
+    for item in batch:
+        hand.hold(item.request, item.index)

@@ -15,6 +15,7 @@ from talkmill.engine import (
     DeadlineExceeded,
     DeviceLost,
     Engine,
+    EngineFailed,
     InvalidAudio,
     ModelError,
     NotReady,
@@ -53,7 +54,7 @@ class TestFailures:
         assert text(engine.submit(TONE, OFF)) == words(40)
 
     def test_lost_device_fails_every_request_and_is_reported_once(self, model: FakeModel) -> None:
-        reported: list[DeviceLost] = []
+        reported: list[EngineFailed] = []
         with Engine(small_config(), model=loaded(model), on_failure=reported.append) as engine:
             model.forget()
             model.hold()
@@ -62,11 +63,12 @@ class TestFailures:
             model.wait_for_calls(1)
             model.is_lost = True
             model.release()
-            assert all(isinstance(outcome(request), ModelError) for request in requests)
+            # Those in the call may be its cause; the others may be sent to another server.
+            assert {type(outcome(request)) for request in requests} == {ModelError, NotReady}
             assert engine.state is State.FAILED
             with pytest.raises(NotReady):
                 engine.submit(TONE)
-        assert len(reported) == 1
+        assert [type(error) for error in reported] == [DeviceLost]
         assert engine.state is State.FAILED
         assert all(source.closed for source in sources)
 

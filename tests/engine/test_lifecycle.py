@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fakes import PATIENCE_S, FakeModel, loaded, small_config, tones_file, words
+from fakes import N_MELS, PATIENCE_S, FakeModel, loaded, small_config, tones_file, words
 from pending import outcome, text
 from talkmill.engine import Engine, NotReady, Request, State, TranscribeOptions, VadMode
 from talkmill.engine.model.tokenizer import WhisperTokenizer
@@ -106,7 +106,7 @@ def test_request_that_meets_closing_half_way_is_refused(model: FakeModel) -> Non
 
 def test_failed_start_raises_and_leaves_the_engine_unready(tokenizer: WhisperTokenizer) -> None:
     model = FakeModel(tokenizer)
-    model.poisoned = frozenset({0})  # the band of the warm-up's silence
+    model.poisoned = frozenset(range(N_MELS))  # whatever it hears in the warm-up
     engine = Engine(small_config(), model=loaded(model))
     with pytest.raises(RuntimeError):
         engine.start()

@@ -15,7 +15,7 @@ from audio_files import encode_audio
 from fakes import chunk_tones, tones_file, words
 from http_calls import Http, form_of, inputs_of, json_of, pieces_of
 from talkmill.engine.audio.decode import SAMPLE_RATE
-from talkmill.server.gateway import SPOOL_BYTES
+from talkmill.server.spool import SPOOL_BYTES
 
 TONE = tones_file(10)
 LIMIT_BYTES = 200_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from fakes import FakeModel, loaded
-from talkmill.engine import DeviceLost
+from talkmill.engine import EngineFailed
 from talkmill.engine.model.tokenizer import WhisperTokenizer
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.queue import ChunkQueue
@@ -23,10 +23,10 @@ def new_bench(tokenizer: WhisperTokenizer) -> Iterator[Callable[..., Bench]]:
     def new(model: FakeModel | None = None, batch_size: int = 8) -> Bench:
         model = model or FakeModel(tokenizer)
         queue = ChunkQueue(Batcher(batch_size, batch_size), max_waiting=1000)
-        lost: list[DeviceLost] = []
+        lost: list[EngineFailed] = []
         ready = loaded(model)
         guard = WindowGuard(ready.runtime.windows)
-        pool = WorkerPool(queue, ready, guard, on_device_lost=lost.append)
+        pool = WorkerPool(queue, ready, guard, on_failure=lost.append)
         bench = Bench(model, queue, pool, guard, lost)
         pool.start()
         made.append(bench)

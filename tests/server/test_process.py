@@ -9,9 +9,7 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,33 +20,14 @@ import requests
 
 from audio_files import decode_file, encode_audio
 from fakes import DEMO_FOLDER, PATIENCE_S
+from processes import SERVE, server_process
 from talkmill.engine import TranscribeOptions, Transcript, VadMode
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.server import Client
 from waiting import wait_until
 
-SERVE = (sys.executable, "-m", "talkmill.server", "serve", "--port", "0")
 NUM_CLIENTS = 4
 NUM_CHUNKS = 3
-
-
-@contextlib.contextmanager
-def server_process(log: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Give a process that serves the demo model, and its address; kill it if it is left over."""
-    outside = {name: value for name, value in os.environ.items() if "TALKMILL_" not in name}
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            [*SERVE, *args], stdout=subprocess.PIPE, stderr=errors, text=True, env=outside
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            announcement = process.stdout.readline()
-            assert announcement, log.read_text()
-            yield process, announcement.split()[-1]
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")

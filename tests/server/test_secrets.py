@@ -30,7 +30,7 @@ from served import UNKNOWN_FIELD, stream_messages, wire_options
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
 from talkmill.server.auth import new_token
-from talkmill.server.gateway import SPOOL_BYTES
+from talkmill.server.spool import SPOOL_BYTES
 from waiting import wait_until
 
 MARK = "planted"
