@@ -29,7 +29,7 @@ from .errors import (
 from .model.languages import language_name
 from .model.loading import LoadedModel
 from .options import CheckedOptions
-from .scheduling.admission import Permit
+from .scheduling.admission import EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker import WorkerStats
@@ -61,6 +61,7 @@ __all__ = [
     "EncoderWindow",
     "Engine",
     "EngineConfig",
+    "EngineLoad",
     "GenerationParameters",
     "InvalidAudio",
     "InvalidOption",

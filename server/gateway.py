@@ -116,14 +116,14 @@ class Gateway:
             Unauthenticated: The token is missing or unknown.
             InvalidOption: A header is neither true nor false.
             NotReady: The server is draining.
-            Overloaded: Over the limit of concurrent requests.
+            Overloaded: Over the limit of concurrent requests, or the wait would be too long.
         """
         with self.metrics.count(protocol):
             client = self.authenticate(headers)
             use_cache = _read_switch("x-use-cache", headers, default=True)
             wait_for_model = _read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            with self._engine.admit() as permit:
+            with self._engine.admit(client, timeout_s) as permit:
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
                 yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
 

@@ -5,15 +5,22 @@ The rules:
 2. The oldest chunks come first, up to `max_batch_size` and `max_batch_positions`, in the
    exact lane up to `max_exact_rows` decoder rows; a chunk that needs more rows runs alone. When few
    chunks wait, the workers share them: two halves on two workers finish earlier than one batch.
-3. Each batch is a turn, and a request's chunks count as arriving `max_per_request` a turn, however
-   many are put at once. So a three-hour file gives way to a two-second command, whatever their
-   keys; it is never starved itself; and it takes every slot that nobody else wants.
-4. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
+3. Requests take turns, whatever their keys. A turn is `max_per_request` chunks, fewer where the
+   limit of their key is lower, or `turn_s` seconds of plain decoding: a chunk with more beams takes
+   more of it. However many chunks are put at once, those of a later turn wait for that turn, unless
+   nobody else wants the slot. So a three-hour file gives way to a two-second command.
+4. The turn moves on by what a batch takes, divided among those that share the machine (the virtual
+   time of start-time fair queueing: Goyal, Vin and Cheng, 1996). A request that arrives starts at
+   the present turn. Of those in their first turn `MAX_SHARING` count at most: commands without end
+   do not starve a file.
+5. A batch takes at most `_MAX_TURNS` turns, unless it is one chunk. Such heavy chunks cannot be
+   interrupted: they never run on every worker at once.
+6. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
    and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
-5. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
-6. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
+7. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
+8. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
    up and are encoded again.
-7. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
+9. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 """
 
 from __future__ import annotations
@@ -25,9 +32,13 @@ from dataclasses import dataclass, field, replace
 
 from .batch_key import BatchKey
 from .pending_chunk import PendingChunk
+from .wait_estimate import MAX_SHARING
 
 MAX_KEPT = 32  # each is 2 MB of tiny and 8 MB of large
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
+_LONGEST_CHUNK_S = 30.0
+_MAX_TURNS = 8.0
+_NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,23 @@ class Turn:
 
 @dataclass(frozen=True, order=True)
 class _Place:
-    turn: int
+    turn: float
     arrival: int
+
+
+@dataclass(frozen=True)
+class _Credit:
+    """The last turn of a request.
+
+    Attributes:
+        turn: Its place.
+        used: Turns that its chunks there take.
+        is_first: Whether it had none before.
+    """
+
+    turn: float
+    used: float = 0.0
+    is_first: bool = True
 
 
 class Batcher:
@@ -60,6 +86,8 @@ class Batcher:
         max_exact_rows: int = MAX_EXACT_ROWS,
         max_batch_positions: int = 0,
         num_sharing: int = 1,
+        turn_s: float = 0.0,
+        num_workers: int = 1,
     ) -> None:
         """Set the rules.
 
@@ -70,17 +98,22 @@ class Batcher:
             max_exact_rows: Most decoder rows of the exact lane in a batch.
             max_batch_positions: Most positions of encoder output in a batch; 0 for no limit.
             num_sharing: Workers that share the chunks that wait.
+            turn_s: Seconds of plain decoding in a turn; 0 for `max_per_request` chunks of 30 s.
+            num_workers: Batches that run at once.
         """
         self._max_batch_positions = max_batch_positions
         self._num_sharing = num_sharing
         self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
-        self._max_per_request = max_per_request
+        self._max_share = max_per_request / max_batch_size
+        self._turn_s = turn_s or max_per_request * _LONGEST_CHUNK_S
+        self._max_heavy = num_workers - 1 or 1
+        self._num_heavy = 0  # that run now
         self._max_wait_s = max_wait_s
         self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
         self._num_arrived = 0
-        self._turn = 0  # of the next batch
-        self._credit: dict[int, tuple[int, int]] = {}  # request id: turn, chunks in it
+        self._turn = 0.0  # the present one
+        self._credit: dict[int, _Credit] = {}  # of each request that is ahead of it
         self._fits: dict[tuple[int, int], int] = {}  # memory class: chunks in a batch
 
     def __len__(self) -> int:
@@ -89,16 +122,17 @@ class Batcher:
 
     def put(self, item: PendingChunk) -> None:
         """Queue a chunk."""
-        turn, used = self._credit.get(item.request.id, (0, 0))
-        if turn < self._turn:
-            turn, used = self._turn, 0
-        elif used == self._max_per_request:
-            turn, used = turn + 1, 0
-        self._credit[item.request.id] = (turn, used + 1)
+        credit = self._credit.get(item.request.id) or _Credit(self._turn)
+        if credit.turn + credit.used <= self._turn:
+            credit = _Credit(self._turn, is_first=credit.is_first and not credit.used)
+        elif credit.used >= _NEARLY_1:
+            credit = _Credit(credit.turn + max(1.0, credit.used), is_first=False)
+        used = credit.used + self._turns(item)
+        self._credit[item.request.id] = replace(credit, used=used)
         self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        place = _Place(turn, self._num_arrived)
+        place = _Place(credit.turn, self._num_arrived)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
@@ -114,17 +148,23 @@ class Batcher:
             self._queue = [entry for entry in self._queue if id(entry[1]) not in gone]
         return Turn(self._take(now_s, num_live_rows), dropped)
 
+    def finished(self, batch: list[PendingChunk]) -> bool:
+        """Take note that a batch does not run any more; return whether others may run now."""
+        is_heavy = self._is_heavy(batch)
+        self._num_heavy -= is_heavy
+        return is_heavy
+
     def wait_s(self, now_s: float) -> float | None:
-        """Return the seconds until a batch is due; None if nothing waits."""
-        return max(0.0, self._due_s() - now_s) if self._queue else None
+        """Return the seconds until a batch is due; None if nothing waits that may run now."""
+        queue = self._open()
+        return max(0.0, self._due_s(queue) - now_s) if queue else None
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
         """Halve the limit for batches of this kind after one ran out of device memory.
 
         Args:
             key: The key of the batch. Batches with as many rows a chunk and as many positions are
-                of
-                one kind; all of the exact lane are.
+                of one kind; all of the exact lane are.
             size: Its chunks; in the exact lane, the rows that were live.
 
         Returns:
@@ -151,28 +191,56 @@ class Batcher:
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
-        if self._due_s() > now_s and not self._is_full():
+        queue = self._open()
+        if not queue or (self._due_s(queue) > now_s and not self._is_full(queue)):
             return []
-        taken = self._candidates(num_live_rows)
+        taken = self._candidates(queue, num_live_rows)
         if not taken:
             return []
-        head_turn = taken[0][0].turn
+        batch = [item for _, item in taken]
+        self._num_heavy += self._is_heavy(batch)
+        self._move_on(taken[0][0].turn, batch)
         places = {place for place, _ in taken}
         self._queue = [entry for entry in self._queue if entry[0] not in places]
-        # Beyond the head's turn: a file that had the machine to itself owes no turns for that.
-        self._turn = max(self._turn, head_turn) + 1
-        self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
-        return [item for _, item in taken]
+        return batch
+
+    def _move_on(self, head_turn: float, batch: list[PendingChunk]) -> None:
+        waiting = {item.request.id for _, item in self._queue}
+        first = sum(id not in self._credit or self._credit[id].is_first for id in waiting)
+        num_sharing = len(waiting) - first + min(first, MAX_SHARING)
+        cost_s = sum(item.cost_s for item in batch)
+        # From the head's turn: a file that had the machine to itself owes no turns for that.
+        self._turn = max(self._turn, head_turn) + cost_s / self._turn_s / num_sharing
+        self._credit = {
+            id: credit
+            for id, credit in self._credit.items()
+            if credit.turn + credit.used > self._turn
+        }
+
+    def _turns(self, item: PendingChunk) -> float:
+        """Return how much of a turn a chunk takes."""
+        most = max(1, int(self._limit(item.key) * self._max_share))
+        return max(1 / most, item.cost_s / self._turn_s)
+
+    def _is_heavy(self, batch: list[PendingChunk]) -> bool:
+        is_native = bool(batch) and not batch[0].key.is_exact
+        return is_native and sum(item.cost_s for item in batch) > _MAX_TURNS * self._turn_s
+
+    def _open(self) -> list[tuple[_Place, PendingChunk]]:
+        """Return what may run now."""
+        if self._num_heavy < self._max_heavy:
+            return self._queue
+        return [entry for entry in self._queue if not self._is_heavy([entry[1]])]
 
     def _num_kept(self) -> int:
         return sum(item.kept is not None for _, item in self._queue)
 
-    def _due_s(self) -> float:
-        return self._queue[0][1].put_s + self._max_wait_s
+    def _due_s(self, queue: list[tuple[_Place, PendingChunk]]) -> float:
+        return queue[0][1].put_s + self._max_wait_s
 
-    def _is_full(self) -> bool:
-        key = self._queue[0][1].key
-        return sum(item.key == key for _, item in self._queue) >= self._limit(key)
+    def _is_full(self, queue: list[tuple[_Place, PendingChunk]]) -> bool:
+        key = queue[0][1].key
+        return sum(item.key == key for _, item in queue) >= self._limit(key)
 
     def _limit(self, key: BatchKey) -> int:
         if key.plan is None:
@@ -182,9 +250,10 @@ class Batcher:
             limit = min(limit, max(1, self._max_batch_positions // key.num_positions))
         return limit
 
-    def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
+    def _candidates(
+        self, queue: list[tuple[_Place, PendingChunk]], num_live_rows: int
+    ) -> list[tuple[_Place, PendingChunk]]:
         room = self._max_exact_rows - num_live_rows
-        queue = self._queue
         exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
@@ -193,7 +262,9 @@ class Batcher:
         key = queue[0][1].key
         same = [entry for entry in queue if entry[1].key == key]
         if not key.is_exact:
-            return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+            same = same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+            costs_s = itertools.accumulate(item.cost_s for _, item in same)
+            return same[: max(1, sum(cost_s <= _MAX_TURNS * self._turn_s for cost_s in costs_s))]
         same = same[: self._max_batch_size]
         rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]

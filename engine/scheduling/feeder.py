@@ -6,6 +6,7 @@ bounded, however long the audio.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -30,12 +31,14 @@ class _Entry:
     Attributes:
         request: The request.
         preparation: Its audio.
+        expected_s: About how long it is, in seconds.
         digest: Digest of its audio; empty until it is needed.
         claimed_by: The request that computes the answer; None until that is known.
     """
 
     request: Request
     preparation: Preparation
+    expected_s: float = 0.0
     digest: str = ""
     claimed_by: Request | None = None
 
@@ -84,12 +87,18 @@ class Feeder:
         for thread in self._threads:
             thread.start()
 
-    def add(self, request: Request, preparation: Preparation) -> None:
-        """Take a request. However it ends, its source is closed."""
-        request.listen(lambda: self._resume(request))
+    def add(self, request: Request, preparation: Preparation, expected_s: float = 0.0) -> None:
+        """Take a request. However it ends, its source is closed.
+
+        Args:
+            request: The request.
+            preparation: Its audio.
+            expected_s: About how long that is, in seconds.
+        """
+        request.listen(functools.partial(self._resume, request.id))
         with self._changed:
             if not self._closed:
-                self._ready.append(_Entry(request, preparation))
+                self._ready.append(_Entry(request, preparation, expected_s))
                 self._changed.notify()
                 return
         preparation.close()  # the owner of the feeder has failed the request
@@ -104,12 +113,12 @@ class Feeder:
         for entry in [*self._ready, *self._parked.values()]:
             entry.preparation.close()
 
-    def _resume(self, request: Request) -> None:
+    def _resume(self, request_id: int) -> None:
         """Continue with a request, if it was parked and has a step to take now."""
         with self._changed:
-            entry = self._parked.get(request.id)
+            entry = self._parked.get(request_id)
             if entry is not None and entry.is_due(self._max_ahead):
-                del self._parked[request.id]
+                del self._parked[request_id]
                 self._ready.append(entry)
                 self._changed.notify()
 
@@ -119,6 +128,7 @@ class Feeder:
                 self._put_back(entry)
             else:
                 entry.preparation.close()
+            del entry  # it would live until the next one is taken
 
     def _take(self) -> _Entry | None:
         """Return the next entry once the queue has room for a chunk; None once closed."""
@@ -151,24 +161,31 @@ class Feeder:
                 return True
             if (prepared := next(entry.preparation)) is not None:
                 self._send(request, prepared)
+            request.audio_read(max(0.0, entry.expected_s - entry.preparation.report.duration_s))
         except StopIteration:
             request.audio_done(entry.preparation.report)
             return False
         except TalkmillError as error:
-            request.fail(error)
+            request.fail(error.with_traceback(None))  # its frames refer to the request
             return False
         except Exception as error:  # a fault of ours in one file must not end the thread
             _log.exception("preparing request %d failed", request.id)
             failure = ModelError("the audio could not be prepared")
-            failure.__cause__ = error
+            failure.__cause__ = error.with_traceback(None)
             request.fail(failure)
             return False
         return True
 
     def _send(self, request: Request, prepared: Prepared) -> None:
-        start_s = prepared.chunk.spans[0].start / SAMPLE_RATE
-        request.chunk_sent(prepared.window.kind, start_s, prepared.chunk.channel)
-        self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
+        item = PendingChunk.of(request, prepared, time.monotonic())
+        request.chunk_sent(
+            item.window.kind,
+            item.spans[0].start / SAMPLE_RATE,
+            prepared.chunk.channel,
+            cost_s=item.cost_s,
+            num_bytes=item.features.nbytes,
+        )
+        self._queue.put(item)
 
     @staticmethod
     def _must_claim(entry: _Entry) -> bool:
@@ -180,4 +197,5 @@ class Feeder:
         entry.digest = entry.digest or entry.preparation.identify()
         entry.claimed_by = cache.claim(entry.request, entry.digest, has_waited=has_waited)
         if entry.claimed_by is not entry.request:
-            entry.claimed_by.future.add_done_callback(lambda _: self._resume(entry.request))
+            resume = functools.partial(self._resume, entry.request.id)
+            entry.claimed_by.future.add_done_callback(lambda _: resume())

@@ -11,6 +11,7 @@ from ..audio.preparation import Preparation
 from ..config import EngineConfig
 from ..errors import DeviceLost
 from ..model.loading import LoadedModel
+from ..model.runtime import Runtime
 from ..model.versions import library_versions
 from .batcher import Batcher
 from .cache import AnswerCache, CacheStats, MemoryStore
@@ -30,6 +31,9 @@ class Pipeline:
 
     Attributes:
         model: The model that it serves.
+        num_workers: Batches that run at once.
+        batch_s: Audio in a full batch of the longest windows, in seconds.
+        turn_s: Audio in a request's turn; see `Batcher`.
     """
 
     def __init__(
@@ -48,13 +52,18 @@ class Pipeline:
         self.model = model
         self._max_audio_s = config.max_audio_s
         runtime = model.runtime
-        num_workers = runtime.workers * len(model.replicas)
+        self.num_workers = num_workers = runtime.workers * len(model.replicas)
+        window = runtime.windows.of_frames(runtime.windows.typical_frames[-1])
+        self.batch_s = _full_batch(runtime, window.num_positions) * window.num_frames / 100
+        self.turn_s = self.batch_s * config.max_batch_share
         batcher = Batcher(
             runtime.batch_size,
             max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
             max_batch_positions=runtime.batch_positions,
             num_sharing=num_workers if runtime.device == "cpu" else 1,
+            turn_s=self.turn_s,
+            num_workers=num_workers,
         )
         most_queued = _QUEUED_BATCHES_PER_WORKER * runtime.batch_size * num_workers
         self._queue = ChunkQueue(batcher, max_waiting=max(_MIN_QUEUED_CHUNKS, most_queued))
@@ -88,13 +97,27 @@ class Pipeline:
         """Chunks that were decoded again in the full window."""
         return self._guard.num_fallbacks
 
+    def rate_from_warm_up(self, warm_up_s: float) -> float:
+        """Return the audio seconds per second that all workers do, as the warm-up tells.
+
+        Its short answers make up for the first calls, which are slow.
+        """
+        frames = sum(self.model.runtime.windows.typical_frames) * len(self.model.replicas)
+        return self.num_workers * frames / 100 / max(warm_up_s, 1e-3)
+
     def start(self) -> None:
         """Start the threads."""
         self._workers.start()
         self._feeder.start()
 
-    def add(self, request: Request, source: BinaryIO) -> None:
-        """Take a request and its audio file, which is closed however the request ends."""
+    def add(self, request: Request, source: BinaryIO, expected_s: float = 0.0) -> None:
+        """Take a request and its audio file, which is closed however the request ends.
+
+        Args:
+            request: The request.
+            source: The audio file.
+            expected_s: About how much audio that is, in seconds.
+        """
         kind = request.checked.encoder_window
         preparation = Preparation(
             source,
@@ -107,13 +130,20 @@ class Pipeline:
             channels=request.options.channels,
             has_turns=request.checked.is_multi,
         )
-        self._feeder.add(request, preparation)
+        self._feeder.add(request, preparation, expected_s)
 
     def close(self) -> None:
         """Finish the batches that run, and stop. Other requests are failed by their owner."""
         self._queue.close()
         self._feeder.close()
         self._workers.close()
+
+
+def _full_batch(runtime: Runtime, num_positions: int) -> int:
+    """Return the chunks in a full batch."""
+    if not runtime.batch_positions:
+        return runtime.batch_size
+    return min(runtime.batch_size, max(1, runtime.batch_positions // num_positions))
 
 
 def _make_cache(model: LoadedModel, max_bytes: int) -> AnswerCache | None:

@@ -26,6 +26,7 @@ class ChunkQueue:
         self._batcher = batcher
         self._max_waiting = max_waiting
         self._is_closed = False
+        self._running: dict[int, list[PendingChunk]] = {}  # the last batch of each worker
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
@@ -56,9 +57,13 @@ class ChunkQueue:
             self._arrived.notify()
 
     def take(self) -> list[PendingChunk]:
-        """Return the next batch, waiting for it; empty once closed."""
+        """Return the next batch, waiting for it; empty once closed.
+
+        A worker that asks has finished the batch that it took before.
+        """
         while True:
             with self._arrived:
+                self._finish_last()
                 if self._is_closed:
                     return []
                 turn = self._next_turn()
@@ -72,6 +77,7 @@ class ChunkQueue:
     def take_between_steps(self, num_live_rows: int) -> list[PendingChunk]:
         """Return what may run while the exact lane has live rows, without waiting for it."""
         with self._arrived:
+            self._finish_last()
             turn = Turn() if self._is_closed else self._next_turn(num_live_rows)
         _fail_dropped(turn)
         return turn.batch
@@ -97,7 +103,14 @@ class ChunkQueue:
         turn = self._batcher.next_batch(time.monotonic(), num_live_rows)
         if turn.batch or turn.dropped:
             self._has_room.notify_all()
+        if turn.batch:
+            self._running[threading.get_ident()] = turn.batch
         return turn
+
+    def _finish_last(self) -> None:
+        batch = self._running.pop(threading.get_ident(), None)
+        if batch is not None and self._batcher.finished(batch):
+            self._arrived.notify()  # what could not run beside it
 
 
 def _fail_dropped(turn: Turn) -> None:

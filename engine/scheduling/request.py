@@ -12,6 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
 
 from ..audio.preparation import AudioReport
+from ..decoding.effort import effort
 from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
@@ -27,6 +28,7 @@ from ..types import (
     Transcript,
     VadMode,
 )
+from .admission import NO_PERMIT, Permit
 from .chunk_cost import ChunkCost, timings
 from .request_language import NUM_OTHERS, Heard, RequestLanguage
 from .segment_order import SegmentOrder
@@ -57,14 +59,13 @@ class Request:
         use_cache: bool = False,
         deadline_s: float | None = None,
         on_segment: OnSegment | None = None,
+        permit: Permit = NO_PERMIT,
     ) -> None:
         """Take a request.
 
-        Args:
-            checked: See the attribute.
-            use_cache: See the attribute.
-            deadline_s: See the attribute.
+        Args, beside the attributes:
             on_segment: Called with each segment, in order, from the engine's threads.
+            permit: Is told what the request has the model do.
         """
         self.id = next(_ids)
         self.checked = checked
@@ -74,6 +75,8 @@ class Request:
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment
+        self._permit = permit
+        self._effort = effort(self.plan)
         self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
@@ -125,7 +128,7 @@ class Request:
         return self._num_sent - self._num_done
 
     def listen(self, on_progress: Callable[[], None]) -> None:
-        """Have `on_progress` called after each chunk and at the end, from whichever thread."""
+        """Have `on_progress`, which must not refer to the request, called after each chunk."""
         self._on_progress = on_progress
         self.future.add_done_callback(lambda _: on_progress())
 
@@ -155,8 +158,22 @@ class Request:
         is_serial = self.checked.is_conditioned or self._language.is_open
         return num_ahead == 0 or (not is_serial and num_ahead < max_ahead)
 
+    def enqueue(self, audio_s: float, timeout_s: float | None) -> None:
+        """See `Permit.enqueue`."""
+        self._permit.enqueue(audio_s * self._effort, timeout_s)
+
+    def audio_read(self, unread_s: float) -> None:
+        """Take about how much of its audio is still to be prepared, in seconds."""
+        self._permit.read(unread_s * self._effort)
+
     def chunk_sent(
-        self, kind: EncoderWindow = EncoderWindow.FULL, start_s: float = 0.0, channel: int = 0
+        self,
+        kind: EncoderWindow = EncoderWindow.FULL,
+        start_s: float = 0.0,
+        channel: int = 0,
+        *,
+        cost_s: float = 0.0,
+        num_bytes: int = 0,
     ) -> None:
         """Count a chunk on its way to the model; they are sent in the order of their starts.
 
@@ -164,8 +181,11 @@ class Request:
             kind: What decided the length of its window.
             start_s: Its start in the utterance, in seconds.
             channel: Its channel; 0 if channels are mixed.
+            cost_s: What it takes the model; see `PendingChunk.cost_s`.
+            num_bytes: Size of its features.
         """
         with self._lock:
+            self._permit.sent(self._num_sent, cost_s, num_bytes)
             self._num_sent += 1
             self._emit(self._order.sent(start_s, channel))
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
@@ -187,6 +207,7 @@ class Request:
         """Take the segments of one chunk; give out those whose turn it is."""
         try:
             with self._lock:
+                self._permit.done(index)
                 self._num_done += 1
                 self._costs.append(cost)
                 self._written[self._order.channel_of(index)] += num_written
@@ -197,6 +218,7 @@ class Request:
 
     def audio_done(self, report: AudioReport) -> None:
         """Record that every chunk has been sent, and what is known of the audio."""
+        self.audio_read(0.0)
         with self._lock:
             self._report = report
             self._finish_if_complete()

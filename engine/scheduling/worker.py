@@ -28,7 +28,6 @@ from .runner import DecodedChunk, EncodedBatch, Runner
 from .window_guard import WindowGuard
 
 _EXACT_LANE = BatchKey(None, 0)
-
 _log = logging.getLogger(__name__)
 
 
@@ -130,13 +129,16 @@ class WorkerPool:
 
     def _work(self, runner: Runner) -> None:
         while batch := self._queue.take():
-            for decoded, cost in self._run(runner, batch):
-                self._hand_over(decoded, cost)
+            self._serve(runner, batch)
+            del batch  # it would live until the next one is taken
+
+    def _serve(self, runner: Runner, batch: list[PendingChunk]) -> None:
+        for decoded, cost in self._run(runner, batch):
+            self._hand_over(decoded, cost)
 
     def _run(self, runner: Runner, batch: list[PendingChunk]) -> Iterator[_Done]:
-        if batch[0].key.is_exact:
-            return self._run_exact_lane(runner, batch)
-        return self._run_batch(runner, batch)
+        run = self._run_exact_lane if batch[0].key.is_exact else self._run_batch
+        return run(runner, batch)
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
@@ -281,7 +283,7 @@ class WorkerPool:
         self._count(num_failed_chunks=len(batch))
         for item in batch:
             failure = ModelError(message)
-            failure.__cause__ = cause
+            failure.__cause__ = cause.with_traceback(None)  # its frames refer to the requests
             item.request.fail(failure)
 
     def _count(
