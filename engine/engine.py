@@ -148,7 +148,6 @@ class Engine:
         self._admission.start(
             pipeline.rate_from_warm_up(warm_up_s),
             turn_s=pipeline.turn_s,
-            running_s=pipeline.batch_s * pipeline.num_workers,
             num_workers=pipeline.num_workers,
         )
         self._state = State.READY

@@ -56,6 +56,7 @@ class Permit:
         self.load = Load(client)
         self.num_bytes = 0
         self.chunks: dict[int, tuple[float, int]] = {}  # seconds and bytes of those under way
+        self.taken_chunks: set[int] = set()
 
     def reserve(self, num_bytes: int) -> None:
         """Count memory that the request takes from here on, until the permit is released.
@@ -84,6 +85,10 @@ class Permit:
     def sent(self, index: int, audio_s: float, num_bytes: int) -> None:
         """Count a chunk on its way to the model. Its memory is counted, and never refused."""
         self._admission.sent(self, index, audio_s, num_bytes)
+
+    def taken(self, index: int) -> None:
+        """Count a chunk as taken by a worker."""
+        self._admission.taken(self, index)
 
     def done(self, index: int) -> None:
         """Count a chunk as done."""
@@ -146,12 +151,10 @@ class Admission:
         """Whether no more requests are admitted."""
         return self._idle is not None
 
-    def start(
-        self, audio_s_per_s: float, turn_s: float, running_s: float, num_workers: int
-    ) -> None:
+    def start(self, audio_s_per_s: float, turn_s: float, num_workers: int) -> None:
         """Begin to predict, once the model is loaded; see `WaitEstimate.start`."""
         with self._lock:
-            self._estimate.start(audio_s_per_s, turn_s, running_s, num_workers)
+            self._estimate.start(audio_s_per_s, turn_s, num_workers)
 
     def admit(self, client: str = "", timeout_s: float | None = None) -> Permit:
         """Return a permit for one request; the caller releases it when the request has ended.
@@ -209,10 +212,18 @@ class Admission:
                 self._hold(permit, num_bytes)
                 self._estimate.read(permit.load, permit.load.unread_s, audio_s)
 
+    def taken(self, permit: Permit, index: int) -> None:
+        """See `Permit.taken`."""
+        with self._lock:  # one that is decoded again is taken again
+            if permit in self._held and index in permit.chunks.keys() - permit.taken_chunks:
+                permit.taken_chunks.add(index)
+                self._estimate.taken(permit.load, permit.chunks[index][0])
+
     def done(self, permit: Permit, index: int) -> None:
         """See `Permit.done`."""
         with self._lock:
-            if permit in self._held and index in permit.chunks:
+            if permit in self._held and index in permit.taken_chunks:
+                permit.taken_chunks.remove(index)
                 audio_s, num_bytes = permit.chunks.pop(index)
                 self._hold(permit, -num_bytes)
                 self._estimate.done(permit.load, audio_s, time.monotonic())

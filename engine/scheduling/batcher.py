@@ -13,8 +13,10 @@ The rules:
    time of start-time fair queueing: Goyal, Vin and Cheng, 1996). A request that arrives starts at
    the present turn. Of those in their first turn `MAX_SHARING` count at most: commands without end
    do not starve a file.
-5. A batch takes at most `_MAX_TURNS` turns, unless it is one chunk. Such heavy chunks cannot be
-   interrupted: they never run on every worker at once.
+5. A batch takes at most `_MAX_TURNS` turns, unless it is one chunk. What runs cannot be
+   interrupted, so one worker is kept from slow batches: such heavy chunks; and, if a request of one
+   chunk was answered in the last `_COMMANDS_S`, the chunks of files after their first turn. These
+   are then at most a turn in a batch, and in none with the chunks of others' first turns.
 6. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
    and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
 7. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
@@ -38,6 +40,7 @@ MAX_KEPT = 32  # each is 2 MB of tiny and 8 MB of large
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
 _LONGEST_CHUNK_S = 30.0
 _MAX_TURNS = 8.0
+_COMMANDS_S = 10.0
 _NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1
 
 
@@ -48,16 +51,22 @@ class Turn:
     Attributes:
         batch: The chunks to decode now, oldest first; empty if none is due.
         dropped: Chunks that left the queue because nobody waits for them any more.
+        is_slow: Whether the batch is kept from one worker; see rule 5.
     """
 
     batch: list[PendingChunk] = field(default_factory=list)
     dropped: list[PendingChunk] = field(default_factory=list)
+    is_slow: bool = False
 
 
 @dataclass(frozen=True, order=True)
 class _Place:
     turn: float
     arrival: int
+    is_first: bool = field(compare=False)  # whether it is the first turn of its request
+
+
+_Entry = tuple[_Place, PendingChunk]
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,11 @@ class Batcher:
         self._max_batch_size = max_batch_size
         self._max_share = max_per_request / max_batch_size
         self._turn_s = turn_s or max_per_request * _LONGEST_CHUNK_S
-        self._max_heavy = num_workers - 1 or 1
-        self._num_heavy = 0  # that run now
+        self._max_slow = num_workers - 1 or 1
+        self._num_slow = 0  # batches that run now
+        self._command_s = -math.inf  # arrival of the last request of one chunk
         self._max_wait_s = max_wait_s
-        self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
+        self._queue: list[_Entry] = []  # sorted
         self._num_arrived = 0
         self._turn = 0.0  # the present one
         self._credit: dict[int, _Credit] = {}  # of each request that is ahead of it
@@ -132,7 +142,7 @@ class Batcher:
         self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        place = _Place(credit.turn, self._num_arrived)
+        place = _Place(credit.turn, self._num_arrived, credit.is_first)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
@@ -146,17 +156,21 @@ class Batcher:
         if dropped:
             gone = set(map(id, dropped))
             self._queue = [entry for entry in self._queue if id(entry[1]) not in gone]
-        return Turn(self._take(now_s, num_live_rows), dropped)
+        taken = self._take(now_s, num_live_rows)
+        is_slow = any(self._is_slow(entry, now_s) for entry in taken)
+        self._num_slow += is_slow
+        return Turn([item for _, item in taken], dropped, is_slow)
 
-    def finished(self, batch: list[PendingChunk]) -> bool:
-        """Take note that a batch does not run any more; return whether others may run now."""
-        is_heavy = self._is_heavy(batch)
-        self._num_heavy -= is_heavy
-        return is_heavy
+    def finished(self, turn: Turn) -> None:
+        """Take note that a batch does not run any more, and that its chunks have their answers."""
+        self._num_slow -= turn.is_slow
+        for item in turn.batch:
+            if item.index == 0 and item.request.is_done:
+                self._command_s = max(self._command_s, item.put_s)
 
     def wait_s(self, now_s: float) -> float | None:
         """Return the seconds until a batch is due; None if nothing waits that may run now."""
-        queue = self._open()
+        queue = self._open(now_s)
         return max(0.0, self._due_s(queue) - now_s) if queue else None
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
@@ -187,30 +201,27 @@ class Batcher:
         self._queue = []
         return items
 
-    def _take(self, now_s: float, num_live_rows: int) -> list[PendingChunk]:
+    def _take(self, now_s: float, num_live_rows: int) -> list[_Entry]:
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
-        queue = self._open()
+        queue = self._open(now_s)
         if not queue or (self._due_s(queue) > now_s and not self._is_full(queue)):
             return []
-        taken = self._candidates(queue, num_live_rows)
-        if not taken:
-            return []
-        batch = [item for _, item in taken]
-        self._num_heavy += self._is_heavy(batch)
-        self._move_on(taken[0][0].turn, batch)
-        places = {place for place, _ in taken}
-        self._queue = [entry for entry in self._queue if entry[0] not in places]
-        return batch
+        taken = self._candidates(queue, now_s, num_live_rows)
+        if taken:
+            self._move_on(taken)
+            places = {place for place, _ in taken}
+            self._queue = [entry for entry in self._queue if entry[0] not in places]
+        return taken
 
-    def _move_on(self, head_turn: float, batch: list[PendingChunk]) -> None:
+    def _move_on(self, taken: list[_Entry]) -> None:
         waiting = {item.request.id for _, item in self._queue}
         first = sum(id not in self._credit or self._credit[id].is_first for id in waiting)
         num_sharing = len(waiting) - first + min(first, MAX_SHARING)
-        cost_s = sum(item.cost_s for item in batch)
+        turns = sum(item.cost_s for _, item in taken) / self._turn_s
         # From the head's turn: a file that had the machine to itself owes no turns for that.
-        self._turn = max(self._turn, head_turn) + cost_s / self._turn_s / num_sharing
+        self._turn = max(self._turn, taken[0][0].turn) + turns / num_sharing
         self._credit = {
             id: credit
             for id, credit in self._credit.items()
@@ -222,23 +233,28 @@ class Batcher:
         most = max(1, int(self._limit(item.key) * self._max_share))
         return max(1 / most, item.cost_s / self._turn_s)
 
-    def _is_heavy(self, batch: list[PendingChunk]) -> bool:
-        is_native = bool(batch) and not batch[0].key.is_exact
-        return is_native and sum(item.cost_s for item in batch) > _MAX_TURNS * self._turn_s
+    def _is_slow(self, entry: _Entry, now_s: float) -> bool:
+        place, item = entry
+        is_heavy = item.cost_s > _MAX_TURNS * self._turn_s
+        is_late = not place.is_first and self._has_commands(now_s)
+        return (is_heavy or is_late) and not item.key.is_exact
 
-    def _open(self) -> list[tuple[_Place, PendingChunk]]:
+    def _has_commands(self, now_s: float) -> bool:
+        return now_s - self._command_s < _COMMANDS_S
+
+    def _open(self, now_s: float) -> list[_Entry]:
         """Return what may run now."""
-        if self._num_heavy < self._max_heavy:
+        if self._num_slow < self._max_slow:
             return self._queue
-        return [entry for entry in self._queue if not self._is_heavy([entry[1]])]
+        return [entry for entry in self._queue if not self._is_slow(entry, now_s)]
 
     def _num_kept(self) -> int:
         return sum(item.kept is not None for _, item in self._queue)
 
-    def _due_s(self, queue: list[tuple[_Place, PendingChunk]]) -> float:
+    def _due_s(self, queue: list[_Entry]) -> float:
         return queue[0][1].put_s + self._max_wait_s
 
-    def _is_full(self, queue: list[tuple[_Place, PendingChunk]]) -> bool:
+    def _is_full(self, queue: list[_Entry]) -> bool:
         key = queue[0][1].key
         return sum(item.key == key for _, item in queue) >= self._limit(key)
 
@@ -250,21 +266,23 @@ class Batcher:
             limit = min(limit, max(1, self._max_batch_positions // key.num_positions))
         return limit
 
-    def _candidates(
-        self, queue: list[tuple[_Place, PendingChunk]], num_live_rows: int
-    ) -> list[tuple[_Place, PendingChunk]]:
+    def _candidates(self, queue: list[_Entry], now_s: float, num_live_rows: int) -> list[_Entry]:
         room = self._max_exact_rows - num_live_rows
         exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
         if not queue:
             return []
-        key = queue[0][1].key
+        place, key = queue[0][0], queue[0][1].key
         same = [entry for entry in queue if entry[1].key == key]
         if not key.is_exact:
+            most_s = _MAX_TURNS * self._turn_s
+            if self._has_commands(now_s):
+                same = [entry for entry in same if entry[0].is_first is place.is_first]
+                most_s = most_s if place.is_first else self._turn_s
             same = same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
             costs_s = itertools.accumulate(item.cost_s for _, item in same)
-            return same[: max(1, sum(cost_s <= _MAX_TURNS * self._turn_s for cost_s in costs_s))]
+            return same[: max(1, sum(cost_s <= most_s for cost_s in costs_s))]
         same = same[: self._max_batch_size]
         rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]

@@ -1,5 +1,7 @@
 """The threads that prepare audio. Requests take turns, a step each: no request waits for a file.
 
+The first steps of a request follow one another, so that short ones are served in their order.
+
 A request with enough chunks in the queue is parked until one of them is done: memory stays
 bounded, however long the audio.
 """
@@ -21,6 +23,9 @@ from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 
+_FIRST_STEPS = 8  # of about 4 s of audio each: until its first chunk, whatever its length
+_LONGEST_CHUNK_S = 30.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +37,8 @@ class _Entry:
         request: The request.
         preparation: Its audio.
         expected_s: About how long it is, in seconds.
+        num_steps: Steps taken.
+        sent_s: End of the last chunk that it gave.
         digest: Digest of its audio; empty until it is needed.
         claimed_by: The request that computes the answer; None until that is known.
     """
@@ -39,8 +46,16 @@ class _Entry:
     request: Request
     preparation: Preparation
     expected_s: float = 0.0
+    num_steps: int = 0
+    sent_s: float = 0.0
     digest: str = ""
     claimed_by: Request | None = None
+
+    @property
+    def unread_s(self) -> float:
+        """About how much audio is still to be sent; silence is known as such after a chunk."""
+        silent_s = self.preparation.report.duration_s - _LONGEST_CHUNK_S
+        return max(0.0, self.expected_s - max(self.sent_s, silent_s))
 
     def is_due(self, max_ahead: int) -> bool:
         """Return whether there is a step to take now."""
@@ -145,7 +160,8 @@ class Feeder:
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
             if entry.is_due(self._max_ahead):
-                self._ready.append(entry)
+                is_new = entry.num_steps < _FIRST_STEPS
+                (self._ready.appendleft if is_new else self._ready.append)(entry)
                 self._changed.notify()
             else:
                 self._parked[entry.request.id] = entry
@@ -159,9 +175,11 @@ class Feeder:
             if self._cache is not None and self._must_claim(entry):
                 self._claim(self._cache, entry)
                 return True
+            entry.num_steps += 1
             if (prepared := next(entry.preparation)) is not None:
                 self._send(request, prepared)
-            request.audio_read(max(0.0, entry.expected_s - entry.preparation.report.duration_s))
+                entry.sent_s = prepared.chunk.spans[-1].end / SAMPLE_RATE
+            request.audio_read(entry.unread_s)
         except StopIteration:
             request.audio_done(entry.preparation.report)
             return False

@@ -32,8 +32,7 @@ class Pipeline:
     Attributes:
         model: The model that it serves.
         num_workers: Batches that run at once.
-        batch_s: Audio in a full batch of the longest windows, in seconds.
-        turn_s: Audio in a request's turn; see `Batcher`.
+        turn_s: Audio in a request's turn, in seconds; see `Batcher`.
     """
 
     def __init__(
@@ -54,8 +53,8 @@ class Pipeline:
         runtime = model.runtime
         self.num_workers = num_workers = runtime.workers * len(model.replicas)
         window = runtime.windows.of_frames(runtime.windows.typical_frames[-1])
-        self.batch_s = _full_batch(runtime, window.num_positions) * window.num_frames / 100
-        self.turn_s = self.batch_s * config.max_batch_share
+        full_batch = _full_batch(runtime, window.num_positions)
+        self.turn_s = full_batch * config.max_batch_share * window.num_frames / 100
         batcher = Batcher(
             runtime.batch_size,
             max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),

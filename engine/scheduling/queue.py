@@ -26,7 +26,7 @@ class ChunkQueue:
         self._batcher = batcher
         self._max_waiting = max_waiting
         self._is_closed = False
-        self._running: dict[int, list[PendingChunk]] = {}  # the last batch of each worker
+        self._running: dict[int, Turn] = {}  # what each worker took last
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
@@ -70,7 +70,7 @@ class ChunkQueue:
                 if not turn.batch and not turn.dropped:
                     self._arrived.wait(self._batcher.wait_s(time.monotonic()))
                     continue
-            _fail_dropped(turn)
+            _report(turn)
             if turn.batch:
                 return turn.batch
 
@@ -79,7 +79,7 @@ class ChunkQueue:
         with self._arrived:
             self._finish_last()
             turn = Turn() if self._is_closed else self._next_turn(num_live_rows)
-        _fail_dropped(turn)
+        _report(turn)
         return turn.batch
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
@@ -104,16 +104,20 @@ class ChunkQueue:
         if turn.batch or turn.dropped:
             self._has_room.notify_all()
         if turn.batch:
-            self._running[threading.get_ident()] = turn.batch
+            self._running[threading.get_ident()] = turn
         return turn
 
     def _finish_last(self) -> None:
-        batch = self._running.pop(threading.get_ident(), None)
-        if batch is not None and self._batcher.finished(batch):
-            self._arrived.notify()  # what could not run beside it
+        turn = self._running.pop(threading.get_ident(), None)
+        if turn is not None:
+            self._batcher.finished(turn)
+            if turn.is_slow:
+                self._arrived.notify()  # what could not run beside it
 
 
-def _fail_dropped(turn: Turn) -> None:
+def _report(turn: Turn) -> None:
     now_s = time.monotonic()
+    for item in turn.batch:
+        item.request.chunk_taken(item.index)
     for item in turn.dropped:
         item.request.expire(now_s)

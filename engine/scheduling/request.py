@@ -191,6 +191,10 @@ class Request:
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
                 self._encoder_window = kind
 
+    def chunk_taken(self, index: int) -> None:
+        """Count a chunk as taken by a worker."""
+        self._permit.taken(index)
+
     def chunk_repeated(self, cost: ChunkCost) -> None:
         """Count what an attempt took whose answer was not accepted."""
         with self._lock:

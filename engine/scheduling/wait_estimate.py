@@ -4,7 +4,8 @@ The model of the batcher behind it (see `batcher`, rules 3 and 4): requests take
 seconds of audio. So a new request waits for what is left of the *first* turn of each request before
 it: all of a short one, and nothing of a file that has had its first turn. Files take turns in
 between: with K of them and S others waiting, the others get S / (K + S) of the machine, S counted
-up to `MAX_SHARING`. And it waits for about half of what runs now.
+up to `MAX_SHARING`. Before that, one of W workers has to end its batch: on average, 1 / (W + 1) of
+what runs.
 
 That, over the rate: audio seconds decoded per second while enough requests wait to keep every
 worker busy. The rate starts from the warm-up and follows the last `_MEMORY_S` seconds.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MAX_SHARING = 8  # waiting requests that a long file shares the machine with at most
-_MEMORY_S = 10.0  # time after which a measurement counts a third
+_MEMORY_S = 5.0  # time after which a measurement counts a third
 _PRIOR_S = 1.0  # busy seconds for which the starting value stands
 _NOTHING_S = 1e-6  # less is an error of rounding
 
@@ -27,24 +28,26 @@ class Load:
     Attributes:
         client: Who asked.
         unread_s: Audio that is not prepared yet, as far as it is known.
-        queued_s: Chunks that were sent to the model and are not done.
+        queued_s: Chunks that wait for the model.
+        running_s: Chunks that a worker has taken.
         done_s: Chunks that are done.
     """
 
     client: str = ""
     unread_s: float = 0.0
     queued_s: float = 0.0
+    running_s: float = 0.0
     done_s: float = 0.0
 
     @property
-    def left_s(self) -> float:
-        """What is not done."""
-        left_s = self.unread_s + self.queued_s
-        return left_s if left_s > _NOTHING_S else 0.0
+    def waiting_s(self) -> float:
+        """What no worker has taken."""
+        waiting_s = self.unread_s + self.queued_s
+        return waiting_s if waiting_s > _NOTHING_S else 0.0
 
     def first_turn_s(self, turn_s: float) -> float:
-        """Return what is left of its first turn."""
-        first_s = min(self.left_s, turn_s - self.done_s)
+        """Return what waits of its first turn."""
+        first_s = min(self.waiting_s, turn_s - self.running_s - self.done_s)
         return first_s if first_s > _NOTHING_S else 0.0
 
 
@@ -67,33 +70,29 @@ class WaitEstimate:
 
     Attributes:
         turn_s: Seconds of audio in a turn.
-        running_s: Seconds of audio that all workers together have in hand under load.
         num_workers: Batches that run at once.
     """
 
     turn_s: float = 60.0
-    running_s: float = 0.0
     num_workers: int = 1
     _rate: _Rate = field(default_factory=_Rate)
     _first_s: float = 0.0  # first turns of all, and of each client
     _first_of: dict[str, float] = field(default_factory=dict)
-    _left_s: float = 0.0
-    _num_first: int = 0  # requests before the end of their first turn, and after it
+    _waiting_s: float = 0.0
+    _running_s: float = 0.0
+    _num_first: int = 0  # requests with chunks that wait, of their first turn or of later ones
     _num_later: int = 0
     _busy_since_s: float | None = None  # instant from which the work done is counted
 
-    def start(
-        self, audio_s_per_s: float, turn_s: float, running_s: float, num_workers: int
-    ) -> None:
+    def start(self, audio_s_per_s: float, turn_s: float, num_workers: int) -> None:
         """Take what is known once the model is loaded; see the attributes.
 
         Args:
             audio_s_per_s: A first guess of the rate.
             turn_s: See the attribute.
-            running_s: See the attribute.
             num_workers: See the attribute.
         """
-        self.turn_s, self.running_s, self.num_workers = turn_s, running_s, num_workers
+        self.turn_s, self.num_workers = turn_s, num_workers
         self._rate = _Rate(audio_s_per_s * _PRIOR_S, _PRIOR_S)
 
     @property
@@ -104,7 +103,7 @@ class WaitEstimate:
     @property
     def left_s(self) -> float:
         """Audio of all requests that is not done, in seconds."""
-        return max(0.0, self._left_s)
+        return max(0.0, self._waiting_s + self._running_s)
 
     @property
     def clients(self) -> set[str]:
@@ -121,10 +120,10 @@ class WaitEstimate:
         if not self.rate:
             return 0.0
         num_others = max(1, min(self._num_first, MAX_SHARING))
-        shared = max(0.0, self._first_s) * (self._num_later + num_others) / num_others
-        running_s = min(self.left_s, self.running_s) / 2
+        first_s = max(0.0, self._first_s) * (self._num_later + num_others) / num_others
+        running_s = max(0.0, self._running_s) / (self.num_workers + 1)
         between_s = self._num_later * self.turn_s if audio_s > self.turn_s else 0.0
-        return (max(shared, running_s) + between_s) / self.rate
+        return (first_s + running_s + between_s) / self.rate
 
     def wait_of(self, client: str) -> float:
         """Return the seconds that the waiting requests of one client take of the machine."""
@@ -138,7 +137,7 @@ class WaitEstimate:
     def remove(self, load: Load, now_s: float) -> None:
         """Count a request no more: it has ended."""
         self._count(load, -1)
-        load.unread_s = load.queued_s = 0.0
+        load.unread_s = load.queued_s = load.running_s = 0.0
         self._mark(now_s)
 
     def read(self, load: Load, unread_s: float, queued_s: float = 0.0) -> None:
@@ -148,22 +147,27 @@ class WaitEstimate:
         load.queued_s += queued_s
         self._count(load, 1)
 
+    def taken(self, load: Load, audio_s: float) -> None:
+        """Count a chunk that a worker has taken."""
+        self._count(load, -1)
+        load.queued_s = max(0.0, load.queued_s - audio_s)
+        load.running_s += audio_s
+        self._count(load, 1)
+
     def done(self, load: Load, audio_s: float, now_s: float) -> None:
         """Count what the model has done of a request."""
         if self._busy_since_s is not None:
             self._rate.add(audio_s, max(0.0, now_s - self._busy_since_s))
             self._busy_since_s = now_s
         self._count(load, -1)
-        load.queued_s = max(0.0, load.queued_s - audio_s)
+        load.running_s = max(0.0, load.running_s - audio_s)
         load.done_s += audio_s
         self._count(load, 1)
         self._mark(now_s)
 
     def _mark(self, now_s: float) -> None:
         """Begin or end the time in which the work done tells the rate."""
-        num_requests = self._num_first + self._num_later
-        is_busy = num_requests >= 2 * self.num_workers or self.left_s >= 2 * self.running_s > 0
-        if not is_busy:
+        if self._num_first + self._num_later < self.num_workers:
             self._busy_since_s = None
         elif self._busy_since_s is None:
             self._busy_since_s = now_s
@@ -174,8 +178,9 @@ class WaitEstimate:
         of_client = self._first_of.pop(load.client, 0.0) + sign * first_s
         if of_client > _NOTHING_S:
             self._first_of[load.client] = of_client
-        self._left_s += sign * load.left_s
+        self._waiting_s += sign * load.waiting_s
+        self._running_s += sign * load.running_s
         if first_s:
             self._num_first += sign
-        elif load.left_s:
+        elif load.waiting_s:
             self._num_later += sign
