@@ -177,7 +177,10 @@ class Gateway:
             TalkmillError: The request was refused or failed.
         """
         request = self._submit(audio, options, call)
-        return self._counted(await asyncio.wrap_future(request.future))
+        try:
+            return self._counted(await asyncio.wrap_future(request.future))
+        finally:  # an error has this frame in its traceback, and the request keeps the error
+            del request
 
     async def stream(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
@@ -190,13 +193,15 @@ class Gateway:
             loop.call_soon_threadsafe(segments.put_nowait, segment)
 
         request = self._submit(audio, options, call, on_segment=put)
-        request.future.add_done_callback(lambda _: put(None))
+        done = request.future
+        done.add_done_callback(lambda _: put(None))
         try:
             while (segment := await segments.get()) is not None:
                 yield segment
         finally:
             request.cancel()
-        yield self._counted(request.future.result())
+            del request  # an error has this frame in its traceback, and the request keeps the error
+        yield self._counted(done.result())
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""

@@ -76,12 +76,10 @@ class _Credit:
     Attributes:
         turn: Its place.
         used: Turns that its chunks there take.
-        is_first: Whether it had none before.
     """
 
     turn: float
     used: float = 0.0
-    is_first: bool = True
 
 
 class Batcher:
@@ -134,15 +132,15 @@ class Batcher:
         """Queue a chunk."""
         credit = self._credit.get(item.request.id) or _Credit(self._turn)
         if credit.turn + credit.used <= self._turn:
-            credit = _Credit(self._turn, is_first=credit.is_first and not credit.used)
+            credit = _Credit(self._turn)
         elif credit.used >= _NEARLY_1:
-            credit = _Credit(credit.turn + max(1.0, credit.used), is_first=False)
+            credit = _Credit(credit.turn + max(1.0, credit.used))
         used = credit.used + self._turns(item)
         self._credit[item.request.id] = replace(credit, used=used)
         self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        place = _Place(credit.turn, self._num_arrived, credit.is_first)
+        place = _Place(credit.turn, self._num_arrived, item.index < self._per_turn(item.key))
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
@@ -217,8 +215,8 @@ class Batcher:
 
     def _move_on(self, taken: list[_Entry]) -> None:
         waiting = {item.request.id for _, item in self._queue}
-        first = sum(id not in self._credit or self._credit[id].is_first for id in waiting)
-        num_sharing = len(waiting) - first + min(first, MAX_SHARING)
+        first = {item.request.id for place, item in self._queue if place.is_first}
+        num_sharing = len(waiting) - len(first) + min(len(first), MAX_SHARING)
         turns = sum(item.cost_s for _, item in taken) / self._turn_s
         # From the head's turn: a file that had the machine to itself owes no turns for that.
         self._turn = max(self._turn, taken[0][0].turn) + turns / num_sharing
@@ -230,8 +228,10 @@ class Batcher:
 
     def _turns(self, item: PendingChunk) -> float:
         """Return how much of a turn a chunk takes."""
-        most = max(1, int(self._limit(item.key) * self._max_share))
-        return max(1 / most, item.cost_s / self._turn_s)
+        return max(1 / self._per_turn(item.key), item.cost_s / self._turn_s)
+
+    def _per_turn(self, key: BatchKey) -> int:
+        return max(1, int(self._limit(key) * self._max_share))
 
     def _is_slow(self, entry: _Entry, now_s: float) -> bool:
         place, item = entry

@@ -281,9 +281,10 @@ class WorkerPool:
 
     def _fail(self, batch: Sequence[PendingChunk], message: str, cause: Exception) -> None:
         self._count(num_failed_chunks=len(batch))
+        cause.__context__ = cause.__traceback__ = None  # their frames refer to the requests
         for item in batch:
             failure = ModelError(message)
-            failure.__cause__ = cause.with_traceback(None)  # its frames refer to the requests
+            failure.__cause__ = cause
             item.request.fail(failure)
 
     def _count(
