@@ -17,6 +17,7 @@ from typing import BinaryIO
 from .audio.length import guess_duration_s
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
+from .decoding.effort import effort
 from .errors import AudioTooLong, DeviceLost, InvalidAudio, ModelError, NotReady
 from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model
@@ -216,7 +217,7 @@ class Engine:
                 on_segment=on_segment,
                 permit=permit or own,
             )
-            request.enqueue(expected_s, timeout_s)
+            request.permit.enqueue(expected_s, timeout_s, effort(request.plan))
             self._start_request(request, source, expected_s, own)
             undo.pop_all()
             return request

@@ -52,6 +52,7 @@ class Permit:
     def __init__(self, admission: Admission, client: str) -> None:
         """See `Admission.admit`."""
         self._admission = admission
+        self._effort = 1.0
         # What follows belongs to the admission, and is changed under its lock.
         self.load = Load(client)
         self.num_bytes = 0
@@ -66,21 +67,23 @@ class Permit:
         """
         self._admission.reserve(self, num_bytes)
 
-    def enqueue(self, audio_s: float, timeout_s: float | None = None) -> None:
+    def enqueue(self, audio_s: float, timeout_s: float | None = None, effort: float = 1.0) -> None:
         """Take a place in the queue.
 
         Args:
             audio_s: About how much audio there is to decode, in seconds.
             timeout_s: Seconds after which the answer is of no use.
+            effort: How many times as long as plain decoding it takes.
 
         Raises:
             Overloaded: The wait would be too long.
         """
-        self._admission.enqueue(self, audio_s, timeout_s)
+        self._effort = effort
+        self._admission.enqueue(self, audio_s * effort, timeout_s)
 
     def read(self, unread_s: float) -> None:
         """Take how much audio is still to be prepared, as far as it is known, in seconds."""
-        self._admission.read(self, unread_s)
+        self._admission.read(self, unread_s * self._effort)
 
     def sent(self, index: int, audio_s: float, num_bytes: int) -> None:
         """Count a chunk on its way to the model. Its memory is counted, and never refused."""
@@ -276,7 +279,7 @@ class Admission:
             raise self._refusal(
                 "client",
                 f"requests of {client} that wait take {own_s:.1f} s, over its share of "
-                f"{share * limit_s:.1f} s of the queue",
+                f"{share * limit_s:g} s of the queue",
                 own_s - share * limit_s,
             )
 

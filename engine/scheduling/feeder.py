@@ -19,12 +19,14 @@ from ..audio.decode import SAMPLE_RATE
 from ..audio.preparation import Preparation, Prepared
 from ..errors import ModelError, TalkmillError
 from .cache import AnswerCache, is_cacheable
+from .memory import give_back
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 
 _FIRST_STEPS = 8  # of about 4 s of audio each: until its first chunk, whatever its length
 _LONGEST_CHUNK_S = 30.0
+_IDLE_S = 2.0  # without work, freed memory is given back after it
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +94,8 @@ class Feeder:
         self._ready: deque[_Entry] = deque()
         self._parked: dict[int, _Entry] = {}
         self._closed = False
+        self._has_worked = False  # since freed memory was given back
+        self._last_s = 0.0  # instant of the last progress of any request
         self._threads = [
             threading.Thread(target=self._run, name=f"talkmill-prepare-{i}", daemon=True)
             for i in range(num_threads)
@@ -131,6 +135,7 @@ class Feeder:
     def _resume(self, request_id: int) -> None:
         """Continue with a request, if it was parked and has a step to take now."""
         with self._changed:
+            self._has_worked, self._last_s = True, time.monotonic()
             entry = self._parked.get(request_id)
             if entry is not None and entry.is_due(self._max_ahead):
                 del self._parked[request_id]
@@ -147,15 +152,24 @@ class Feeder:
 
     def _take(self) -> _Entry | None:
         """Return the next entry once the queue has room for a chunk; None once closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._ready)
-            if self._closed:
-                return None
-            entry = self._ready.popleft()
-        if self._queue.wait_for_room():
+        entry = self._wait_for_entry()
+        if entry is None or self._queue.wait_for_room():
             return entry
         entry.preparation.close()
         return None
+
+    def _wait_for_entry(self) -> _Entry | None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._ready, _IDLE_S)
+                if self._closed:
+                    return None
+                if self._ready:
+                    return self._ready.popleft()
+                is_idle = self._has_worked and self._last_s + _IDLE_S <= time.monotonic()
+                self._has_worked = self._has_worked and not is_idle
+            if is_idle:
+                give_back()
 
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
@@ -179,7 +193,7 @@ class Feeder:
             if (prepared := next(entry.preparation)) is not None:
                 self._send(request, prepared)
                 entry.sent_s = prepared.chunk.spans[-1].end / SAMPLE_RATE
-            request.audio_read(entry.unread_s)
+            request.permit.read(entry.unread_s)
         except StopIteration:
             request.audio_done(entry.preparation.report)
             return False

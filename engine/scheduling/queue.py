@@ -118,6 +118,6 @@ class ChunkQueue:
 def _report(turn: Turn) -> None:
     now_s = time.monotonic()
     for item in turn.batch:
-        item.request.chunk_taken(item.index)
+        item.request.permit.taken(item.index)
     for item in turn.dropped:
         item.request.expire(now_s)

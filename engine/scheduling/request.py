@@ -12,7 +12,6 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
 
 from ..audio.preparation import AudioReport
-from ..decoding.effort import effort
 from ..decoding.gates import Gates
 from ..decoding.plan import DecodePlan
 from ..errors import Cancelled, DeadlineExceeded, TalkmillError
@@ -48,6 +47,7 @@ class Request:
         seed: Seed of its random draws; a random one where none is given.
         computed: Its transcript, without warnings about options, once it has been computed.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
+        permit: Is told what the request has the model do.
         future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it
             cancels the request.
     """
@@ -65,7 +65,6 @@ class Request:
 
         Args, beside the attributes:
             on_segment: Called with each segment, in order, from the engine's threads.
-            permit: Is told what the request has the model do.
         """
         self.id = next(_ids)
         self.checked = checked
@@ -75,8 +74,7 @@ class Request:
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment
-        self._permit = permit
-        self._effort = effort(self.plan)
+        self.permit = permit
         self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
@@ -158,14 +156,6 @@ class Request:
         is_serial = self.checked.is_conditioned or self._language.is_open
         return num_ahead == 0 or (not is_serial and num_ahead < max_ahead)
 
-    def enqueue(self, audio_s: float, timeout_s: float | None) -> None:
-        """See `Permit.enqueue`."""
-        self._permit.enqueue(audio_s * self._effort, timeout_s)
-
-    def audio_read(self, unread_s: float) -> None:
-        """Take about how much of its audio is still to be prepared, in seconds."""
-        self._permit.read(unread_s * self._effort)
-
     def chunk_sent(
         self,
         kind: EncoderWindow = EncoderWindow.FULL,
@@ -185,15 +175,11 @@ class Request:
             num_bytes: Size of its features.
         """
         with self._lock:
-            self._permit.sent(self._num_sent, cost_s, num_bytes)
+            self.permit.sent(self._num_sent, cost_s, num_bytes)
             self._num_sent += 1
             self._emit(self._order.sent(start_s, channel))
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
                 self._encoder_window = kind
-
-    def chunk_taken(self, index: int) -> None:
-        """Count a chunk as taken by a worker."""
-        self._permit.taken(index)
 
     def chunk_repeated(self, cost: ChunkCost) -> None:
         """Count what an attempt took whose answer was not accepted."""
@@ -211,7 +197,7 @@ class Request:
         """Take the segments of one chunk; give out those whose turn it is."""
         try:
             with self._lock:
-                self._permit.done(index)
+                self.permit.done(index)
                 self._num_done += 1
                 self._costs.append(cost)
                 self._written[self._order.channel_of(index)] += num_written
@@ -222,7 +208,7 @@ class Request:
 
     def audio_done(self, report: AudioReport) -> None:
         """Record that every chunk has been sent, and what is known of the audio."""
-        self.audio_read(0.0)
+        self.permit.read(0.0)
         with self._lock:
             self._report = report
             self._finish_if_complete()

@@ -133,12 +133,9 @@ class WorkerPool:
             del batch  # it would live until the next one is taken
 
     def _serve(self, runner: Runner, batch: list[PendingChunk]) -> None:
-        for decoded, cost in self._run(runner, batch):
-            self._hand_over(decoded, cost)
-
-    def _run(self, runner: Runner, batch: list[PendingChunk]) -> Iterator[_Done]:
         run = self._run_exact_lane if batch[0].key.is_exact else self._run_batch
-        return run(runner, batch)
+        for decoded, cost in run(runner, batch):
+            self._hand_over(decoded, cost)
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item

@@ -73,7 +73,8 @@ def test_ended_request_is_freed_at_once_with_its_decoder(
             del request
         model.release()
         wait_until(lambda: not engine.num_requests)
-        wait_until(lambda: not any(one() for one in [*requests, *prepared]))
+        wait_until(lambda: all(one() is None for one in requests))
+        wait_until(lambda: all(one() is None for one in prepared))
         assert len(prepared) == 20
 
 
@@ -91,7 +92,7 @@ def test_cancelled_requests_leave_no_thread_and_no_file(
         file.write(encode_audio(speech, "ogg", "libopus"))
 
     def ask() -> Request:
-        return engine.submit(open(path, "rb"), NO_VAD)  # noqa: SIM115
+        return engine.submit(open(path, "rb"), NO_VAD)
 
     end(ask())
     # FFmpeg's threads are not Python's.

@@ -24,7 +24,6 @@ def p95_s(
         machine.ask(draw.uniform(1, 6))
     machine.run_until(300)
     took_s = [one.took_s for one in machine.asked if one.submitted_s > 10 and one.length_s < 10]
-    print(num_files, np.percentile(took_s, [50, 95, 100]))
     return float(np.percentile(took_s, 95))
 
 

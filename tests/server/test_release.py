@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import weakref
@@ -34,6 +35,10 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Reque
     gc.enable()
 
 
+def has_come(requests: list[weakref.ref[Request]], number: int) -> bool:
+    return len(requests) == number
+
+
 @pytest.mark.parametrize("how", ["answered", "broken audio", "cancelled"])
 def test_request_is_freed_with_its_call(
     how: str, serve: Serve, send: Send, requests: list[weakref.ref[Request]]
@@ -49,9 +54,9 @@ def test_request_is_freed_with_its_call(
         elif how == "broken audio":
             call.refusal()
         else:
-            wait_until(lambda count=number: len(requests) == count)
+            wait_until(functools.partial(has_come, requests, number))
             call.cancel()
         del call
     served.model.release()
-    wait_until(lambda: not any(one() for one in requests))
+    wait_until(lambda: all(one() is None for one in requests))
     assert len(requests) == 5

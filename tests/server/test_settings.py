@@ -50,6 +50,8 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "max_audio_s": ("60", 60.0, "0"),
     "max_audio_bytes": ("1024", 1024, "1 MB"),
     "cache_bytes": ("0", 0, "-1"),
+    "max_inflight_bytes": ("1000", 1000, "-1"),
+    "max_queue_s": ("2.5", 2.5, "-1"),
     "max_requests": ("7", 7, "0"),
 }
 BAD = [name for name, (_, _, bad) in VALUES.items() if bad is not None]
