@@ -105,11 +105,12 @@ class Machine:
         while one.to_send and one.num_left - len(one.to_send) < 12:
             length_s = one.to_send.pop(0)
             one.num_sent += 1
+            start = one.num_sent * 30 * SAMPLE_RATE
             window = _FITTED.of(EncoderWindow.FITTED, round(length_s * SAMPLE_RATE))
             item = pending_chunk(
                 one.request,
                 one.num_sent,
-                span=Span(0, round(length_s * SAMPLE_RATE)),
+                span=Span(start, start + round(length_s * SAMPLE_RATE)),
                 features=_FEATURES,
                 window=window,
                 put_s=self._now_s,

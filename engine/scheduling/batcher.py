@@ -32,6 +32,7 @@ import itertools
 import math
 from dataclasses import dataclass, field, replace
 
+from ..audio.decode import SAMPLE_RATE
 from .batch_key import BatchKey
 from .pending_chunk import PendingChunk
 from .wait_estimate import MAX_SHARING
@@ -63,7 +64,7 @@ class Turn:
 class _Place:
     turn: float
     arrival: int
-    is_first: bool = field(compare=False)  # whether it is the first turn of its request
+    is_first: bool = field(compare=False)  # whether it is as early in its file as a first turn
 
 
 _Entry = tuple[_Place, PendingChunk]
@@ -140,7 +141,8 @@ class Batcher:
         self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        place = _Place(credit.turn, self._num_arrived, item.index < self._per_turn(item.key))
+        is_first = item.spans[0].start < self._turn_s * SAMPLE_RATE
+        place = _Place(credit.turn, self._num_arrived, is_first)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
