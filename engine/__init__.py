@@ -41,7 +41,7 @@ from .model.files import public_name
 from .model.languages import language_name
 from .model.loading import LoadedModel
 from .options import CheckedOptions
-from .scheduling.admission import Permit
+from .scheduling.admission import EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker_stats import WorkerStats
@@ -74,6 +74,7 @@ __all__ = [
     "Engine",
     "EngineConfig",
     "EngineFailed",
+    "EngineLoad",
     "GenerationParameters",
     "InvalidAudio",
     "InvalidOption",

@@ -185,6 +185,13 @@ class EngineConfig(BaseModel):
         description="Most memory for the audio of all requests in flight, in bytes; an upload "
         "beyond it is refused as overload. 0: a quarter of the machine's memory.",
     )
+    max_queue_s: float = Field(
+        0.0,
+        ge=0,
+        description="Longest wait for a request's first turn, in seconds; one that would wait "
+        "longer, as predicted from what is ahead of it, is refused as overload. Long files wait "
+        "for the turns of others too. 0: no limit.",
+    )
     max_requests: int = Field(
         1024, gt=0, description="Most concurrent requests; further ones are refused as overload."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import io
 import logging
 import threading
@@ -12,14 +13,16 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import BinaryIO
 
+from .audio.length import guess_duration_s
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
+from .decoding.effort import effort
 from .errors import AudioTooLong, EngineFailed, InvalidAudio, NotReady
 from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model, public_name
 from .model.loading import LoadedModel, load_model
 from .options import CheckedOptions, check_options
-from .scheduling.admission import Admission, Permit
+from .scheduling.admission import NO_PERMIT, Admission, EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.pipeline import Pipeline
 from .scheduling.request import OnSegment, Request
@@ -68,12 +71,14 @@ class Engine:
         self._given_model = model
         self._on_failure = on_failure
         self._admission = Admission(
-            self.config.max_requests, self.config.max_inflight_bytes or machine_bytes() // 4
+            self.config.max_requests,
+            self.config.max_inflight_bytes or machine_bytes() // 4,
+            self.config.max_queue_s,
         )
         self._lock = threading.Lock()
         self._state = State.LOADING  # or READY or FAILED; draining is known to the admission
         self._failure = ""  # why it failed
-        self._active: set[Request] = set()
+        self._active: dict[int, Request] = {}
         self._pipeline: Pipeline | None = None
 
     def __enter__(self) -> Engine:
@@ -105,6 +110,11 @@ class Engine:
     def num_requests(self) -> int:
         """Requests that are admitted and have not ended."""
         return self._admission.num_admitted
+
+    @property
+    def load(self) -> EngineLoad:
+        """What is in flight, and what was refused."""
+        return self._admission.load
 
     @property
     def num_waiting_chunks(self) -> int:
@@ -139,20 +149,31 @@ class Engine:
         """
         model = self._load()
         preload_vad()
+        start_s = time.monotonic()
         model.warm_up()
-        self._pipeline = Pipeline(model, self.config, self._fail)
-        self._pipeline.start()
+        warm_up_s = time.monotonic() - start_s
+        self._pipeline = pipeline = Pipeline(model, self.config, self._fail)
+        pipeline.start()
+        self._admission.start(
+            pipeline.rate_from_warm_up(warm_up_s),
+            turn_s=pipeline.turn_s,
+            num_workers=pipeline.num_workers,
+        )
         self._state = State.READY
         _log.info("ready: %s on %s", model.name, model.runtime)
 
-    def admit(self) -> Permit:
+    def admit(self, client: str = "", timeout_s: float | None = None) -> Permit:
         """Return a permit for one request, to be released by the caller when it has ended.
+
+        Args:
+            client: Who asks; clients share the queue.
+            timeout_s: Seconds after which the answer is of no use.
 
         Raises:
             NotReady: The engine is draining.
-            Overloaded: Over the limit of concurrent requests.
+            Overloaded: Over the limit of concurrent requests, or the wait would be too long.
         """
-        return self._admission.admit()
+        return self._admission.admit(client, timeout_s)
 
     def check(self, options: TranscribeOptions) -> CheckedOptions:
         """Return options as the model will honour them; `submit` takes them.
@@ -193,23 +214,25 @@ class Engine:
             RequestError: An option or the audio is refused; the message says why.
             Refused: Over a limit, or not ready.
         """
-        source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
-        try:
+        with contextlib.ExitStack() as undo:
+            source = io.BytesIO(audio) if isinstance(audio, bytes) else audio
+            undo.callback(source.close)
             if not isinstance(options, CheckedOptions):
                 options = self.check(options or TranscribeOptions())
-            self._check_size(source)
+            expected_s = guess_duration_s(source, self._check_size(source))
+            own = NO_PERMIT if permit else undo.enter_context(self.admit(timeout_s=timeout_s))
             request = Request(
                 options,
                 use_cache=use_cache,
                 cache_scope=cache_scope,
                 deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
                 on_segment=on_segment,
+                permit=permit or own,
             )
-            self._start_request(request, source, permit)
+            request.permit.enqueue(expected_s, timeout_s, effort(request.plan))
+            self._start_request(request, source, expected_s, own)
+            undo.pop_all()
             return request
-        except BaseException:
-            source.close()
-            raise
 
     def transcribe(
         self, audio: bytes | BinaryIO, options: TranscribeOptions | None = None
@@ -249,24 +272,21 @@ class Engine:
         files = find_model(self.config.model, self.config.revision)
         return load_model(with_tuning(self.config, files), files)
 
-    def _start_request(self, request: Request, source: BinaryIO, permit: Permit | None) -> None:
-        own = self.admit() if permit is None else None
-        try:
-            with self._lock:
-                pipeline = self._ready_pipeline()
-                self._active.add(request)
-        except NotReady:  # closed or failed since the options were checked
-            if own is not None:
-                own.release()
-            raise
-        request.future.add_done_callback(lambda _: self._ended(request, own))
-        pipeline.add(request, source)
+    def _start_request(
+        self, request: Request, source: BinaryIO, expected_s: float, own: Permit
+    ) -> None:
+        with self._lock:  # it may be closed or have failed since the options were checked
+            pipeline = self._ready_pipeline()
+            self._active[request.id] = request
+        # The callback must not refer to the request, whose future keeps it.
+        end = functools.partial(self._ended, request.id, own)
+        request.future.add_done_callback(lambda _: end())
+        pipeline.add(request, source, expected_s)
 
-    def _ended(self, request: Request, own: Permit | None) -> None:
+    def _ended(self, request_id: int, own: Permit) -> None:
         with self._lock:
-            self._active.discard(request)
-        if own is not None:
-            own.release()
+            del self._active[request_id]
+        own.release()
 
     def _ready_pipeline(self) -> Pipeline:
         pipeline = self._pipeline
@@ -275,7 +295,7 @@ class Engine:
             raise NotReady(f"the engine is not ready: {self._failure or state}")
         return pipeline
 
-    def _check_size(self, source: BinaryIO) -> None:
+    def _check_size(self, source: BinaryIO) -> int:
         num_bytes = source.seek(0, io.SEEK_END)
         source.seek(0)
         if num_bytes == 0:
@@ -283,6 +303,7 @@ class Engine:
         limit = self.config.max_audio_bytes
         if num_bytes > limit:
             raise AudioTooLong(f"audio of {num_bytes} bytes is over the limit of {limit} bytes")
+        return num_bytes
 
     def _fail(self, error: EngineFailed) -> None:
         with self._lock:
@@ -296,6 +317,6 @@ class Engine:
 
     def _fail_active(self, error: NotReady) -> None:
         with self._lock:
-            active = list(self._active)
+            active = list(self._active.values())
         for request in active:
             request.fail(error)

@@ -13,6 +13,10 @@ from .model.loading import LoadedModel
 from .model.previous_text import PreviousText, make_previous
 from .types import Channels, EncoderWindow, Task, TranscribeOptions, VadMode
 
+# Tokens that one chunk may take where the end of text is suppressed, all beams together: 4 beams to
+# the end of the decoder's positions. CTranslate2 cannot be interrupted meanwhile.
+MAX_ENDLESS_TOKENS = 2_048
+
 _VAD_RANGES = {
     "threshold": Range(float, 0, 1),
     "silence_duration_ms": Range(int, 100, 30_000),  # a shorter pause counts as speech
@@ -109,6 +113,7 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
         options.parameters, plan, plan_warnings, prompt_length=len(prompt)
     )
     model.check_tokens(plan.suppress_tokens, timestamps=options.timestamps)
+    plan = _with_end(plan, model.vocabulary.end_of_text)
     if plan.top_k > model.num_tokens:  # CTranslate2 refuses more; 0 is all of them
         plan = replace(plan, top_k=0)
     return CheckedOptions(
@@ -182,6 +187,19 @@ def _word_warnings(model: LoadedModel, options: TranscribeOptions) -> list[str]:
             "return_timestamps: the words of a translation are not spoken, so their times are rough"
         )
     return warnings
+
+
+def _with_end(plan: DecodePlan, end_of_text: int) -> DecodePlan:
+    if end_of_text not in plan.suppress_tokens:
+        return plan
+    if not plan.is_exact and plan.num_rows * plan.max_new_tokens > MAX_ENDLESS_TOKENS:
+        raise InvalidOption(
+            f"suppress_tokens has the end of text: each chunk would take num_beams {plan.num_rows} "
+            f"x {plan.max_new_tokens} tokens, over the limit of {MAX_ENDLESS_TOKENS}; set "
+            "max_new_tokens",
+            "suppress_tokens",
+        )
+    return replace(plan, is_endless=True)
 
 
 def _with_logprobs(plan: DecodePlan) -> DecodePlan:

@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from .config import EncoderName, EngineConfig
+from .decoding.effort import TOKENS_PER_S
 from .decoding.plan import DecodePlan
 from .errors import ConfigError
 from .model.device import resolve_runtime
@@ -34,7 +35,6 @@ from .model.runtime import Runtime
 from .model.whisper_ct2 import is_out_of_memory
 from .types import Task
 
-_TOKENS_PER_S = 3.3  # tokens generated per second of window, as for continuous speech
 _MEASURE_S = 4.0  # per setup, or one batch of each window if that takes longer
 _TOPOLOGY = {"workers_per_device", "threads_per_worker"}
 
@@ -233,7 +233,7 @@ def _run_batch(model: LoadedModel, replica: int, num_chunks: int, num_frames: in
         next(iter(model.tokenizer.languages)), Task.TRANSCRIBE, timestamps=False
     )
     plan = DecodePlan(
-        max_new_tokens=max(1, round(num_frames / 100 * _TOKENS_PER_S)),
+        max_new_tokens=max(1, round(num_frames / 100 * TOKENS_PER_S)),
         suppress_tokens=(model.tokenizer.end_of_text,),  # the same number of tokens in every setup
     )
     worker = model.replicas[replica]

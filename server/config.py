@@ -13,6 +13,9 @@ from ..engine import EngineConfig, split_commas
 class ServerConfig(EngineConfig):
     """Settings of a server: the engine's and its own."""
 
+    max_queue_s: float = Field(
+        10.0, ge=0, description=EngineConfig.model_fields["max_queue_s"].description
+    )
     host: str = Field(
         "127.0.0.1", description="Address to listen on; IPv6 with or without brackets."
     )

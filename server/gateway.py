@@ -12,14 +12,13 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..engine import (
     AudioTooLong,
     CheckedOptions,
     DeadlineExceeded,
     Engine,
-    NotReady,
     OnSegment,
     Request,
     Segment,
@@ -31,6 +30,7 @@ from .auth import Access
 from .call import CallOptions, Loading, read_switch
 from .config import ServerConfig
 from .metrics import Metrics
+from .open_calls import OpenCalls
 from .spool import Spool
 from .status import UnknownModel
 
@@ -60,8 +60,7 @@ class Gateway:
         self._served_names = config.served_names
         self._loading_since_s = time.monotonic()
         self._settled = asyncio.Event()  # the model is loaded, or loading has failed
-        self._open: set[asyncio.Task[Any]] = set()  # of the admitted calls
-        self._refusal = ""  # why the rest of them is refused
+        self._open = OpenCalls()
 
     @property
     def state(self) -> State:
@@ -98,9 +97,7 @@ class Gateway:
 
     def refuse_the_rest(self, reason: str) -> None:
         """End every call that is still open with `NotReady`; `reason` follows "the server has"."""
-        self._refusal = f"the server has {reason}"
-        for task in self._open:
-            task.cancel()
+        self._open.refuse(f"the server has {reason}")
 
     def authenticate(self, headers: Mapping[str, str], peer: str = "") -> str:
         """Return the name of a call's bearer token; empty where no token is needed.
@@ -134,7 +131,8 @@ class Gateway:
             Unauthenticated: The token is missing or unknown.
             InvalidOption: A header is neither true nor false.
             NotReady: The server is draining, or stops before the call has ended.
-            Overloaded: Over the limit of concurrent requests, or of the token's in a minute.
+            Overloaded: Over the limit of concurrent requests, or of the token's in a minute, or the
+                wait would be too long.
         """
         with self.metrics.count(protocol):
             client = self.authenticate(headers, peer)
@@ -142,7 +140,7 @@ class Gateway:
             use_cache = read_switch("x-use-cache", headers, default=True)
             wait_for_model = read_switch("x-wait-for-model", headers, default=False)
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            with self._engine.admit() as permit, self._refusable():
+            with self._engine.admit(client, timeout_s) as permit, self._open.call():
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
                 try:
                     yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
@@ -150,22 +148,6 @@ class Gateway:
                     if _is_over(timeout_s, deadline_s):  # gRPC cancels a call at its deadline
                         raise DeadlineExceeded("the deadline passed before the answer") from None
                     raise
-
-    @contextmanager
-    def _refusable(self) -> Iterator[None]:
-        """Turn the cancellation by `refuse_the_rest` into an answer."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._refusal:
-                raise
-            task.uncancel()
-            raise NotReady(self._refusal) from None
-        finally:
-            self._open.discard(task)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -226,7 +208,10 @@ class Gateway:
             TalkmillError: The request was refused or failed.
         """
         request = self._submit(audio, options, call)
-        return self._counted(await asyncio.wrap_future(request.future), call)
+        try:
+            return self._counted(await asyncio.wrap_future(request.future), call)
+        finally:  # an error has this frame in its traceback, and the request keeps the error
+            del request
 
     async def stream(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
@@ -239,7 +224,8 @@ class Gateway:
             loop.call_soon_threadsafe(segments.put_nowait, segment)
 
         request = self._submit(audio, options, call, on_segment=put)
-        request.future.add_done_callback(lambda _: put(None))
+        done = request.future
+        done.add_done_callback(lambda _: put(None))
         given_s = 0.0
         try:
             while (segment := await segments.get()) is not None:
@@ -250,7 +236,8 @@ class Gateway:
             raise
         finally:
             request.cancel()
-        yield self._counted(request.future.result(), call)
+            del request  # an error has this frame in its traceback, and the request keeps the error
+        yield self._counted(done.result(), call)
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""

@@ -97,6 +97,7 @@ class _EngineMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         engine, work, cache = self._engine, self._engine.stats, self._engine.cache_stats
+        load = engine.load
         counts = {
             "chunks": ("Chunks decoded.", work.num_chunks),
             "batches": ("Batches of chunks decoded.", work.num_batches),
@@ -121,13 +122,20 @@ class _EngineMetrics(Collector):
         lookups.add_metric(["miss"], cache.num_misses)
         lookups.add_metric(["coalesced"], cache.num_coalesced)
         yield lookups
-        yield GaugeMetricFamily(
-            "talkmill_requests_in_progress",
-            "Requests accepted and not yet answered.",
-            value=engine.num_requests,
+        refused = CounterMetricFamily(
+            "talkmill_refused",
+            "Requests refused, by reason: requests, bytes, queue, client, deadline or drain.",
+            labels=["reason"],
         )
-        yield GaugeMetricFamily(
-            "talkmill_chunks_waiting",
-            "Chunks waiting for the model.",
-            value=engine.num_waiting_chunks,
-        )
+        for reason, number in load.num_refused.items():
+            refused.add_metric([reason], number)
+        yield refused
+        gauges = {
+            "requests_in_progress": ("Requests accepted and not yet answered.", load.num_requests),
+            "chunks_waiting": ("Chunks waiting for the model.", engine.num_waiting_chunks),
+            "audio_seconds_waiting": ("Seconds of audio to be decoded.", load.audio_s),
+            "predicted_wait_seconds": ("Predicted wait of a short request.", load.wait_s),
+            "inflight_bytes": ("Bytes of uploads and features in flight.", load.num_bytes),
+        }
+        for name, (meaning, value) in gauges.items():
+            yield GaugeMetricFamily(f"talkmill_{name}", meaning, value=value)

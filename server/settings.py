@@ -66,8 +66,10 @@ def build(config: type[Config], given: dict[str, Any]) -> Config:
 
 def ordered_fields(config: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
     """Return the fields in the order of the help: a class's own before inherited ones."""
-    own = config.__annotations__
-    return sorted(config.model_fields.items(), key=lambda item: item[0] not in own)
+    inherited = {
+        name for base in config.__bases__ for name in getattr(base, "model_fields", {})
+    }  # with another default, too
+    return sorted(config.model_fields.items(), key=lambda item: item[0] in inherited)
 
 
 def show_default(field: FieldInfo) -> str:

@@ -8,10 +8,12 @@ import numpy as np
 
 from pending import pending_chunk
 from talkmill.engine import Request
+from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.decoding.plan import DecodePlan
 from talkmill.engine.scheduling.batch_key import BatchKey
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
+from talkmill.engine.types import Span
 
 KEY = BatchKey(DecodePlan(), 4)
 OTHER_KEY = BatchKey(DecodePlan(num_beams=5), 4)
@@ -21,7 +23,8 @@ _FEATURES = np.zeros((1, 1), np.float32)  # small: some tests put thousands
 def chunk(
     owner: Request, index: int = 0, *, key: BatchKey = KEY, put_s: float = 0.0
 ) -> PendingChunk:
-    return pending_chunk(owner, index, features=_FEATURES, key=key, put_s=put_s)
+    span = Span(index * CHUNK_SAMPLES, (index + 1) * CHUNK_SAMPLES)
+    return pending_chunk(owner, index, features=_FEATURES, span=span, key=key, put_s=put_s)
 
 
 def put(batcher: Batcher, owner: Request, count: int, key: BatchKey = KEY) -> list[PendingChunk]:

@@ -10,7 +10,7 @@ import functools
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 
 from ..types import Chunk, VadMode, VadOptions
@@ -30,7 +30,7 @@ def split_chunks(
     max_samples: int = CHUNK_SAMPLES,
     options: VadOptions = _DEFAULTS,
     max_pause: int = CUT_PAUSE,
-) -> Iterator[Chunk | None]:
+) -> Generator[Chunk | None]:
     """Yield the chunks of an utterance by their start, then their channel.
 
     None is yielded after each block without a chunk, so that hours of silence do not hold up other

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -60,7 +60,7 @@ def decode_channels(
     max_audio_s: float,
     warn: Callable[[str], None],
     channels: Channels = Channels.MIX,
-) -> Iterator[Planes]:
+) -> Generator[Planes]:
     """Yield the first audio stream of a file at 16 kHz.
 
     A file that is cut off or damaged is decoded as far as possible, and `warn` is called.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -120,7 +120,8 @@ class Preparation(Iterator[Prepared | None]):
         self._n_mels = n_mels
         self._choose_window = choose_window
         warn = self.report.warnings.append
-        self._blocks = self._decoded(decode_channels(source, max_audio_s, warn, channels))
+        self._decoder = decode_channels(source, max_audio_s, warn, channels)
+        self._blocks = self._decoded(self._decoder)
         self._head: list[Planes] = []  # decoded by `identify`, not split yet
         self._chunks = split_chunks(
             self._all_blocks(),
@@ -176,15 +177,20 @@ class Preparation(Iterator[Prepared | None]):
         return Prepared(chunk, features, window)
 
     def close(self) -> None:
-        """Close the source."""
-        self._source.close()
+        """Close the source, and what reads it: FFmpeg's decoder with its threads and buffers."""
+        self._head.clear()
+        try:
+            for generator in (self._chunks, self._blocks, self._decoder):
+                generator.close()
+        finally:
+            self._source.close()
 
-    def _all_blocks(self) -> Iterator[Planes]:
+    def _all_blocks(self) -> Generator[Planes]:
         while self._head:
             yield self._head.pop(0)
         yield from self._blocks
 
-    def _decoded(self, blocks: Iterator[Planes]) -> Iterator[Planes]:
+    def _decoded(self, blocks: Iterator[Planes]) -> Generator[Planes]:
         while True:
             start_s = time.thread_time()
             block = next(blocks, None)

@@ -10,11 +10,11 @@ import av
 import numpy as np
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
 from ..errors import InvalidAudio, InvalidOption
 from ..types import Channels, Samples
+from .filter_graph import AudioResampler
 
 Planes = NDArray[np.float32]
 """Audio of one or more channels, float32 of shape (num_channels, num_samples), in -1 to 1."""

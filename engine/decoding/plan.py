@@ -52,8 +52,9 @@ class DecodePlan:
         early_stopping: HF's rule of beam search.
         patience: Where it is given, CTranslate2's beam search runs instead of HF's.
         token_logprobs: Whether a hypothesis has the log-probability of each token.
+        is_endless: Whether the end of text is suppressed.
 
-    The other attributes are the parameters of the same name.
+    The others are those of the same name.
     """
 
     strategy: Strategy = Strategy.GREEDY
@@ -79,6 +80,7 @@ class DecodePlan:
     no_repeat_ngram_size: int = 0
     suppress_tokens: tuple[int, ...] = ()
     token_logprobs: bool = False
+    is_endless: bool = False
 
     @property
     def is_deterministic(self) -> bool:
@@ -135,11 +137,7 @@ def make_plan(
         if value is not None and name not in idle and name not in resolved
     }
     plan = DecodePlan(
-        strategy=strategy,
-        timestamps=timestamps,
-        max_new_tokens=most,
-        min_new_tokens=fewest,
-        **effective,
+        strategy, timestamps=timestamps, max_new_tokens=most, min_new_tokens=fewest, **effective
     )
     plan = replace(plan, is_exact=_needs_exact_lane(plan, has_previous))
     idle_warnings = (f"{name} has no effect: {reason}" for name, reason in idle.items())
@@ -223,18 +221,18 @@ def _choose_strategy(given: GenerationParameters) -> Strategy:
 
 def _limits(given: GenerationParameters, prompt_length: int) -> tuple[int, int, tuple[str, ...]]:
     """Return the most and the fewest tokens to generate, and a warning if they contradict."""
-    most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
-    if given.max_new_tokens is not None:
-        most_name, most = "max_new_tokens", given.max_new_tokens
+    most_name, most = "max_new_tokens", given.max_new_tokens
+    if most is None:
+        most_name, most = "max_length", (given.max_length or MAX_POSITIONS) - prompt_length
     if most < 1:
         raise InvalidOption(
             f"max_length {given.max_length} is not in {prompt_length + 1} to {MAX_POSITIONS}: the "
             f"prompt has {prompt_length} tokens",
             "max_length",
         )
-    fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
-    if given.min_new_tokens is not None:
-        fewest_name, fewest = "min_new_tokens", given.min_new_tokens
+    fewest_name, fewest = "min_new_tokens", given.min_new_tokens
+    if fewest is None:
+        fewest_name, fewest = "min_length", max(0, (given.min_length or 0) - prompt_length)
     if fewest > most:  # HF generates up to the maximum, too
         warning = (
             f"{fewest_name} requires {fewest} new tokens, {most_name} allows {most}: "

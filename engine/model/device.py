@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 from ..audio.windows import Windows
 from ..config import EncoderWindows, EngineConfig, to_frames
@@ -86,6 +88,15 @@ def _resolve_compute_type(wanted: str, device: str, index: int) -> str:
     return wanted
 
 
-def machine_bytes() -> int:
-    """Return the memory of this machine, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def machine_bytes(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the memory of this machine, in bytes, or the limit of its container if that is less.
+
+    Args:
+        cgroups: Where the control groups are mounted. Inside a container that is its own group, of
+            version 2 (`memory.max`) or 1 (`memory/memory.limit_in_bytes`).
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
+            memory = min(memory, int((cgroups / name).read_text(encoding="ascii")))
+    return memory

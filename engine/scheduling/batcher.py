@@ -5,15 +5,24 @@ The rules:
 2. The oldest chunks come first, up to `max_batch_size` and `max_batch_positions`, in the
    exact lane up to `max_exact_rows` decoder rows; a chunk that needs more rows runs alone. When few
    chunks wait, the workers share them: two halves on two workers finish earlier than one batch.
-3. Each batch is a turn, and a request's chunks count as arriving `max_per_request` a turn, however
-   many are put at once. So a three-hour file gives way to a two-second command, whatever their
-   keys; it is never starved itself; and it takes every slot that nobody else wants.
-4. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
+3. Requests take turns, whatever their keys. A turn is `max_per_request` chunks, fewer where the
+   limit of their key is lower, or `turn_s` seconds of plain decoding: a chunk with more beams takes
+   more of it. However many chunks are put at once, those of a later turn wait for that turn, unless
+   nobody else wants the slot. So a three-hour file gives way to a two-second command.
+4. The turn moves on by what a batch takes, divided among those that share the machine (the virtual
+   time of start-time fair queueing: Goyal, Vin and Cheng, 1996). A request that arrives starts at
+   the present turn. Of those in their first turn `MAX_SHARING` count at most: commands without end
+   do not starve a file.
+5. A batch takes at most `_MAX_TURNS` turns, unless it is one chunk. What runs cannot be
+   interrupted, so one worker is kept from slow batches: such heavy chunks; and, if a request of one
+   chunk was answered in the last `_COMMANDS_S`, the chunks of files after their first turn. These
+   are then at most a turn in a batch, and in none with the chunks of others' first turns.
+6. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
    and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
-5. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
-6. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
+7. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
+8. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
    up and are encoded again.
-7. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
+9. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 """
 
 from __future__ import annotations
@@ -23,11 +32,17 @@ import itertools
 import math
 from dataclasses import dataclass, field, replace
 
+from ..audio.decode import SAMPLE_RATE
 from .batch_key import BatchKey
 from .pending_chunk import PendingChunk
+from .wait_estimate import MAX_SHARING
 
 MAX_KEPT = 32  # each is 2 MB of tiny and 8 MB of large
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
+_LONGEST_CHUNK_S = 30.0
+_MAX_TURNS = 8.0
+_COMMANDS_S = 10.0
+_NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1
 
 
 @dataclass(frozen=True)
@@ -37,16 +52,35 @@ class Turn:
     Attributes:
         batch: The chunks to decode now, oldest first; empty if none is due.
         dropped: Chunks that left the queue because nobody waits for them any more.
+        is_slow: Whether the batch is kept from one worker; see rule 5.
     """
 
     batch: list[PendingChunk] = field(default_factory=list)
     dropped: list[PendingChunk] = field(default_factory=list)
+    is_slow: bool = False
 
 
 @dataclass(frozen=True, order=True)
 class _Place:
-    turn: int
+    turn: float
     arrival: int
+    is_first: bool = field(compare=False)  # whether it is as early in its file as a first turn
+
+
+_Entry = tuple[_Place, PendingChunk]
+
+
+@dataclass(frozen=True)
+class _Credit:
+    """The last turn of a request.
+
+    Attributes:
+        turn: Its place.
+        used: Turns that its chunks there take.
+    """
+
+    turn: float
+    used: float = 0.0
 
 
 class Batcher:
@@ -60,6 +94,8 @@ class Batcher:
         max_exact_rows: int = MAX_EXACT_ROWS,
         max_batch_positions: int = 0,
         num_sharing: int = 1,
+        turn_s: float = 0.0,
+        num_workers: int = 1,
     ) -> None:
         """Set the rules.
 
@@ -70,17 +106,23 @@ class Batcher:
             max_exact_rows: Most decoder rows of the exact lane in a batch.
             max_batch_positions: Most positions of encoder output in a batch; 0 for no limit.
             num_sharing: Workers that share the chunks that wait.
+            turn_s: Seconds of plain decoding in a turn; 0 for `max_per_request` chunks of 30 s.
+            num_workers: Batches that run at once.
         """
         self._max_batch_positions = max_batch_positions
         self._num_sharing = num_sharing
         self._max_exact_rows = max_exact_rows
         self._max_batch_size = max_batch_size
-        self._max_per_request = max_per_request
+        self._max_share = max_per_request / max_batch_size
+        self._turn_s = turn_s or max_per_request * _LONGEST_CHUNK_S
+        self._max_slow = num_workers - 1 or 1
+        self._num_slow = 0  # batches that run now
+        self._command_s = -math.inf  # arrival of the last request of one chunk
         self._max_wait_s = max_wait_s
-        self._queue: list[tuple[_Place, PendingChunk]] = []  # sorted
+        self._queue: list[_Entry] = []  # sorted
         self._num_arrived = 0
-        self._turn = 0  # of the next batch
-        self._credit: dict[int, tuple[int, int]] = {}  # request id: turn, chunks in it
+        self._turn = 0.0  # the present one
+        self._credit: dict[int, _Credit] = {}  # of each request that is ahead of it
         self._fits: dict[tuple[int, int], int] = {}  # memory class: chunks in a batch
 
     def __len__(self) -> int:
@@ -89,16 +131,18 @@ class Batcher:
 
     def put(self, item: PendingChunk) -> None:
         """Queue a chunk."""
-        turn, used = self._credit.get(item.request.id, (0, 0))
-        if turn < self._turn:
-            turn, used = self._turn, 0
-        elif used == self._max_per_request:
-            turn, used = turn + 1, 0
-        self._credit[item.request.id] = (turn, used + 1)
+        credit = self._credit.get(item.request.id) or _Credit(self._turn)
+        if credit.turn + credit.used <= self._turn:
+            credit = _Credit(self._turn)
+        elif credit.used >= _NEARLY_1:
+            credit = _Credit(credit.turn + max(1.0, credit.used))
+        used = credit.used + self._turns(item)
+        self._credit[item.request.id] = replace(credit, used=used)
         self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        place = _Place(turn, self._num_arrived)
+        is_first = item.spans[0].start < self._turn_s * SAMPLE_RATE
+        place = _Place(credit.turn, self._num_arrived, is_first)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
@@ -112,19 +156,29 @@ class Batcher:
         if dropped:
             gone = set(map(id, dropped))
             self._queue = [entry for entry in self._queue if id(entry[1]) not in gone]
-        return Turn(self._take(now_s, num_live_rows), dropped)
+        taken = self._take(now_s, num_live_rows)
+        is_slow = any(self._is_slow(entry, now_s) for entry in taken)
+        self._num_slow += is_slow
+        return Turn([item for _, item in taken], dropped, is_slow)
+
+    def finished(self, turn: Turn) -> None:
+        """Take note that a batch does not run any more, and that its chunks have their answers."""
+        self._num_slow -= turn.is_slow
+        for item in turn.batch:
+            if item.index == 0 and item.request.is_done:
+                self._command_s = max(self._command_s, item.put_s)
 
     def wait_s(self, now_s: float) -> float | None:
-        """Return the seconds until a batch is due; None if nothing waits."""
-        return max(0.0, self._due_s() - now_s) if self._queue else None
+        """Return the seconds until a batch is due; None if nothing waits that may run now."""
+        queue = self._open(now_s)
+        return max(0.0, self._due_s(queue) - now_s) if queue else None
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
         """Halve the limit for batches of this kind after one ran out of device memory.
 
         Args:
             key: The key of the batch. Batches with as many rows a chunk and as many positions are
-                of
-                one kind; all of the exact lane are.
+                of one kind; all of the exact lane are.
             size: Its chunks; in the exact lane, the rows that were live.
 
         Returns:
@@ -147,32 +201,64 @@ class Batcher:
         self._queue = []
         return items
 
-    def _take(self, now_s: float, num_live_rows: int) -> list[PendingChunk]:
+    def _take(self, now_s: float, num_live_rows: int) -> list[_Entry]:
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
             return []
-        if self._due_s() > now_s and not self._is_full():
+        queue = self._open(now_s)
+        if not queue or (self._due_s(queue) > now_s and not self._is_full(queue)):
             return []
-        taken = self._candidates(num_live_rows)
-        if not taken:
-            return []
-        head_turn = taken[0][0].turn
-        places = {place for place, _ in taken}
-        self._queue = [entry for entry in self._queue if entry[0] not in places]
-        # Beyond the head's turn: a file that had the machine to itself owes no turns for that.
-        self._turn = max(self._turn, head_turn) + 1
-        self._credit = {id: place for id, place in self._credit.items() if place[0] >= self._turn}
-        return [item for _, item in taken]
+        taken = self._candidates(queue, now_s, num_live_rows)
+        if taken:
+            self._move_on(taken)
+            places = {place for place, _ in taken}
+            self._queue = [entry for entry in self._queue if entry[0] not in places]
+        return taken
+
+    def _move_on(self, taken: list[_Entry]) -> None:
+        waiting = {item.request.id for _, item in self._queue}
+        first = {item.request.id for place, item in self._queue if place.is_first}
+        num_sharing = len(waiting) - len(first) + min(len(first), MAX_SHARING)
+        turns = sum(item.cost_s for _, item in taken) / self._turn_s
+        # From the head's turn: a file that had the machine to itself owes no turns for that.
+        self._turn = max(self._turn, taken[0][0].turn) + turns / num_sharing
+        self._credit = {
+            id: credit
+            for id, credit in self._credit.items()
+            if credit.turn + credit.used > self._turn
+        }
+
+    def _turns(self, item: PendingChunk) -> float:
+        """Return how much of a turn a chunk takes."""
+        return max(1 / self._per_turn(item.key), item.cost_s / self._turn_s)
+
+    def _per_turn(self, key: BatchKey) -> int:
+        return max(1, int(self._limit(key) * self._max_share))
+
+    def _is_slow(self, entry: _Entry, now_s: float) -> bool:
+        place, item = entry
+        is_heavy = item.cost_s > _MAX_TURNS * self._turn_s
+        is_late = not place.is_first and self._has_commands(now_s)
+        return (is_heavy or is_late) and not item.key.is_exact
+
+    def _has_commands(self, now_s: float) -> bool:
+        return now_s - self._command_s < _COMMANDS_S
+
+    def _open(self, now_s: float) -> list[_Entry]:
+        """Return what may run now."""
+        if self._num_slow < self._max_slow:
+            return self._queue
+        return [entry for entry in self._queue if not self._is_slow(entry, now_s)]
 
     def _num_kept(self) -> int:
         return sum(item.kept is not None for _, item in self._queue)
 
-    def _due_s(self) -> float:
-        return self._queue[0][1].put_s + self._max_wait_s
+    def _due_s(self, queue: list[_Entry]) -> float:
+        return queue[0][1].put_s + self._max_wait_s
 
-    def _is_full(self) -> bool:
-        key = self._queue[0][1].key
-        return sum(item.key == key for _, item in self._queue) >= self._limit(key)
+    def _is_full(self, queue: list[_Entry]) -> bool:
+        key = queue[0][1].key
+        return sum(item.key == key for _, item in queue) >= self._limit(key)
 
     def _limit(self, key: BatchKey) -> int:
         if key.plan is None:
@@ -182,18 +268,23 @@ class Batcher:
             limit = min(limit, max(1, self._max_batch_positions // key.num_positions))
         return limit
 
-    def _candidates(self, num_live_rows: int = 0) -> list[tuple[_Place, PendingChunk]]:
+    def _candidates(self, queue: list[_Entry], now_s: float, num_live_rows: int) -> list[_Entry]:
         room = self._max_exact_rows - num_live_rows
-        queue = self._queue
         exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
         if not queue:
             return []
-        key = queue[0][1].key
+        place, key = queue[0][0], queue[0][1].key
         same = [entry for entry in queue if entry[1].key == key]
         if not key.is_exact:
-            return same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+            most_s = _MAX_TURNS * self._turn_s
+            if self._has_commands(now_s):
+                same = [entry for entry in same if entry[0].is_first is place.is_first]
+                most_s = most_s if place.is_first else self._turn_s
+            same = same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+            costs_s = itertools.accumulate(item.cost_s for _, item in same)
+            return same[: max(1, sum(cost_s <= most_s for cost_s in costs_s))]
         same = same[: self._max_batch_size]
         rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]

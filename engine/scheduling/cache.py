@@ -161,12 +161,13 @@ class AnswerCache:
             request.answer(known)
             return request
         if twin is request:
-            request.future.add_done_callback(lambda _: self._done(key, request))
+            # The callback must not refer to the request, whose future keeps it.
+            request.future.add_done_callback(lambda _: self._done(key))
         return twin
 
-    def _done(self, key: str, request: Request) -> None:
+    def _done(self, key: str) -> None:
         with self._lock:
-            # First the answer is stored: a request in between finds either it or this one.
+            # Together: a request in between finds either the answer or who computes it.
+            request = self._in_flight.pop(key)
             if request.computed is not None:
                 self._store.put(key, request.computed)
-            del self._in_flight[key]

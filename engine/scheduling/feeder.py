@@ -1,5 +1,7 @@
 """The threads that prepare audio. Requests take turns, a step each: no request waits for a file.
 
+The first steps of a request follow one another, so that short ones are served in their order.
+
 A request with enough chunks in the queue is parked until one of them is done: memory stays
 bounded, however long the audio.
 """
@@ -7,6 +9,7 @@ bounded, however long the audio.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import threading
@@ -18,10 +21,15 @@ from ..audio.decode import SAMPLE_RATE
 from ..audio.preparation import Preparation, Prepared
 from ..errors import ModelError, TalkmillError
 from .cache import AnswerCache, is_cacheable
+from .memory import give_back
 from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 from .supervision import Crew, Hand, OnFailure
+
+_FIRST_STEPS = 8  # of about 4 s of audio each: until its first chunk, whatever its length
+_LONGEST_CHUNK_S = 30.0
+_IDLE_S = 2.0  # without work, freed memory is given back after it
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +41,26 @@ class _Entry:
     Attributes:
         request: The request.
         preparation: Its audio.
+        expected_s: About how long it is, in seconds.
+        num_steps: Steps taken.
+        sent_s: End of the last chunk that it gave.
         digest: Digest of its audio; empty until it is needed.
         claimed_by: The request that computes the answer; None until that is known.
     """
 
     request: Request
     preparation: Preparation
+    expected_s: float = 0.0
+    num_steps: int = 0
+    sent_s: float = 0.0
     digest: str = ""
     claimed_by: Request | None = None
+
+    @property
+    def unread_s(self) -> float:
+        """About how much audio is still to be sent; silence is known as such after a chunk."""
+        silent_s = self.preparation.report.duration_s - _LONGEST_CHUNK_S
+        return max(0.0, self.expected_s - max(self.sent_s, silent_s))
 
     def is_due(self, max_ahead: int) -> bool:
         """Return whether there is a step to take now."""
@@ -81,6 +101,8 @@ class Feeder:
         self._ready: deque[_Entry] = deque()
         self._parked: dict[int, _Entry] = {}
         self._closed = False
+        self._has_worked = False  # since freed memory was given back
+        self._last_s = 0.0  # instant of the last progress of any request
         self._crew = Crew(on_failure, stuck_after_s)
         for i in range(num_threads):
             self._crew.hire(f"talkmill-prepare-{i}", self._run)
@@ -94,12 +116,18 @@ class Feeder:
         """Start the threads."""
         self._crew.start()
 
-    def add(self, request: Request, preparation: Preparation) -> None:
-        """Take a request. However it ends, its source is closed."""
-        request.listen(lambda: self._resume(request))
+    def add(self, request: Request, preparation: Preparation, expected_s: float = 0.0) -> None:
+        """Take a request. However it ends, its source is closed.
+
+        Args:
+            request: The request.
+            preparation: Its audio.
+            expected_s: About how long that is, in seconds.
+        """
+        request.listen(functools.partial(self._resume, request.id))
         with self._changed:
             if not self._closed:
-                self._ready.append(_Entry(request, preparation))
+                self._ready.append(_Entry(request, preparation, expected_s))
                 self._changed.notify()
                 return
         preparation.close()  # the owner of the feeder has failed the request
@@ -123,12 +151,13 @@ class Feeder:
             entry.preparation.close()
         return has_ended
 
-    def _resume(self, request: Request) -> None:
+    def _resume(self, request_id: int) -> None:
         """Continue with a request, if it was parked and has a step to take now."""
         with self._changed:
-            entry = self._parked.get(request.id)
+            self._has_worked, self._last_s = True, time.monotonic()
+            entry = self._parked.get(request_id)
             if entry is not None and entry.is_due(self._max_ahead):
-                del self._parked[request.id]
+                del self._parked[request_id]
                 self._ready.append(entry)
                 self._changed.notify()
 
@@ -145,23 +174,34 @@ class Feeder:
                     entry.preparation.close()
                 raise
             hand.let_go(entry.request)
+            del entry  # it would live until the next one is taken
 
     def _take(self) -> _Entry | None:
         """Return the next entry once the queue has room for a chunk; None once closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._ready)
-            if self._closed:
-                return None
-            entry = self._ready.popleft()
-        if self._queue.wait_for_room():
+        entry = self._wait_for_entry()
+        if entry is None or self._queue.wait_for_room():
             return entry
         entry.preparation.close()
         return None
 
+    def _wait_for_entry(self) -> _Entry | None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._ready, _IDLE_S)
+                if self._closed:
+                    return None
+                if self._ready:
+                    return self._ready.popleft()
+                is_idle = self._has_worked and self._last_s + _IDLE_S <= time.monotonic()
+                self._has_worked = self._has_worked and not is_idle
+            if is_idle:
+                give_back()
+
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
             if entry.is_due(self._max_ahead):
-                self._ready.append(entry)
+                is_new = entry.num_steps < _FIRST_STEPS
+                (self._ready.appendleft if is_new else self._ready.append)(entry)
                 self._changed.notify()
             else:
                 self._parked[entry.request.id] = entry
@@ -175,26 +215,35 @@ class Feeder:
             if self._cache is not None and self._must_claim(entry):
                 self._claim(self._cache, entry)
                 return True
+            entry.num_steps += 1
             if (prepared := next(entry.preparation)) is not None:
                 self._send(request, prepared)
+                entry.sent_s = prepared.chunk.spans[-1].end / SAMPLE_RATE
+            request.permit.read(entry.unread_s)
         except StopIteration:
             request.audio_done(entry.preparation.report)
             return False
         except TalkmillError as error:
-            request.fail(error)
+            request.fail(error.with_traceback(None))  # its frames refer to the request
             return False
         except Exception as error:  # a fault of ours in one file must not end the thread
             _log.exception("preparing request %d failed", request.id)
             failure = ModelError("the audio could not be prepared")
-            failure.__cause__ = error
+            failure.__cause__ = error.with_traceback(None)
             request.fail(failure)
             return False
         return True
 
     def _send(self, request: Request, prepared: Prepared) -> None:
-        start_s = prepared.chunk.spans[0].start / SAMPLE_RATE
-        request.chunk_sent(prepared.window.kind, start_s, prepared.chunk.channel)
-        self._queue.put(PendingChunk.of(request, prepared, time.monotonic()))
+        item = PendingChunk.of(request, prepared, time.monotonic())
+        request.chunk_sent(
+            item.window.kind,
+            item.spans[0].start / SAMPLE_RATE,
+            prepared.chunk.channel,
+            cost_s=item.cost_s,
+            num_bytes=item.features.nbytes,
+        )
+        self._queue.put(item)
 
     @staticmethod
     def _must_claim(entry: _Entry) -> bool:
@@ -206,4 +255,5 @@ class Feeder:
         entry.digest = entry.digest or entry.preparation.identify()
         entry.claimed_by = cache.claim(entry.request, entry.digest, has_waited=has_waited)
         if entry.claimed_by is not entry.request:
-            entry.claimed_by.future.add_done_callback(lambda _: self._resume(entry.request))
+            resume = functools.partial(self._resume, entry.request.id)
+            entry.claimed_by.future.add_done_callback(lambda _: resume())

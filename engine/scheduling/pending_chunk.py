@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 from ..audio.decode import SAMPLE_RATE
 from ..audio.features import HOP_SAMPLES, in_window
 from ..audio.preparation import Prepared
 from ..audio.windows import FULL_WINDOW, Window, Windows
+from ..decoding.effort import effort
 from ..decoding.hypothesis import Hypothesis
 from ..decoding.plan import DecodePlan
 from ..model.previous_text import NOTHING, PreviousText
@@ -85,6 +87,12 @@ class PendingChunk:
             return _plan(self.request, self.previous)
         later = self.request.gates.fallbacks[self.num_failed - 1]
         return later.after(self.request.prompt_length_after(self.previous))
+
+    @functools.cached_property
+    def cost_s(self) -> float:
+        """What it takes the model: seconds of audio that take as long in plain decoding."""
+        window_s = self.window.num_frames * HOP_SAMPLES / SAMPLE_RATE
+        return window_s * effort(self.plan, window_s)
 
     @property
     def language(self) -> str | None:

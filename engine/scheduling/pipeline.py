@@ -9,6 +9,7 @@ from typing import BinaryIO
 from ..audio.preparation import Preparation
 from ..config import EngineConfig
 from ..model.loading import LoadedModel
+from ..model.runtime import Runtime
 from ..model.versions import library_versions
 from .batcher import Batcher
 from .cache import AnswerCache, CacheStats, MemoryStore
@@ -33,6 +34,8 @@ class Pipeline:
 
     Attributes:
         model: The model that it serves.
+        num_workers: Batches that run at once.
+        turn_s: Audio in a request's turn, in seconds; see `Batcher`.
     """
 
     def __init__(
@@ -51,13 +54,18 @@ class Pipeline:
         self.model = model
         self._max_audio_s = config.max_audio_s
         runtime = model.runtime
-        num_workers = runtime.workers * len(model.replicas)
+        self.num_workers = num_workers = runtime.workers * len(model.replicas)
+        window = runtime.windows.of_frames(runtime.windows.typical_frames[-1])
+        full_batch = _full_batch(runtime, window.num_positions)
+        self.turn_s = full_batch * config.max_batch_share * window.num_frames / 100
         batcher = Batcher(
             runtime.batch_size,
             max_per_request=max(1, int(runtime.batch_size * config.max_batch_share)),
             max_wait_s=config.max_batch_wait_ms / 1000,
             max_batch_positions=runtime.batch_positions,
             num_sharing=num_workers if runtime.device == "cpu" else 1,
+            turn_s=self.turn_s,
+            num_workers=num_workers,
         )
         stuck_after_s = config.stuck_after_s or _STUCK_AFTER_S[runtime.device]
         most_queued = _QUEUED_BATCHES_PER_WORKER * runtime.batch_size * num_workers
@@ -99,13 +107,27 @@ class Pipeline:
         """Threads that were started again after an error of ours."""
         return self._workers.num_restarts + self._feeder.num_restarts
 
+    def rate_from_warm_up(self, warm_up_s: float) -> float:
+        """Return the audio seconds per second that all workers do, as the warm-up tells.
+
+        Its short answers make up for the first calls, which are slow.
+        """
+        frames = sum(self.model.runtime.windows.typical_frames) * len(self.model.replicas)
+        return self.num_workers * frames / 100 / max(warm_up_s, 1e-3)
+
     def start(self) -> None:
         """Start the threads."""
         self._workers.start()
         self._feeder.start()
 
-    def add(self, request: Request, source: BinaryIO) -> None:
-        """Take a request and its audio file, which is closed however the request ends."""
+    def add(self, request: Request, source: BinaryIO, expected_s: float = 0.0) -> None:
+        """Take a request and its audio file, which is closed however the request ends.
+
+        Args:
+            request: The request.
+            source: The audio file.
+            expected_s: About how much audio that is, in seconds.
+        """
         kind = request.checked.encoder_window
         preparation = Preparation(
             source,
@@ -118,7 +140,7 @@ class Pipeline:
             channels=request.options.channels,
             has_turns=request.checked.is_multi,
         )
-        self._feeder.add(request, preparation)
+        self._feeder.add(request, preparation, expected_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Finish the batches that run, and stop. Other requests are failed by their owner.
@@ -132,6 +154,13 @@ class Pipeline:
         self._queue.close()
         has_fed = self._feeder.close(timeout_s)
         return self._workers.close(timeout_s) and has_fed
+
+
+def _full_batch(runtime: Runtime, num_positions: int) -> int:
+    """Return the chunks in a full batch."""
+    if not runtime.batch_positions:
+        return runtime.batch_size
+    return min(runtime.batch_size, max(1, runtime.batch_positions // num_positions))
 
 
 def _make_cache(model: LoadedModel, max_bytes: int) -> AnswerCache | None:

@@ -26,6 +26,7 @@ class ChunkQueue:
         self._batcher = batcher
         self._max_waiting = max_waiting
         self._is_closed = False
+        self._running: dict[int, Turn] = {}  # what each worker took last
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
@@ -56,24 +57,29 @@ class ChunkQueue:
             self._arrived.notify()
 
     def take(self) -> list[PendingChunk]:
-        """Return the next batch, waiting for it; empty once closed."""
+        """Return the next batch, waiting for it; empty once closed.
+
+        A worker that asks has finished the batch that it took before.
+        """
         while True:
             with self._arrived:
+                self._finish_last()
                 if self._is_closed:
                     return []
                 turn = self._next_turn()
                 if not turn.batch and not turn.dropped:
                     self._arrived.wait(self._batcher.wait_s(time.monotonic()))
                     continue
-            _fail_dropped(turn)
+            _report(turn)
             if turn.batch:
                 return turn.batch
 
     def take_between_steps(self, num_live_rows: int) -> list[PendingChunk]:
         """Return what may run while the exact lane has live rows, without waiting for it."""
         with self._arrived:
+            self._finish_last()
             turn = Turn() if self._is_closed else self._next_turn(num_live_rows)
-        _fail_dropped(turn)
+        _report(turn)
         return turn.batch
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
@@ -97,10 +103,21 @@ class ChunkQueue:
         turn = self._batcher.next_batch(time.monotonic(), num_live_rows)
         if turn.batch or turn.dropped:
             self._has_room.notify_all()
+        if turn.batch:
+            self._running[threading.get_ident()] = turn
         return turn
 
+    def _finish_last(self) -> None:
+        turn = self._running.pop(threading.get_ident(), None)
+        if turn is not None:
+            self._batcher.finished(turn)
+            if turn.is_slow:
+                self._arrived.notify()  # what could not run beside it
 
-def _fail_dropped(turn: Turn) -> None:
+
+def _report(turn: Turn) -> None:
     now_s = time.monotonic()
+    for item in turn.batch:
+        item.request.permit.taken(item.index)
     for item in turn.dropped:
         item.request.expire(now_s)

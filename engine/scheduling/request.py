@@ -27,6 +27,7 @@ from ..types import (
     Transcript,
     VadMode,
 )
+from .admission import NO_PERMIT, Permit
 from .chunk_cost import ChunkCost, timings
 from .request_language import NUM_OTHERS, Heard, RequestLanguage
 from .segment_order import SegmentOrder
@@ -47,6 +48,7 @@ class Request:
         seed: Seed of its random draws; a random one where none is given.
         computed: Its transcript, without warnings about options, once it has been computed.
         deadline_s: Instant of `time.monotonic` after which the answer is of no use, or None.
+        permit: Is told what the request has the model do.
         future: Resolves to the `Transcript`, or fails with a `TalkmillError`; cancelling it
             cancels the request.
     """
@@ -59,6 +61,7 @@ class Request:
         cache_scope: str = "",
         deadline_s: float | None = None,
         on_segment: OnSegment | None = None,
+        permit: Permit = NO_PERMIT,
     ) -> None:
         """Take a request.
 
@@ -67,6 +70,7 @@ class Request:
             use_cache: See the attribute.
             cache_scope: See the attribute.
             deadline_s: See the attribute.
+            permit: See the attribute.
             on_segment: Called with each segment, in order, from the engine's threads.
         """
         self.id = next(_ids)
@@ -78,6 +82,7 @@ class Request:
         self.deadline_s = deadline_s
         self.future: Future[Transcript] = Future()
         self._on_segment = on_segment
+        self.permit = permit
         self._on_progress: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._submitted_s = time.monotonic()
@@ -129,7 +134,7 @@ class Request:
         return self._num_sent - self._num_done
 
     def listen(self, on_progress: Callable[[], None]) -> None:
-        """Have `on_progress` called after each chunk and at the end, from whichever thread."""
+        """Have `on_progress`, which must not refer to the request, called after each chunk."""
         self._on_progress = on_progress
         self.future.add_done_callback(lambda _: on_progress())
 
@@ -160,7 +165,13 @@ class Request:
         return num_ahead == 0 or (not is_serial and num_ahead < max_ahead)
 
     def chunk_sent(
-        self, kind: EncoderWindow = EncoderWindow.FULL, start_s: float = 0.0, channel: int = 0
+        self,
+        kind: EncoderWindow = EncoderWindow.FULL,
+        start_s: float = 0.0,
+        channel: int = 0,
+        *,
+        cost_s: float = 0.0,
+        num_bytes: int = 0,
     ) -> None:
         """Count a chunk on its way to the model; they are sent in the order of their starts.
 
@@ -168,8 +179,11 @@ class Request:
             kind: What decided the length of its window.
             start_s: Its start in the utterance, in seconds.
             channel: Its channel; 0 if channels are mixed.
+            cost_s: What it takes the model; see `PendingChunk.cost_s`.
+            num_bytes: Size of its features.
         """
         with self._lock:
+            self.permit.sent(self._num_sent, cost_s, num_bytes)
             self._num_sent += 1
             self._emit(self._order.sent(start_s, channel))
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:
@@ -191,6 +205,7 @@ class Request:
         """Take the segments of one chunk; give out those whose turn it is."""
         try:
             with self._lock:
+                self.permit.done(index)
                 self._num_done += 1
                 self._costs.append(cost)
                 self._written[self._order.channel_of(index)] += num_written
@@ -201,6 +216,7 @@ class Request:
 
     def audio_done(self, report: AudioReport) -> None:
         """Record that every chunk has been sent, and what is known of the audio."""
+        self.permit.read(0.0)
         with self._lock:
             self._report = report
             self._finish_if_complete()

@@ -96,11 +96,16 @@ class WorkerPool:
 
     def _work(self, runner: Runner, hand: Hand) -> None:
         while batch := self._take():
-            _hold(hand, batch)
-            for decoded, cost in self._run(runner, hand, batch):
-                self._hand_over(decoded, cost)
-                hand.let_go(decoded.item.request, decoded.item.index)
-            hand.clear()
+            self._serve(runner, hand, batch)
+            del batch  # it would live until the next one is taken
+
+    def _serve(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> None:
+        _hold(hand, batch)
+        run = self._run_exact_lane if batch[0].key.is_exact else self._run_batch
+        for decoded, cost in run(runner, hand, batch):
+            self._hand_over(decoded, cost)
+            hand.let_go(decoded.item.request, decoded.item.index)
+        hand.clear()
 
     def _take(self, num_live_rows: int = 0) -> list[PendingChunk]:
         try:
@@ -110,11 +115,6 @@ class WorkerPool:
         except BaseException as error:  # all threads share it, and what it has lost is not known
             self._on_failure(EngineFailed(f"the queue failed with {type(error).__name__}"))
             raise
-
-    def _run(self, runner: Runner, hand: Hand, batch: list[PendingChunk]) -> Iterator[_Done]:
-        if batch[0].key.is_exact:
-            return self._run_exact_lane(runner, hand, batch)
-        return self._run_batch(runner, hand, batch)
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
@@ -284,6 +284,7 @@ class WorkerPool:
 
     def _fail(self, batch: Sequence[PendingChunk], message: str, cause: Exception) -> None:
         self.stats.count(num_failed_chunks=len(batch))
+        cause.__context__ = cause.__traceback__ = None  # their frames refer to the requests
         for item in batch:
             failure = ModelError(message)
             failure.__cause__ = cause

@@ -18,7 +18,7 @@ from benchmarks.corpus import Samples, write_flac
 from benchmarks.soaking.clients import Clients, Job, read_job
 from benchmarks.soaking.ledger import End, Ledger, Outcome, compare_counts
 from benchmarks.soaking.messages import http_text, joined
-from benchmarks.soaking.plan import CASES, DOORS, HTTP, SHARES, VARIANTS, Call, Kind, Plan
+from benchmarks.soaking.plan import CASES, DOORS, SHARES, VARIANTS, Call, Kind, Plan
 from benchmarks.soaking.watch import read_counters, take_sample, wait_until_idle
 from served import Serve, Served
 from talkmill.server.auth import new_token

@@ -85,4 +85,4 @@ def test_memory_beyond_the_limit_is_refused_and_comes_back_with_the_permit() -> 
         second.reserve(1)
     first.release()
     second.reserve(60)
-    assert admission.num_bytes == 100
+    assert admission.load.num_bytes == 100

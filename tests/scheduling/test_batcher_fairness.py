@@ -54,7 +54,7 @@ def test_long_file_is_not_starved_by_short_commands(key: BatchKey) -> None:
             batcher.put(chunk(new_request(), key=key))
         found += [item for item in batcher.next_batch(0.0).batch if item.request is file]
         num_batches += 1
-        assert num_batches <= 80
+        assert num_batches <= 95  # about a turn of 2 in 9, of 8 commands and its own
     assert found == items
 
 

@@ -13,7 +13,7 @@ from talkmill.engine.audio.preparation import AudioReport, Preparation, Prepared
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.chunk_cost import ChunkCost
-from talkmill.engine.scheduling.feeder import Feeder
+from talkmill.engine.scheduling.feeder import _FIRST_STEPS, Feeder
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.types import Chunk, Span
@@ -89,12 +89,15 @@ def test_chunks_come_in_order_and_the_preparation_is_closed(bench: Bench) -> Non
     assert request.future.result(PATIENCE_S).text == ""
 
 
-def test_requests_take_turns(bench: Bench) -> None:
-    first, _ = bench.add(3)
-    second, _ = bench.add(3)
+def test_requests_take_turns_after_their_first_steps() -> None:
+    bench = Bench(max_ahead=100)
+    first, _ = bench.add(_FIRST_STEPS + 3)
+    second, _ = bench.add(_FIRST_STEPS + 3)
     bench.feeder.start()
-    owners = [item.request for item in bench.take(6)]
-    assert owners == [first, second] * 3
+    items = bench.take(2 * _FIRST_STEPS + 6)
+    bench.close()
+    owners = [item.request for item in sorted(items, key=lambda item: item.put_s)]
+    assert owners == [first] * _FIRST_STEPS + [second] * _FIRST_STEPS + [first, second] * 3
 
 
 def test_request_with_enough_chunks_ahead_is_set_aside_until_one_is_done(bench: Bench) -> None:

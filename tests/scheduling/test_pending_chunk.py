@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import N_MELS
@@ -68,6 +68,7 @@ def test_full_window_of_a_declared_one_has_the_positions_of_full_windows() -> No
     np.testing.assert_allclose(again.features, log_mel(noise(16_000), N_MELS), rtol=0, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(start=st.integers(0, 159_999))
 def test_rest_starts_at_the_frame_in_which_the_sample_is(start: int) -> None:
     item = prepared(noise(160_000))
@@ -81,6 +82,7 @@ def test_rest_starts_at_the_frame_in_which_the_sample_is(start: int) -> None:
     )
 
 
+@settings(deadline=None)
 @given(start=st.integers(0, 159_999))
 def test_rest_is_in_a_fitted_window_of_its_own_length(start: int) -> None:
     rest = prepared(noise(160_000)).rest(START + start, ())

@@ -68,6 +68,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "max_inflight_bytes": ("1024", 1024, "-1"),
     "cache_bytes": ("0", 0, "-1"),
     "stuck_after_s": ("2.5", 2.5, "-1"),
+    "max_queue_s": ("2.5", 2.5, "-1"),
     "max_requests": ("7", 7, "0"),
 }
 BAD = [name for name, (_, _, bad) in VALUES.items() if bad is not None]

@@ -35,6 +35,7 @@ def start_server(
     """
     command = [sys.executable, "-m", "talkmill.server", "serve", "--port", "0", "--http-port", "0"]
     command += ["--model", setup.model, "--device", setup.device, "--log-level", "warning"]
+    command += ["--max-queue-s", "0"]  # what it takes at full load is measured
     command += ["--cache-bytes", "0"]  # clips are sent repeatedly; each must be computed
     command += ["--compute-type", setup.compute_type, *setup.options.get("arguments", ())]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
