@@ -21,6 +21,7 @@ from av.container import InputContainer
 
 from ..errors import AudioTooLong, InvalidAudio
 from ..types import Channels, Samples
+from .parts import parts_of
 from .resample import Planes, resample
 
 SAMPLE_RATE = 16_000
@@ -38,8 +39,6 @@ _LENGTH_TOLERANCE_S = 0.5
 # Hz. Other rates come from damaged or hostile headers: FFmpeg cannot resample from much higher
 # ones, and at 1 Hz a frame of a few bytes would become hours.
 _RATES = range(1_000, 1_000_001)
-_UNKNOWN_RIFF_SIZE = 0xFFFF_FFF0  # sizes from here on mean that the length is not known
-_RIFF_SLACK = 16  # bytes by which some programs misstate the size
 _MAX_OGG_PAGE = 65_307  # bytes
 _OGG_END = 4  # flag of a stream's last page
 _PEAK_LIMIT = 1e3  # float files may exceed 1.0; beyond this the values are not audio
@@ -80,21 +79,13 @@ def decode_channels(
         AudioTooLong: The decoded audio is longer than `max_audio_s`.
     """
     num_samples = 0
-    if _is_cut_off(source):
-        warn("audio is cut off: the end of the file is missing")
-    with _open(source) as container:
-        stream = _audio_stream(container)
-        declared_s = _declared_s(container, stream)
-        pieces = resample(_frames(container, stream, warn), SAMPLE_RATE, channels, warn)
-        for block in _finite(_blocks(pieces), warn):
-            num_samples += block.shape[1]
-            _check_length(num_samples, len(block), max_audio_s)
-            yield block
-    decoded_s = num_samples / SAMPLE_RATE
+    pieces = resample(_frames_of_parts(source, warn), SAMPLE_RATE, channels, warn)
+    for block in _finite(_blocks(pieces), warn):
+        num_samples += block.shape[1]
+        _check_length(num_samples, len(block), max_audio_s)
+        yield block
     if num_samples == 0:
         raise InvalidAudio("nothing in the audio stream can be decoded")
-    if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
-        warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
 
 
 def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> None:
@@ -103,15 +94,35 @@ def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> No
         raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s{count}")
 
 
-def _is_cut_off(source: BinaryIO) -> bool:
-    """Return whether the end of a WAV or Ogg file is missing; FFmpeg does not check that."""
-    head = source.read(8)
-    num_bytes = source.seek(0, io.SEEK_END)
+def _frames_of_parts(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
+    for index, part in enumerate(parts_of(source, warn)):
+        try:
+            yield from _frames_of(part, warn)
+        except InvalidAudio as error:
+            if index == 0:
+                raise
+            warn(f"file {index + 1} in the body was left out: {error}")
+
+
+def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
+    if _is_cut_off_ogg(part):
+        warn("audio is cut off: the end of the file is missing")
+    decoded_s = 0.0
+    with _open(part) as container:
+        stream = _audio_stream(container)
+        declared_s = _declared_s(container, stream)
+        for frame in _decoded(container, stream, warn):
+            decoded_s += frame.samples / frame.sample_rate
+            yield frame
+    if 0.0 < decoded_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
+        warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
+
+
+def _is_cut_off_ogg(source: BinaryIO) -> bool:
+    """Return whether the end of an Ogg file is missing; FFmpeg does not check that."""
     is_cut_off = False
-    if head[:4] == b"RIFF":
-        declared = int.from_bytes(head[4:], "little")
-        is_cut_off = declared < _UNKNOWN_RIFF_SIZE and declared + 8 > num_bytes + _RIFF_SLACK
-    elif head[:4] == b"OggS":
+    if source.read(4) == b"OggS":
+        num_bytes = source.seek(0, io.SEEK_END)
         source.seek(max(0, num_bytes - _MAX_OGG_PAGE))
         tail = source.read()
         last = tail.rfind(b"OggS")
@@ -128,7 +139,8 @@ def declared_duration_s(source: BinaryIO) -> float | None:
     Raises:
         InvalidAudio: The file has no known format or no audio stream.
     """
-    with _open(source) as container:
+    part = next(parts_of(source, lambda warning: None))
+    with _open(part) as container:
         _audio_stream(container)
         return None if container.duration is None else container.duration / av.time_base
 
@@ -159,7 +171,7 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _frames(
+def _decoded(
     container: InputContainer, stream: AudioStream, warn: Callable[[str], None]
 ) -> Iterator[AudioFrame]:
     # Packet by packet: a damaged one raises, which would end a generator over frames.
