@@ -23,6 +23,7 @@ from ..errors import AudioTooLong, InvalidAudio
 from ..types import Channels, Samples
 from .parts import parts_of
 from .resample import Planes, resample
+from .timeline import has_times, on_timeline
 
 SAMPLE_RATE = 16_000
 BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
@@ -107,14 +108,17 @@ def _frames_of_parts(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[
 def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
     if _is_cut_off_ogg(part):
         warn("audio is cut off: the end of the file is missing")
-    decoded_s = 0.0
+    decoded_s = reached_s = 0.0
     with _open(part) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
-        for frame in _decoded(container, stream, warn):
+        name, first_s = container.format.name, (container.start_time or 0) / av.time_base
+        for frame in on_timeline(_decoded(container, stream, warn), name, first_s, warn):
             decoded_s += frame.samples / frame.sample_rate
+            time_s = frame.time if has_times(name) else None  # a gap of hours was left out
+            reached_s = max(reached_s, decoded_s, time_s or 0.0)
             yield frame
-    if 0.0 < decoded_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
+    if 0.0 < reached_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
         warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
 
 
@@ -167,7 +171,8 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
     if _FORMATS_WITH_LENGTH.isdisjoint(container.format.name.split(",")):
         return None
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * Fraction(stream.time_base))
+        length = max(0, stream.start_time or 0) + stream.duration
+        return float(length * Fraction(stream.time_base))
     return None if container.duration is None else container.duration / av.time_base
 
 
