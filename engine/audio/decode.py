@@ -1,14 +1,13 @@
 """Decodes any audio file to float32 at 16 kHz, mono or each channel, as a stream of blocks.
 
-Uses PyAV; only `resample` does so, too. It opens nothing but the given bytes: formats that refer to
-other files or addresses (playlists, concat scripts) are refused.
+It opens nothing but the given bytes: formats that refer to other files or addresses (playlists,
+concat scripts) are refused.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import BinaryIO
@@ -21,6 +20,7 @@ from av.container import InputContainer
 
 from ..errors import AudioTooLong, InvalidAudio
 from ..types import Channels, Samples
+from .container import decoded_frames, open_container
 from .parts import parts_of
 from .resample import Planes, resample
 from .timeline import has_times, on_timeline
@@ -28,23 +28,13 @@ from .timeline import has_times, on_timeline
 SAMPLE_RATE = 16_000
 BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
 
-# Self-contained formats. FFmpeg also knows formats that open the files which the input names.
-_FORMATS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,webm,mov,mp4,"
-    "m4a,3gp,3g2,mp2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,shn,tak,tta,voc,w64,wav,wv"
-)
 # Formats whose header has the number of samples, which shows if the file is cut off. In the other
 # formats it is an estimate.
 _FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
 _LENGTH_TOLERANCE_S = 0.5
-# Hz. Other rates come from damaged or hostile headers: FFmpeg cannot resample from much higher
-# ones, and at 1 Hz a frame of a few bytes would become hours.
-_RATES = range(1_000, 1_000_001)
 _MAX_OGG_PAGE = 65_307  # bytes
 _OGG_END = 4  # flag of a stream's last page
 _PEAK_LIMIT = 1e3  # float files may exceed 1.0; beyond this the values are not audio
-
-_log = logging.getLogger(__name__)
 
 
 def decode_audio(
@@ -109,7 +99,7 @@ def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFra
     if _is_cut_off_ogg(part):
         warn("audio is cut off: the end of the file is missing")
     decoded_s = reached_s = 0.0
-    with _open(part) as container:
+    with open_container(part) as container:
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
         name, first_s = container.format.name, (container.start_time or 0) / av.time_base
@@ -144,21 +134,9 @@ def declared_duration_s(source: BinaryIO) -> float | None:
         InvalidAudio: The file has no known format or no audio stream.
     """
     part = next(parts_of(source, lambda warning: None))
-    with _open(part) as container:
+    with open_container(part) as container:
         _audio_stream(container)
         return None if container.duration is None else container.duration / av.time_base
-
-
-def _open(source: BinaryIO) -> InputContainer:
-    try:
-        return av.open(
-            source,
-            mode="r",
-            metadata_errors="ignore",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": ""},
-        )
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudio("not an audio file of a known format") from error
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
@@ -179,23 +157,12 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
 def _decoded(
     container: InputContainer, stream: AudioStream, warn: Callable[[str], None]
 ) -> Iterator[AudioFrame]:
-    # Packet by packet: a damaged one raises, which would end a generator over frames.
     num_damaged = 0
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                _log.debug("damaged packet: %s", error)
-                num_damaged += 1
-                continue
-            sound = [frame for frame in frames if frame.sample_rate in _RATES]
-            num_damaged += len(sound) < len(frames)
-            yield from sound
-    # PyAV raises IndexError at the end of a damaged file that gained a stream while it was read.
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        _log.debug("unreadable container: %s", error)
-        num_damaged += 1
+    for frame in decoded_frames(container, stream):
+        if frame is None:
+            num_damaged += 1
+        else:
+            yield frame
     if num_damaged:
         warn(f"audio is damaged: {num_damaged} packets could not be decoded")
 
