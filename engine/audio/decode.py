@@ -140,9 +140,15 @@ def declared_duration_s(source: BinaryIO) -> float | None:
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
-    if not container.streams.audio:
+    """Return the first audio stream that FFmpeg has a decoder for."""
+    streams = container.streams.audio
+    if not streams:
         raise InvalidAudio(f"no audio stream in the {container.format.name} file")
-    return container.streams.audio[0]
+    # PyAV gives a stream without a decoder no codec context, whatever its types say.
+    decodable = [one for one in streams if getattr(one, "codec_context", None) is not None]
+    if not decodable:
+        raise InvalidAudio(f"no decoder for the audio in the {container.format.name} file")
+    return decodable[0]
 
 
 def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
