@@ -90,9 +90,9 @@ def decoded_frames(container: InputContainer, stream: AudioStream) -> Iterator[A
             frames = _frames_of(packet, stream)
             is_damaged = bool(frames) and all(frame is None for frame in frames)
             num_damaged = num_damaged + 1 if is_damaged else 0
-            if num_damaged > _MAX_DAMAGED:
-                return
             yield from frames
+            if num_damaged >= _MAX_DAMAGED:
+                return
     # PyAV raises IndexError at the end of a damaged file that gained a stream while it was read.
     except (av.FFmpegError, ValueError, IndexError, MemoryError) as error:
         _log.debug("unreadable container: %s", error)
