@@ -103,11 +103,13 @@ def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFra
         stream = _audio_stream(container)
         declared_s = _declared_s(container, stream)
         name, first_s = container.format.name, (container.start_time or 0) / av.time_base
+        is_timed = has_times(name)
         for frame in on_timeline(_decoded(container, stream, warn), name, first_s, warn):
             decoded_s += frame.samples / frame.sample_rate
-            time_s = frame.time if has_times(name) else None  # a gap of hours was left out
-            reached_s = max(reached_s, decoded_s, time_s or 0.0)
+            if is_timed:  # a gap of hours was left out
+                reached_s = max(reached_s, frame.time or 0.0)
             yield frame
+    reached_s = max(reached_s, decoded_s)
     if 0.0 < reached_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
         warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
 

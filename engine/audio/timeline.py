@@ -54,20 +54,23 @@ def on_timeline(
     done_s = doubled_s = skipped_s = 0.0
     for frame in frames:
         length_s = frame.samples / frame.sample_rate
-        ahead_s = 0.0
-        if frame.pts is not None and frame.time_base:
-            ahead_s = float(frame.pts * frame.time_base) - zero_s - done_s
-        if -max_double_s <= ahead_s <= -max(_TOLERANCE_S, length_s):
+        time_s = frame.time
+        ahead_s = 0.0 if time_s is None else time_s - zero_s - done_s
+        if abs(ahead_s) <= _TOLERANCE_S:
+            done_s += length_s
+            yield frame
+            continue
+        if -max_double_s <= ahead_s <= -length_s:
             doubled_s += length_s
             continue
-        if _TOLERANCE_S < ahead_s <= MAX_GAP_S:
+        if 0.0 < ahead_s <= MAX_GAP_S:
             yield from _silence(frame, ahead_s)
             done_s += ahead_s
-        elif abs(ahead_s) > _TOLERANCE_S:
+        else:
             zero_s += ahead_s
             skipped_s += max(0.0, ahead_s)
-        yield frame
         done_s += length_s
+        yield frame
     if doubled_s:
         warn(f"{doubled_s:.1f} s of audio are in the file twice and were left out once")
     if skipped_s:
