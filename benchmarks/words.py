@@ -62,7 +62,7 @@ class TimedWord(NamedTuple):
 def words_of(transcript: Transcript) -> list[TimedWord]:
     """Return the words of an answer."""
     found = [word for segment in transcript.segments for word in segment.words]
-    return [TimedWord(_bare(word.text), word.start_s, word.end_s) for word in found]
+    return [TimedWord(bare(word.text), word.start_s, word.end_s) for word in found]
 
 
 def off_s(expected: Sequence[TimedWord], found: Sequence[TimedWord]) -> list[float]:
@@ -83,7 +83,8 @@ def off_s(expected: Sequence[TimedWord], found: Sequence[TimedWord]) -> list[flo
     ]
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """Return a word without case, spaces and punctuation."""
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
@@ -104,7 +105,7 @@ def reference(model: Any, paths: Sequence[Path], language: str | None) -> list[l
     ]
     return [
         [
-            TimedWord(_bare(word["word"]), word["start"], word["end"])
+            TimedWord(bare(word["word"]), word["start"], word["end"])
             for segment in answer["segments"]
             for word in segment["words"]
         ]
@@ -126,7 +127,7 @@ def joined(
         for clip, said in zip(chosen, file.utterances, strict=True):
             assert said.start_s is not None
             end_s = said.start_s + len(cut(read(clip.path))) / _SAMPLE_RATE
-            texts = [_bare(text) for text in said.text.split()]
+            texts = [bare(text) for text in said.text.split()]
             last = len(texts) - 1
             words += [
                 TimedWord(text, None if i else said.start_s, end_s if i == last else None)
