@@ -105,8 +105,8 @@ def served_outcomes(first_seed: int) -> Iterator[str]:
     """Yield what a server's process says to each file; ends when it has ended."""
     with subprocess.Popen(SERVE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        addresses = [server.stdout.readline() for _ in range(2)]
-        url = "http://" + addresses[1].split()[-1].removeprefix("http://")
+        announcement = server.stdout.readline()
+        url = "http://" + announcement.split()[-1].removeprefix("http://")
         try:
             for seed in range(first_seed, 2**62):
                 forget_peak(server.pid)
