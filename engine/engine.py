@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import functools
 import io
 import logging
 import threading
@@ -13,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import BinaryIO
 
-from .audio.length import guess_duration_s
+from .audio.duration_guess import guess_duration_s
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
 from .decoding.effort import effort
@@ -22,6 +21,7 @@ from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model, public_name
 from .model.loading import LoadedModel, load_model
 from .options import CheckedOptions, check_options
+from .scheduling.active_requests import ActiveRequests
 from .scheduling.admission import NO_PERMIT, Admission, EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.pipeline import Pipeline
@@ -78,7 +78,7 @@ class Engine:
         self._lock = threading.Lock()
         self._state = State.LOADING  # or READY or FAILED; draining is known to the admission
         self._failure = ""  # why it failed
-        self._active: dict[int, Request] = {}
+        self._active = ActiveRequests()
         self._pipeline: Pipeline | None = None
 
     def __enter__(self) -> Engine:
@@ -261,7 +261,7 @@ class Engine:
             pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return True
-        self._fail_active(NotReady("the engine was closed before the answer"))
+        self._active.fail(NotReady("the engine was closed before the answer"))
         if stop_s is None and self._state is State.FAILED:
             stop_s = _FAILED_STOP_S
         return pipeline.close(stop_s)
@@ -277,16 +277,8 @@ class Engine:
     ) -> None:
         with self._lock:  # it may be closed or have failed since the options were checked
             pipeline = self._ready_pipeline()
-            self._active[request.id] = request
-        # The callback must not refer to the request, whose future keeps it.
-        end = functools.partial(self._ended, request.id, own)
-        request.future.add_done_callback(lambda _: end())
+            self._active.add(request, on_end=own.release)
         pipeline.add(request, source, expected_s)
-
-    def _ended(self, request_id: int, own: Permit) -> None:
-        with self._lock:
-            del self._active[request_id]
-        own.release()
 
     def _ready_pipeline(self) -> Pipeline:
         pipeline = self._pipeline
@@ -312,11 +304,5 @@ class Engine:
             self._failure = self._failure or f"failed: {error}"
         if is_first:
             # Not a fault of theirs: another server can answer them.
-            self._fail_active(NotReady(f"the engine failed before the answer: {error}"))
+            self._active.fail(NotReady(f"the engine failed before the answer: {error}"))
             self._on_failure(error)
-
-    def _fail_active(self, error: NotReady) -> None:
-        with self._lock:
-            active = list(self._active.values())
-        for request in active:
-            request.fail(error)

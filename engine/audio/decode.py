@@ -1,14 +1,13 @@
 """Decodes any audio file to float32 at 16 kHz, mono or each channel, as a stream of blocks.
 
-Uses PyAV; only `resample` does so, too. It opens nothing but the given bytes: formats that refer to
-other files or addresses (playlists, concat scripts) are refused.
+It opens nothing but the given bytes: formats that refer to other files or addresses (playlists,
+concat scripts) are refused.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import logging
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import BinaryIO
@@ -21,30 +20,21 @@ from av.container import InputContainer
 
 from ..errors import AudioTooLong, InvalidAudio
 from ..types import Channels, Samples
+from .container import decoded_frames, open_container
+from .parts import parts_of
 from .resample import Planes, resample
+from .timeline import has_times, on_timeline
 
 SAMPLE_RATE = 16_000
 BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
 
-# Self-contained formats. FFmpeg also knows formats that open the files which the input names.
-_FORMATS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,matroska,webm,mov,mp4,"
-    "m4a,3gp,3g2,mp2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,shn,tak,tta,voc,w64,wav,wv"
-)
 # Formats whose header has the number of samples, which shows if the file is cut off. In the other
 # formats it is an estimate.
 _FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
 _LENGTH_TOLERANCE_S = 0.5
-# Hz. Other rates come from damaged or hostile headers: FFmpeg cannot resample from much higher
-# ones, and at 1 Hz a frame of a few bytes would become hours.
-_RATES = range(1_000, 1_000_001)
-_UNKNOWN_RIFF_SIZE = 0xFFFF_FFF0  # sizes from here on mean that the length is not known
-_RIFF_SLACK = 16  # bytes by which some programs misstate the size
 _MAX_OGG_PAGE = 65_307  # bytes
 _OGG_END = 4  # flag of a stream's last page
 _PEAK_LIMIT = 1e3  # float files may exceed 1.0; beyond this the values are not audio
-
-_log = logging.getLogger(__name__)
 
 
 def decode_audio(
@@ -80,21 +70,13 @@ def decode_channels(
         AudioTooLong: The decoded audio is longer than `max_audio_s`.
     """
     num_samples = 0
-    if _is_cut_off(source):
-        warn("audio is cut off: the end of the file is missing")
-    with _open(source) as container:
-        stream = _audio_stream(container)
-        declared_s = _declared_s(container, stream)
-        pieces = resample(_frames(container, stream, warn), SAMPLE_RATE, channels, warn)
-        for block in _finite(_blocks(pieces), warn):
-            num_samples += block.shape[1]
-            _check_length(num_samples, len(block), max_audio_s)
-            yield block
-    decoded_s = num_samples / SAMPLE_RATE
+    pieces = resample(_frames_of_parts(source, warn), SAMPLE_RATE, channels, warn)
+    for block in _finite(_blocks(pieces), warn):
+        num_samples += block.shape[1]
+        _check_length(num_samples, len(block), max_audio_s)
+        yield block
     if num_samples == 0:
         raise InvalidAudio("nothing in the audio stream can be decoded")
-    if declared_s is not None and decoded_s < declared_s - _LENGTH_TOLERANCE_S:
-        warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
 
 
 def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> None:
@@ -103,15 +85,40 @@ def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> No
         raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s{count}")
 
 
-def _is_cut_off(source: BinaryIO) -> bool:
-    """Return whether the end of a WAV or Ogg file is missing; FFmpeg does not check that."""
-    head = source.read(8)
-    num_bytes = source.seek(0, io.SEEK_END)
+def _frames_of_parts(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
+    for index, part in enumerate(parts_of(source, warn)):
+        try:
+            yield from _frames_of(part, warn)
+        except InvalidAudio as error:
+            if index == 0:
+                raise
+            warn(f"file {index + 1} in the body was left out: {error}")
+
+
+def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
+    if _is_cut_off_ogg(part):
+        warn("audio is cut off: the end of the file is missing")
+    decoded_s = reached_s = 0.0
+    with open_container(part) as container:
+        stream = _audio_stream(container)
+        declared_s = _declared_s(container, stream)
+        name, first_s = container.format.name, (container.start_time or 0) / av.time_base
+        is_timed = has_times(name)
+        for frame in on_timeline(_decoded(container, stream, warn), name, first_s, warn):
+            decoded_s += frame.samples / frame.sample_rate
+            if is_timed:  # a gap of hours was left out
+                reached_s = max(reached_s, frame.time or 0.0)
+            yield frame
+    reached_s = max(reached_s, decoded_s)
+    if 0.0 < reached_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
+        warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
+
+
+def _is_cut_off_ogg(source: BinaryIO) -> bool:
+    """Return whether the end of an Ogg file is missing; FFmpeg does not check that."""
     is_cut_off = False
-    if head[:4] == b"RIFF":
-        declared = int.from_bytes(head[4:], "little")
-        is_cut_off = declared < _UNKNOWN_RIFF_SIZE and declared + 8 > num_bytes + _RIFF_SLACK
-    elif head[:4] == b"OggS":
+    if source.read(4) == b"OggS":
+        num_bytes = source.seek(0, io.SEEK_END)
         source.seek(max(0, num_bytes - _MAX_OGG_PAGE))
         tail = source.read()
         last = tail.rfind(b"OggS")
@@ -128,57 +135,42 @@ def declared_duration_s(source: BinaryIO) -> float | None:
     Raises:
         InvalidAudio: The file has no known format or no audio stream.
     """
-    with _open(source) as container:
+    part = next(parts_of(source, lambda warning: None))
+    with open_container(part) as container:
         _audio_stream(container)
         return None if container.duration is None else container.duration / av.time_base
 
 
-def _open(source: BinaryIO) -> InputContainer:
-    try:
-        return av.open(
-            source,
-            mode="r",
-            metadata_errors="ignore",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": ""},
-        )
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudio("not an audio file of a known format") from error
-
-
 def _audio_stream(container: InputContainer) -> AudioStream:
-    if not container.streams.audio:
+    """Return the first audio stream that FFmpeg has a decoder for."""
+    streams = container.streams.audio
+    if not streams:
         raise InvalidAudio(f"no audio stream in the {container.format.name} file")
-    return container.streams.audio[0]
+    # PyAV gives a stream without a decoder no codec context, whatever its types say.
+    decodable = [one for one in streams if getattr(one, "codec_context", None) is not None]
+    if not decodable:
+        raise InvalidAudio(f"no decoder for the audio in the {container.format.name} file")
+    return decodable[0]
 
 
 def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
     if _FORMATS_WITH_LENGTH.isdisjoint(container.format.name.split(",")):
         return None
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * Fraction(stream.time_base))
+        length = max(0, stream.start_time or 0) + stream.duration
+        return float(length * Fraction(stream.time_base))
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _frames(
+def _decoded(
     container: InputContainer, stream: AudioStream, warn: Callable[[str], None]
 ) -> Iterator[AudioFrame]:
-    # Packet by packet: a damaged one raises, which would end a generator over frames.
     num_damaged = 0
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                _log.debug("damaged packet: %s", error)
-                num_damaged += 1
-                continue
-            sound = [frame for frame in frames if frame.sample_rate in _RATES]
-            num_damaged += len(sound) < len(frames)
-            yield from sound
-    # PyAV raises IndexError at the end of a damaged file that gained a stream while it was read.
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        _log.debug("unreadable container: %s", error)
-        num_damaged += 1
+    for frame in decoded_frames(container, stream):
+        if frame is None:
+            num_damaged += 1
+        else:
+            yield frame
     if num_damaged:
         warn(f"audio is damaged: {num_damaged} packets could not be decoded")
 

@@ -7,17 +7,21 @@ than its chunks in flight, and the model gets the first chunk before the rest is
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+import numpy as np
+
 from ..types import Channels, Chunk, Features, VadMode, VadOptions
 from .chunk_stream import split_chunks
 from .chunking import CUT_PAUSE, TURN_PAUSE
 from .decode import SAMPLE_RATE, decode_channels
 from .features import CHUNK_SAMPLES, log_mel
+from .level import leveled
 from .resample import Planes
 from .windows import FULL_WINDOW, Window
 
@@ -41,6 +45,7 @@ class Prepared:
 # identified by its file, so that its first chunk does not wait until all of it is decoded.
 _HASH_SAMPLES_BELOW_S = 30
 _READ_BYTES = 2**20
+_SOUND_RMS = 10 ** (-60 / 20)  # more than the noise of most microphones
 _DEFAULTS = VadOptions()
 
 
@@ -123,14 +128,17 @@ class Preparation(Iterator[Prepared | None]):
         self._decoder = decode_channels(source, max_audio_s, warn, channels)
         self._blocks = self._decoded(self._decoder)
         self._head: list[Planes] = []  # decoded by `identify`, not split yet
-        self._chunks = split_chunks(
-            self._all_blocks(),
+        self._loudest_rms = 0.0  # of a block of one channel
+        blocks = self._all_blocks()
+        chunks = split_chunks(
+            blocks if vad is VadMode.OFF else leveled(blocks),
             vad,
             self._count_speech,
             max_samples=max_samples,
             options=vad_options,
             max_pause=TURN_PAUSE if has_turns else CUT_PAUSE,
         )
+        self._chunks = self._checked(chunks)
 
     def identify(self) -> str:
         """Return an identifier of the audio, a SHA-256 digest. Call it before the first step.
@@ -198,7 +206,17 @@ class Preparation(Iterator[Prepared | None]):
             if block is None:
                 return
             self.report.num_samples += block.shape[1]
+            self._loudest_rms = max(self._loudest_rms, *np.sqrt(np.mean(np.square(block), 1)))
             yield block
+
+    def _checked(self, chunks: Iterator[Chunk | None]) -> Iterator[Chunk | None]:
+        """Yield the chunks, and warn if there is sound but no speech."""
+        yield from chunks
+        if not self.report.num_speech_samples and self._loudest_rms > _SOUND_RMS:
+            level_db = 20 * math.log10(self._loudest_rms)
+            self.report.warnings.append(
+                f"no speech was found, though the audio is not silent: {level_db:.0f} dBFS"
+            )
 
     def _count_speech(self, channel: int, num_samples: int) -> None:
         self.report.speech_of[channel] += num_samples

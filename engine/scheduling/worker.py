@@ -36,7 +36,6 @@ _MANY_FAILED = 3  # requests in a row that the model fails on, before it is trie
 
 _log = logging.getLogger(__name__)
 
-
 _Done = tuple[DecodedChunk, ChunkCost]
 
 

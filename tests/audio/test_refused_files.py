@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import random
 import struct
 from pathlib import Path
 
+import av
+import av.frame
 import numpy as np
 import pytest
+from fuzz_audio import forget_peak, peak_bytes
 
 from audio_files import decoded, encode_audio, tone, video_file
 from talkmill.engine import AudioTooLong, InvalidAudio
@@ -90,6 +95,61 @@ def test_rate_beyond_any_hardware_is_refused() -> None:
     file[16:20] = struct.pack(">I", 0x7FFFFFFF)
     with pytest.raises(InvalidAudio):
         decoded(bytes(file))
+
+
+def with_codec(tag: int, num_block_bytes: int, num_channels: int = 1) -> bytes:
+    """Return a WAV of zeros that names a codec by its number."""
+    file = bytearray(encode_audio(np.zeros(200_000, np.float32), "wav", "pcm_u8"))
+    form = struct.pack("<HHIIHH", tag, num_channels, 16_000, 16_000, num_block_bytes, 16)
+    start = file.index(b"fmt ") + 8
+    file[start : start + 16] = form
+    return bytes(file)
+
+
+def test_a_codec_without_a_decoder_is_refused() -> None:
+    with pytest.raises(InvalidAudio, match="no decoder for the audio in the wav file"):
+        decoded(with_codec(0x71, 2))
+
+
+SPEEX, AMR_WB, GSM, WMA = 0xA109, 0x78, 0x31, 0x161
+
+
+def test_a_packet_of_thousands_of_frames_is_refused() -> None:
+    # One of 64 KiB would become 34 million samples.
+    with pytest.raises(InvalidAudio, match="nothing in the audio stream can be decoded"):
+        decoded(with_codec(SPEEX, 65_535), max_audio_s=1e6)
+
+
+@pytest.mark.parametrize("codec", [SPEEX, AMR_WB, GSM, WMA])
+@pytest.mark.parametrize("num_block_bytes", [0, 2, 65_535])
+@pytest.mark.parametrize("num_channels", [1, 2, 65_535])
+def test_no_header_takes_hundreds_of_megabytes(
+    codec: int, num_block_bytes: int, num_channels: int
+) -> None:
+    file = with_codec(codec, num_block_bytes, num_channels)
+    forget_peak()
+    before = peak_bytes()
+    with contextlib.suppress(InvalidAudio, AudioTooLong):
+        for _ in decode_audio(io.BytesIO(file), 60.0, lambda warning: None):
+            pass
+    assert peak_bytes() - before < 100e6
+
+
+def test_ffmpeg_cannot_allocate_gigabytes_at_once() -> None:
+    decoded(encode_audio(tone(440, 0.1)))
+    library = ctypes.CDLL(av.frame.__file__)
+    library.av_malloc.restype = ctypes.c_void_p
+    assert library.av_malloc(ctypes.c_size_t(2**28)) is None
+    place = library.av_malloc(ctypes.c_size_t(2**20))
+    assert place is not None
+    library.av_free(ctypes.c_void_p(place))
+
+
+def test_packets_that_cannot_be_decoded_are_given_up_after_10_000() -> None:
+    warnings: list[str] = []
+    with pytest.raises(InvalidAudio):
+        list(decode_audio(io.BytesIO(with_codec(GSM, 2)), 60.0, warnings.append))
+    assert warnings == ["audio is damaged: 10000 packets could not be decoded"]
 
 
 def hls(path: Path) -> str:
