@@ -18,7 +18,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 from .audio.decode import declared_duration_s
 from .config import EngineConfig, split_commas
 from .decoding.parameters import PARAMETERS, GenerationParameters, Parameter
-from .engine import Engine, State
+from .engine import Engine
 from .errors import (
     AudioTooLong,
     Cancelled,
@@ -45,6 +45,7 @@ from .scheduling.admission import EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
 from .scheduling.worker_stats import WorkerStats
+from .state import State
 from .tuning import MeasuredSetup, TuningSetup, tune
 from .types import (
     Channels,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import io
 import logging
 import threading
@@ -28,21 +27,13 @@ from .scheduling.pipeline import Pipeline
 from .scheduling.request import OnSegment, Request
 from .scheduling.supervision import OnFailure
 from .scheduling.worker_stats import WorkerStats
+from .state import State
 from .tuning import with_tuning
 from .types import TranscribeOptions, Transcript
 
 _FAILED_STOP_S = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-class State(enum.Enum):
-    """Where an engine is in its life."""
-
-    LOADING = "loading"
-    READY = "ready"
-    DRAINING = "draining"
-    FAILED = "failed"
 
 
 class Engine:

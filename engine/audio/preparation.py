@@ -209,7 +209,7 @@ class Preparation(Iterator[Prepared | None]):
             self._loudest_rms = max(self._loudest_rms, *np.sqrt(np.mean(np.square(block), 1)))
             yield block
 
-    def _checked(self, chunks: Iterator[Chunk | None]) -> Iterator[Chunk | None]:
+    def _checked(self, chunks: Generator[Chunk | None]) -> Generator[Chunk | None]:
         """Yield the chunks, and warn if there is sound but no speech."""
         yield from chunks
         if not self.report.num_speech_samples and self._loudest_rms > _SOUND_RMS:
