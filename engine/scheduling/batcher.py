@@ -22,7 +22,9 @@ The rules:
 7. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
 8. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
    up and are encoded again.
-9. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
+9. A chunk that is decoded again comes before all others: up to eight waits one after the other
+   would be long. What it takes counts as its request's turn, so the next chunks come later.
+10. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the ti
 _LONGEST_CHUNK_S = 30.0
 _MAX_TURNS = 8.0
 _COMMANDS_S = 10.0
+_FIRST_OF_ALL = -1.0
 _NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1
 
 
@@ -142,7 +145,8 @@ class Batcher:
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
         is_first = item.spans[0].start < self._turn_s * SAMPLE_RATE
-        place = _Place(credit.turn, self._num_arrived, is_first)
+        turn = _FIRST_OF_ALL if item.is_again else credit.turn
+        place = _Place(turn, self._num_arrived, is_first)
         bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:

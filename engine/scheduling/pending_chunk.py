@@ -95,6 +95,11 @@ class PendingChunk:
         return window_s * effort(self.plan, window_s)
 
     @property
+    def is_again(self) -> bool:
+        """Whether an earlier attempt at its audio was not accepted."""
+        return self.num_attempts > 0 or self.num_failed > 0
+
+    @property
     def language(self) -> str | None:
         """Its language; None where that must be detected."""
         return self.request.language or (self.detection[0][0] if self.detection else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batches import KEY, OTHER_KEY, all_batches, chunk, put
@@ -75,3 +77,18 @@ def test_request_takes_no_more_than_its_share_while_others_wait() -> None:
         batcher.put(chunk(new_request()))
     first = [item.request for item in batcher.next_batch(0.0).batch]
     assert first.count(file) == 2
+
+
+def test_chunk_that_is_decoded_again_comes_first_and_its_request_pays() -> None:
+    batcher = Batcher(4, 2)
+    failing, other = new_request(), new_request()
+    put(batcher, other, 8)
+    again = replace(chunk(failing), num_attempts=1)
+    batcher.put(again)
+    rest = chunk(failing, 1)
+    batcher.put(rest)
+
+    order = [item for batch in all_batches(batcher) for item in batch]
+
+    assert order[0] is again
+    assert order.index(rest) > 2
