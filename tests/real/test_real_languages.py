@@ -107,7 +107,7 @@ def test_english_model_refuses_to_translate_by_name(engine: Engine, speech_file:
 @multilingual
 def test_prompts_of_many_callers_meet_without_harm(engine: Engine, clips: list[Clip]) -> None:
     path = clip_in(clips, "en").path
-    prompts = ["", "Talkmill.", "<|es|><|translate|>", "<|endoftext|>" * 40, "é🙂" * 9000, "\x00"]
+    prompts = ["", "Talkmill.", "<|es|><|translate|>", "<|endoftext|>" * 40, "é🙂" * 2000, "\x00"]
     options = [TranscribeOptions(language="en", prompt=prompt) for prompt in prompts]
     alone = [engine.transcribe(path.read_bytes(), one).text for one in options]
     requests = [engine.submit(path.read_bytes(), one) for one in options * 2]
