@@ -22,6 +22,7 @@ from benchmarks.soaking.verdict import MAX_STOP_S
 from talkmill.server.auth import new_token
 
 _CACHE_BYTES = 64 * 2**20  # the default; one call in ten may be answered from it
+MAX_QUEUE_S = 10.0  # the default of `talkmill serve`
 _UPLOAD_TIMEOUT_S = 8.0  # some stalled uploads last longer, and no slow one pauses as long
 
 
@@ -52,7 +53,8 @@ def running(model: Path, folder: Path, arguments: Sequence[str]) -> Iterator[Run
     token, entry = new_token("soak")
     log = folder / "server.log"
     given = ["--auth-tokens", entry, "--cache-bytes", str(_CACHE_BYTES)]
-    given += ["--upload-timeout-s", str(_UPLOAD_TIMEOUT_S), *arguments]
+    given += ["--upload-timeout-s", str(_UPLOAD_TIMEOUT_S)]
+    given += ["--max-queue-s", f"{MAX_QUEUE_S:g}", *arguments]  # other benchmarks have none
     with log.open("w", encoding="utf-8") as file:
         setup = Machine().setup(model, arguments=given)
         process, address, http_address = start_server(setup, log=file)

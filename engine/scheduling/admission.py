@@ -87,7 +87,7 @@ class Permit:
 
     def sent(self, index: int, audio_s: float, num_bytes: int) -> None:
         """Count a chunk on its way to the model. Its memory is counted, and never refused."""
-        self._admission.sent(self, index, audio_s, num_bytes)
+        self._admission.sent(self, index, audio_s * self._effort, num_bytes)
 
     def taken(self, index: int) -> None:
         """Count a chunk as taken by a worker."""

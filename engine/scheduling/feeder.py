@@ -1,6 +1,7 @@
-"""The threads that prepare audio. Requests take turns, a step each: no request waits for a file.
+"""The threads that prepare audio. Requests take turns of some steps: no request waits for a file.
 
-The first steps of a request follow one another, so that short ones are served in their order.
+Short requests are served in their order. After its first turn a file stands in a line of its own,
+which gets every ninth turn at least: short ones without end do not starve it.
 
 A request with enough chunks in the queue is parked until one of them is done: memory stays
 bounded, however long the audio.
@@ -26,8 +27,9 @@ from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 from .supervision import Crew, Hand, OnFailure
+from .wait_estimate import MAX_SHARING
 
-_FIRST_STEPS = 8  # of about 4 s of audio each: until its first chunk, whatever its length
+_STEPS_PER_TURN = 8  # of about 4 s of audio each: until its first chunk, whatever its length
 _LONGEST_CHUNK_S = 30.0
 _IDLE_S = 2.0  # without work, freed memory is given back after it
 
@@ -98,7 +100,10 @@ class Feeder:
         self._max_ahead = max_ahead
         self._cache = cache
         self._changed = threading.Condition()
-        self._ready: deque[_Entry] = deque()
+        self._ready: deque[_Entry] = deque()  # in their first turn
+        self._later: deque[_Entry] = deque()
+        # Of `1 + MAX_SHARING` turns, of which the first is that of `_later`; that is over.
+        self._step = _STEPS_PER_TURN - 1
         self._parked: dict[int, _Entry] = {}
         self._closed = False
         self._has_worked = False  # since freed memory was given back
@@ -146,7 +151,7 @@ class Feeder:
             self._changed.notify_all()
         has_ended = self._crew.join(timeout_s)
         with self._changed:
-            left = [*self._ready, *self._parked.values()]
+            left = [*self._ready, *self._later, *self._parked.values()]
         for entry in left:
             entry.preparation.close()
         return has_ended
@@ -158,7 +163,7 @@ class Feeder:
             entry = self._parked.get(request_id)
             if entry is not None and entry.is_due(self._max_ahead):
                 del self._parked[request_id]
-                self._ready.append(entry)
+                self._line_of(entry).append(entry)
                 self._changed.notify()
 
     def _run(self, hand: Hand) -> None:
@@ -187,21 +192,33 @@ class Feeder:
     def _wait_for_entry(self) -> _Entry | None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._ready, _IDLE_S)
+                self._changed.wait_for(lambda: self._closed or self._ready or self._later, _IDLE_S)
                 if self._closed:
                     return None
-                if self._ready:
-                    return self._ready.popleft()
+                if self._ready or self._later:
+                    return self._next_line().popleft()
                 is_idle = self._has_worked and self._last_s + _IDLE_S <= time.monotonic()
                 self._has_worked = self._has_worked and not is_idle
             if is_idle:
                 give_back()
 
+    def _next_line(self) -> deque[_Entry]:
+        """Return the line whose turn it is, of those that are not empty."""
+        if self._ready and self._later:
+            self._step = (self._step + 1) % ((1 + MAX_SHARING) * _STEPS_PER_TURN)
+            return self._later if self._step < _STEPS_PER_TURN else self._ready
+        return self._ready or self._later
+
+    def _line_of(self, entry: _Entry) -> deque[_Entry]:
+        return self._ready if entry.num_steps < _STEPS_PER_TURN else self._later
+
     def _put_back(self, entry: _Entry) -> None:
         with self._changed:
             if entry.is_due(self._max_ahead):
-                is_new = entry.num_steps < _FIRST_STEPS
-                (self._ready.appendleft if is_new else self._ready.append)(entry)
+                # The cache may have been asked before the first step.
+                has_ended = entry.num_steps > 0 and entry.num_steps % _STEPS_PER_TURN == 0
+                line = self._line_of(entry)
+                (line.append if has_ended else line.appendleft)(entry)
                 self._changed.notify()
             else:
                 self._parked[entry.request.id] = entry
@@ -217,8 +234,7 @@ class Feeder:
                 return True
             entry.num_steps += 1
             if (prepared := next(entry.preparation)) is not None:
-                self._send(request, prepared)
-                entry.sent_s = prepared.chunk.spans[-1].end / SAMPLE_RATE
+                self._send(entry, prepared)
             request.permit.read(entry.unread_s)
         except StopIteration:
             request.audio_done(entry.preparation.report)
@@ -234,15 +250,17 @@ class Feeder:
             return False
         return True
 
-    def _send(self, request: Request, prepared: Prepared) -> None:
-        item = PendingChunk.of(request, prepared, time.monotonic())
-        request.chunk_sent(
+    def _send(self, entry: _Entry, prepared: Prepared) -> None:
+        item = PendingChunk.of(entry.request, prepared, time.monotonic())
+        end_s = item.spans[-1].end / SAMPLE_RATE
+        entry.request.chunk_sent(
             item.window.kind,
             item.spans[0].start / SAMPLE_RATE,
             prepared.chunk.channel,
-            cost_s=item.cost_s,
+            audio_s=max(0.0, end_s - entry.sent_s),
             num_bytes=item.features.nbytes,
         )
+        entry.sent_s = max(entry.sent_s, end_s)
         self._queue.put(item)
 
     @staticmethod

@@ -170,7 +170,7 @@ class Request:
         start_s: float = 0.0,
         channel: int = 0,
         *,
-        cost_s: float = 0.0,
+        audio_s: float = 0.0,
         num_bytes: int = 0,
     ) -> None:
         """Count a chunk on its way to the model; they are sent in the order of their starts.
@@ -179,11 +179,11 @@ class Request:
             kind: What decided the length of its window.
             start_s: Its start in the utterance, in seconds.
             channel: Its channel; 0 if channels are mixed.
-            cost_s: What it takes the model; see `PendingChunk.cost_s`.
+            audio_s: How much of the file it is, with the silence before it, in seconds.
             num_bytes: Size of its features.
         """
         with self._lock:
-            self.permit.sent(self._num_sent, cost_s, num_bytes)
+            self.permit.sent(self._num_sent, audio_s, num_bytes)
             self._num_sent += 1
             self._emit(self._order.sent(start_s, channel))
             if self._num_sent == 1 or kind is not EncoderWindow.FULL:

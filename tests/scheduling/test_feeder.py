@@ -13,7 +13,8 @@ from talkmill.engine.audio.preparation import AudioReport, Preparation, Prepared
 from talkmill.engine.audio.windows import FULL_WINDOW
 from talkmill.engine.scheduling.batcher import Batcher
 from talkmill.engine.scheduling.chunk_cost import ChunkCost
-from talkmill.engine.scheduling.feeder import _FIRST_STEPS, Feeder
+from talkmill.engine.scheduling.feeder import _STEPS_PER_TURN as TURN
+from talkmill.engine.scheduling.feeder import Feeder
 from talkmill.engine.scheduling.pending_chunk import PendingChunk
 from talkmill.engine.scheduling.queue import ChunkQueue
 from talkmill.engine.types import Chunk, Span
@@ -89,15 +90,35 @@ def test_chunks_come_in_order_and_the_preparation_is_closed(bench: Bench) -> Non
     assert request.future.result(PATIENCE_S).text == ""
 
 
-def test_requests_take_turns_after_their_first_steps() -> None:
-    bench = Bench(max_ahead=100)
-    first, _ = bench.add(_FIRST_STEPS + 3)
-    second, _ = bench.add(_FIRST_STEPS + 3)
-    bench.feeder.start()
-    items = bench.take(2 * _FIRST_STEPS + 6)
+def owners(bench: Bench, count: int) -> list[Request]:
+    """Return whose the next chunks are, in the order in which they were prepared."""
+    items = bench.take(count)
     bench.close()
-    owners = [item.request for item in sorted(items, key=lambda item: item.put_s)]
-    assert owners == [first] * _FIRST_STEPS + [second] * _FIRST_STEPS + [first, second] * 3
+    return [item.request for item in sorted(items, key=lambda item: item.put_s)]
+
+
+def test_requests_take_turns_of_some_steps() -> None:
+    bench = Bench(max_ahead=100)
+    first, _ = bench.add(TURN + 3)
+    second, _ = bench.add(TURN + 3)
+    bench.feeder.start()
+
+    found = owners(bench, 2 * TURN + 6)
+
+    assert found == [first] * TURN + [second] * TURN + [first] * 3 + [second] * 3
+
+
+def test_short_requests_without_end_do_not_starve_a_file() -> None:
+    bench = Bench(max_ahead=100)
+    file, _ = bench.add(3 * TURN)
+    for _ in range(30 * TURN):
+        bench.add(1)
+    bench.feeder.start()
+
+    found = owners(bench, 33 * TURN)
+
+    third_turn = [place for place, owner in enumerate(found) if owner is file][2 * TURN :]
+    assert third_turn[0] < 25 * TURN
 
 
 def test_request_with_enough_chunks_ahead_is_set_aside_until_one_is_done(bench: Bench) -> None:
