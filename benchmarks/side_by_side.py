@@ -9,7 +9,7 @@ text before as a prompt, in float32 and greedily; faster-whisper the same, in in
 talkmill cuts at pauses, in int8 and greedily. So words should differ little, and where they differ
 much, one of them has lost or invented some.
 
-Audio: five languages, a reader who goes on for two minutes, silence, noise and music, and, of the
+Audio: five languages, a reader who goes on for a minute, silence, noise and music, and, of the
 folder `--cases`, WAV files with a JSON list of the utterances in them: languages that change, and
 three words said ten times. Where languages change, talkmill is asked for `multi`, faster-whisper
 for `multilingual`; openai/whisper has nothing like it. Errors count words, for Chinese and Japanese
@@ -44,7 +44,7 @@ from talkmill.engine import Engine, EngineConfig, TranscribeOptions
 _SAMPLE_RATE = 16_000
 _LANGUAGES = ("en", "es", "ja", "sv", "zh")
 _CLIPS_PER_LANGUAGE = 4
-_NUM_READER_CLIPS = 20
+_NUM_READER_CLIPS = 10
 _WITHOUT_SPEECH = ("silence", "noise", "music")
 _BY_CHARACTER = ("ja", "zh")
 _CLOSE_S = 0.06
@@ -101,7 +101,7 @@ def sounds(speech: Path, cases: Path | None, folder: Path) -> Iterator[Sound]:
             is_by_character = language in _BY_CHARACTER
             yield Sound(name, clip.path, clip.text, by_character=is_by_character)
     (reader,) = lj5(folder, clips, _NUM_READER_CLIPS)
-    yield Sound("reader, 2 min", reader.path, reader.text)
+    yield Sound("reader, 1 min", reader.path, reader.text)
     silence = np.zeros(30 * _SAMPLE_RATE, np.float32)
     yield Sound("silence", write_flac(folder / "silence.flac", silence), "")
     for path in sorted(cases.glob("*.wav")) if cases else ():
