@@ -115,6 +115,8 @@ def check_end(server: Running, record: dict[str, Any]) -> None:
     verdict.check("exit code", abs(server.process.returncode), 0)
     log = server.log.read_text(encoding="utf-8", errors="replace")
     verdict.check("tracebacks in the log", log.count("Traceback"), 0)
+    if (place := log.find("Traceback")) >= 0:  # the log itself is kept with --keep only
+        record["faults"].append(log[max(0, place - 500) : place + 3000])
     record["log_bytes"] = len(log)
 
 
