@@ -216,7 +216,7 @@ def show(model: str, figures: dict[str, dict[str, dict[str, Any]]]) -> None:
             " ".join(f"{value:g}" for value in one["temperatures"]),
             "" if one["close"] is None else f"{one['close']:.0%} of {one['bounds']}",
             "" if one["p50_s"] is None else f"{one['p50_s']:.2f}",
-            one["warnings"] or "",
+            str(one["warnings"] or ""),
         ]
         for sound, engines in figures.items()
         for engine, one in engines.items()
