@@ -13,11 +13,13 @@ _Kind = tuple[str, str, int, str]
 
 def configure(level: str) -> None:
     """Log to standard error what is at least as severe as `level`."""
+    handler = logging.StreamHandler()
+    handler.addFilter(LogLimit())
     logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[handler],
     )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogLimit())
 
 
 class LogLimit(logging.Filter):
