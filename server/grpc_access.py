@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
 from .gateway import Gateway
 from .grpc_errors import answer_or_status
-from .grpc_messages import Context
-
-Q = TypeVar("Q")
-R = TypeVar("R")
+from .grpc_guard import Q, R, ServiceGuard
+from .grpc_messages import Context, metadata_of
 
 
-class TokenGuard(grpc.aio.ServerInterceptor):
+class TokenGuard(ServiceGuard):
     """Authenticates the calls of a service whose methods take and give streams."""
 
     def __init__(self, gateway: Gateway, service_name: str) -> None:
         """Guard the service of this name."""
+        super().__init__(frozenset({service_name}))
         self._gateway = gateway
-        self._service_name = service_name
 
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Q, R] | None]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Q, R] | None:
-        """Return the handler of a call, which authenticates first if the service is guarded."""
-        handler = await continuation(handler_call_details)
-        service = handler_call_details.method.split("/")[1]
-        if handler is None or service != self._service_name:
-            return handler
+    def guarded(self, handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q, R]:
+        """Return the handler, which authenticates first."""
         return grpc.stream_stream_rpc_method_handler(
             self._authenticated(handler),
             request_deserializer=handler.request_deserializer,
@@ -42,9 +30,7 @@ class TokenGuard(grpc.aio.ServerInterceptor):
         )
 
     async def _authenticate(self, context: Context) -> None:
-        pairs = context.invocation_metadata() or ()
-        metadata = {name: value for name, value in pairs if isinstance(value, str)}
-        self._gateway.authenticate(metadata, context.peer())
+        self._gateway.authenticate(metadata_of(context), context.peer())
 
     def _authenticated(self, handler: Any) -> Any:
         async def behave(requests: object, context: Context) -> AsyncIterator[Any]:

@@ -25,13 +25,12 @@ R = TypeVar("R")
 Behavior = Callable[[object, Context], Awaitable[Any]]
 
 
-class OpenServicesGuard(grpc.aio.ServerInterceptor):
-    """Reads the messages of some services itself, within bounds."""
+class ServiceGuard(grpc.aio.ServerInterceptor):
+    """Changes the handlers of some services; see `guarded`."""
 
     def __init__(self, service_names: frozenset[str]) -> None:
         """Guard the services of these names."""
         self._service_names = service_names
-        self._num_streams = 0
 
     async def intercept_service(
         self,
@@ -40,11 +39,28 @@ class OpenServicesGuard(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Q, R] | None:
-        """Return the handler of a call, with the bounds around it."""
+        """Return the handler of a call, `guarded` if it is of one of the services."""
         handler = await continuation(handler_call_details)
         service = handler_call_details.method.split("/")[1]
         if handler is None or service not in self._service_names:
             return handler
+        return self.guarded(handler)
+
+    def guarded(self, handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q, R]:
+        """Return what answers in place of the handler."""
+        raise NotImplementedError
+
+
+class OpenServicesGuard(ServiceGuard):
+    """Reads the messages of some services itself, within bounds."""
+
+    def __init__(self, service_names: frozenset[str]) -> None:
+        """Guard the services of these names."""
+        super().__init__(service_names)
+        self._num_streams = 0
+
+    def guarded(self, handler: grpc.RpcMethodHandler[Q, R]) -> grpc.RpcMethodHandler[Q, R]:
+        """Return the handler with the bounds around it."""
         if handler.unary_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
                 _answer_one(handler), response_serializer=handler.response_serializer

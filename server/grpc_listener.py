@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from .config import ServerConfig
+from .file_limit import file_limit
 from .gateway import Gateway
 from .grpc_access import TokenGuard
 from .grpc_guard import OpenServicesGuard
@@ -106,9 +105,7 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
 
 
 def _max_connections(config: ServerConfig) -> int:
-    num_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_FILES if num_files == resource.RLIM_INFINITY else min(num_files, MAX_FILES)
-    return config.max_grpc_connections or max(1, most // 3)
+    return config.max_grpc_connections or max(1, min(file_limit(MAX_FILES), MAX_FILES) // 3)
 
 
 def _max_message_bytes(config: ServerConfig) -> int:

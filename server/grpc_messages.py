@@ -23,6 +23,12 @@ _MAX_FIELDS = 16  # of one message at its top level; the contract has three
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5  # protobuf's wire types
 
 
+def metadata_of(context: Context) -> dict[str, str]:
+    """Return the metadata of a call that is text, names in lower case."""
+    pairs = context.invocation_metadata() or ()
+    return {name: value for name, value in pairs if isinstance(value, str)}
+
+
 class Messages(Generic[M]):
     """The messages that the caller of one RPC sends."""
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 from ..engine import LoadedModel
 from .config import ServerConfig
-from .http.listener import raise_file_limit
+from .file_limit import raise_file_limit
 from .lifecycle import Server
 
 _STOP_NOW_S = 0.8  # from a second signal to the end of the process, at most

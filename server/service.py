@@ -25,7 +25,7 @@ from .config import ServerConfig
 from .convert import from_segment, from_transcript, to_options
 from .gateway import Gateway
 from .grpc_errors import answer_or_status
-from .grpc_messages import Context, Messages
+from .grpc_messages import Context, Messages, metadata_of
 from .status import MalformedBody, SlowUpload
 from .upload import UploadPace
 
@@ -155,9 +155,8 @@ class TranscriptionService:
             raise Cancelled(f"the client did not read its answer for {timeout_s:g} s") from None
 
     def _admit(self, context: Context) -> AbstractContextManager[CallOptions]:
-        pairs = context.invocation_metadata() or ()
-        metadata = {key: value for key, value in pairs if isinstance(value, str)}
-        return self._gateway.admit("grpc", metadata, context.time_remaining(), context.peer())
+        timeout_s = context.time_remaining()
+        return self._gateway.admit("grpc", metadata_of(context), timeout_s, context.peer())
 
     def _send_compute_headers(self, context: Context, transcript: Transcript) -> None:
         context.set_trailing_metadata(tuple(self._gateway.compute_headers(transcript).items()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ..config import ServerConfig
+from ..file_limit import file_limit
 from .protocol import Limits, limited
 
 _BACKLOG = 1024
-_MAX_FILES = 2**16
+_MAX_FILES = 2**16  # where the system sets no limit
 
 
 class _Uvicorn(uvicorn.Server):
@@ -82,19 +82,9 @@ class HttpListener:
             await asyncio.wait({self._running})
 
 
-def raise_file_limit() -> None:
-    """Allow this process as many open files as its hard limit does, up to `_MAX_FILES`."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
-    if most > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
 def _limits(config: ServerConfig) -> Limits:
-    num_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MAX_FILES if num_files == resource.RLIM_INFINITY else num_files
     return Limits(
-        max_connections=config.max_connections or max(1, most // 3),
+        max_connections=config.max_connections or max(1, file_limit(_MAX_FILES) // 3),
         idle_s=config.idle_timeout_s,
         pause_s=config.upload_timeout_s,
     )
