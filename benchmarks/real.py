@@ -15,9 +15,10 @@ pauses) and `mixed` (the latency of clips alone, and while a long file is transc
 
 Engines: talkmill behind gRPC with speech detection and without a cache, and faster-whisper as a
 library: greedy, with its defaults (5 beams, temperature fallback, previous text), and batched
-greedy. Beside the defaults talkmill runs with 5 beams, too. All get the same files at the same
-time, have the same cores (this process pins itself and thereby them) and compute in int8. Rounds
-are interleaved. In the JSON line every round has its own figures; the table has their medians.
+greedy. talkmill runs with its defaults (5 beams, temperature fallback), and greedily beside the
+greedy one. All get the same files at the same time, have the same cores (this process pins itself
+and thereby them) and compute in int8. Rounds are interleaved. In the JSON line every round has its
+own figures; the table has their medians.
 """
 
 from __future__ import annotations
@@ -98,10 +99,10 @@ def make_entries(
     entries = {name: Entry(peers[use], options) for name, (use, options) in chosen.items()}
     for name, peer in peers.items():
         if name.startswith("talkmill"):
-            entries[name] = Entry(peer, replace(greedy, vad=True))
-            if "default" in given["engines"] and workload != "mixed":
-                beams = replace(greedy, vad=True, search="default")
-                entries[f"{name}, 5 beams"] = Entry(peer, beams)
+            options = replace(greedy, vad=True)
+            entries[name] = Entry(peer, replace(options, search="default"))
+            if "greedy" in given["engines"] and workload != "mixed":
+                entries[f"{name}, greedy"] = Entry(peer, options)
     return entries
 
 

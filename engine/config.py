@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from .decoding.parameters import MAX_BEAMS
+
 DEMO_MODEL = "demo"
 MIN_WINDOW_S, MAX_WINDOW_S = 1, 30
 
@@ -123,6 +125,14 @@ class EngineConfig(BaseModel):
         "else fitted: the length of the chunk. full: Whisper's 30 s. Or lengths in seconds (1 to "
         "30), separated by commas: a chunk is padded to the shortest one that holds it, and the "
         "longest is the longest chunk.",
+    )
+    beams: int = Field(
+        5,
+        ge=1,
+        le=MAX_BEAMS,
+        description="Beams of CTranslate2's search for requests that set no generation parameter, "
+        "as in openai/whisper's command line and faster-whisper. 1: greedy search, which is faster "
+        "and makes more word errors.",
     )
     max_batch_size: int = Field(
         0,

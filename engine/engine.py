@@ -173,7 +173,7 @@ class Engine:
             RequestError: An option is refused; the message says why.
             NotReady: The engine is loading, closed or failed.
         """
-        return check_options(self._ready_pipeline().model, options)
+        return check_options(self._ready_pipeline().model, options, self.config.beams)
 
     def submit(
         self,

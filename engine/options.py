@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .decoding.gates import NO_GATES, Gates, make_gates
+from .decoding.gates import NO_GATES, Gates, make_gates, with_beams
 from .decoding.parameters import Range
 from .decoding.plan import DecodePlan, make_plan
 from .errors import InvalidOption
@@ -83,12 +83,13 @@ def _check_length(field: str, length: int, limit: int, unit: str) -> None:
         raise InvalidOption(f"{field} of {length} {unit} is over the limit of {limit}", field)
 
 
-def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOptions:
+def check_options(model: LoadedModel, options: TranscribeOptions, beams: int = 1) -> CheckedOptions:
     """Return the options as the model will honour them.
 
     Args:
         model: The model that is served.
         options: The request's options.
+        beams: Those of the search where the request leaves the search open.
 
     Raises:
         InvalidOption: A value is too long or out of range, contradicts another, or is not in the
@@ -101,8 +102,9 @@ def check_options(model: LoadedModel, options: TranscribeOptions) -> CheckedOpti
     previous, prompt_warnings = make_previous(model.tokenizer, options.prompt, options.hotwords)
     any_language = next(iter(model.tokenizer.languages))  # each is one token
     prompt = model.tokenizer.prompt(any_language, options.task, options.timestamps, previous.tokens)
+    has_beams = beams > 1 and not options.token_logprobs  # CTranslate2's beams have none
     plan, plan_warnings = make_plan(
-        options.parameters,
+        with_beams(options.parameters, beams) if has_beams else options.parameters,
         timestamps=options.timestamps,
         prompt_length=len(prompt),
         has_previous=bool(previous.tokens or options.parameters.condition_on_prev_tokens),

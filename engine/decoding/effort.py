@@ -5,6 +5,7 @@ from __future__ import annotations
 from .plan import DecodePlan
 
 TOKENS_PER_S = 3.3  # tokens generated per second of audio, as for continuous speech
+_PER_ROW = 0.2  # share of the first row's time: five beams took 1.4 times greedy search's in all
 
 
 def effort(plan: DecodePlan, audio_s: float = 30.0) -> float:
@@ -19,4 +20,5 @@ def effort(plan: DecodePlan, audio_s: float = 30.0) -> float:
     plain = max(1.0, TOKENS_PER_S * audio_s)
     expected = max(plain * max(1.0, plan.patience or 1.0), plan.min_new_tokens)
     tokens = plan.max_new_tokens if plan.is_endless else min(expected, plan.max_new_tokens)
-    return (1 + plan.num_rows * tokens / plain) / 2
+    rows = 1 + _PER_ROW * (plan.num_rows - 1)
+    return (1 + rows * tokens / plain) / 2

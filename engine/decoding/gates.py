@@ -2,8 +2,8 @@
 
 openai/whisper's rule (`decode_with_fallback` of its transcribe.py). In one place, when they apply:
 
-- A request without any generation parameter has them all, with the defaults; `use_cache` and
-  `condition_on_prev_tokens` do not count.
+- A request without any generation parameter has them all, with the defaults, and the server's
+  beams; `use_cache` and `condition_on_prev_tokens` do not count.
 - A request with one has none: it gets what its search finds, as from HF's `generate`.
 - `temperature` as a list or one of the thresholds turns them on in any request; what is not given
   has its default. Such a request is decoded again only with a list, or with no other parameter.
@@ -49,6 +49,16 @@ class Gates:
 NO_GATES = Gates()
 
 
+def with_beams(given: GenerationParameters, num_beams: int) -> GenerationParameters:
+    """Return the parameters with CTranslate2's beam search where they leave the search open.
+
+    They do if nothing but thresholds is given, so it is a first attempt of requests with gates.
+    """
+    if _names(given).difference(_THRESHOLDS):
+        return given
+    return replace(given, num_beams=num_beams, patience=1.0)
+
+
 def make_gates(
     parameters: GenerationParameters,
     plan: DecodePlan,
@@ -67,8 +77,7 @@ def make_gates(
     Raises:
         InvalidOption: A temperature contradicts another parameter.
     """
-    names = {name for name, value in vars(parameters).items() if value is not None}
-    names.difference_update(_NO_CHOICE)
+    names = _names(parameters)
     has_list = isinstance(parameters.temperature, tuple)
     thresholds = names.intersection(_THRESHOLDS)
     if names and not thresholds and not has_list:
@@ -112,6 +121,11 @@ def _plan_at(
     # The exact lane seeds its draws, and takes chunks with plans of their own.
     plan = replace(plan, is_exact=True, token_logprobs=first.token_logprobs)
     return plan, set(map(_name, warnings))
+
+
+def _names(given: GenerationParameters) -> set[str]:
+    """Return the parameters that are given, without those that change no search."""
+    return {name for name, value in vars(given).items() if value is not None}.difference(_NO_CHOICE)
 
 
 def _name(warning: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import re
 import threading
 from collections.abc import Sequence
@@ -256,8 +255,9 @@ def _hypothesis(result: Any, length_penalty: float, temperature: float) -> Hypot
     # tokens, end of text not included, to the power of the length penalty.
     tokens, sum_logprob = result.sequences_ids[0], result.scores[0]
     if length_penalty:
-        # Of an empty answer among beams the division by a power of 0 leaves nothing to recover.
-        sum_logprob = sum_logprob * len(tokens) ** length_penalty if tokens else -math.inf
+        # Of an empty answer among beams the division by a power of 0 leaves nothing to recover. It
+        # counts as certain: whether speech is missing is for `coverage` to find.
+        sum_logprob = sum_logprob * len(tokens) ** length_penalty if tokens else 0.0
     return Hypothesis(
         tokens=tuple(tokens),
         avg_logprob=average_logprob(sum_logprob, len(tokens)),

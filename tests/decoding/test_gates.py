@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from talkmill.engine import GenerationParameters, InvalidOption
-from talkmill.engine.decoding.gates import NO_GATES, TEMPERATURES, Gates, make_gates
+from talkmill.engine.decoding.gates import (
+    NO_GATES,
+    TEMPERATURES,
+    Gates,
+    make_gates,
+    with_beams,
+)
 from talkmill.engine.decoding.plan import Strategy, make_plan
 
 EXACT = [{"num_beams": 5}, {"seed": 3}, {"temperature": 0.0}, {"max_new_tokens": 9}]
@@ -35,6 +41,22 @@ def test_a_request_without_parameters_has_the_gates_of_openai_whisper(given: Any
 @pytest.mark.parametrize("given", EXACT)
 def test_a_request_that_chooses_its_decoding_has_none(given: dict[str, Any]) -> None:
     assert gates_of(**given)[0] == NO_GATES
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"use_cache": True, "logprob_threshold": -0.8, "condition_on_prev_tokens": True}]
+)
+def test_parameters_that_choose_no_search_leave_it_to_the_server(given: dict[str, Any]) -> None:
+    parameters = with_beams(GenerationParameters(**given), 5)
+    plan, warnings = make_plan(parameters, timestamps=True, prompt_length=3)
+    assert (plan.strategy, plan.num_beams, plan.is_exact) == (Strategy.BEAM, 5, False)
+    assert not warnings
+
+
+@pytest.mark.parametrize("given", [*EXACT, {"num_beams": 1}, {"temperature": (0.0, 0.4)}])
+def test_parameters_that_choose_a_search_are_not_changed(given: dict[str, Any]) -> None:
+    parameters = GenerationParameters(**given)
+    assert with_beams(parameters, 5) == parameters
 
 
 @pytest.mark.parametrize("given", EXACT[:2])

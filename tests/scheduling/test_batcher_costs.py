@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from batches import chunk, put
 from pending import new_request
 from talkmill.engine import Request
@@ -30,8 +32,8 @@ def owners(turn: Turn) -> list[Request]:
 
 def test_effort_counts_rows_and_tokens() -> None:
     assert effort(DecodePlan()) == 1
-    assert effort(BEAMS) == 3
-    assert effort(HEAVY) > 30
+    assert effort(BEAMS) == pytest.approx(1.4)
+    assert effort(HEAVY) > 15
     assert effort(DecodePlan(max_new_tokens=10)) < 0.6
     assert effort(DecodePlan(is_endless=True)) > 2
 

@@ -77,9 +77,8 @@ class Talkmill:
         return transcript.text
 
 
-# faster-whisper's beams by default; greedy search otherwise. Any of them turns the gates off, so
-# that each chunk is decoded once and nothing that random weights say is dropped.
-_BEAMS: dict[str, Any] = {"num_beams": 5, "patience": 1.0}
+# Without a parameter the server decodes as it does by default: five beams and the gates. With one,
+# each chunk is decoded once, and nothing that random weights say is dropped.
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 
 
@@ -91,7 +90,7 @@ def to_talkmill(options: Options) -> TranscribeOptions:
         timestamps=options.timestamps,
         parameters=GenerationParameters(
             max_new_tokens=options.max_new_tokens,
-            **(_BEAMS if options.search == "default" else _GREEDY),
+            **({} if options.search == "default" else _GREEDY),
         ),
     )
 
