@@ -33,7 +33,7 @@ def owners(turn: Turn) -> list[Request]:
 def test_effort_counts_rows_and_tokens() -> None:
     assert effort(DecodePlan()) == 1
     assert effort(BEAMS) == pytest.approx(1.4)
-    assert effort(HEAVY) > 15
+    assert effort(HEAVY) > 9
     assert effort(DecodePlan(max_new_tokens=10)) < 0.6
     assert effort(DecodePlan(is_endless=True)) > 2
 
@@ -52,7 +52,7 @@ def test_request_with_beams_has_fewer_chunks_in_its_turn() -> None:
     beams = put_plan(batcher, BEAMS, 100)
     plain = put_plan(batcher, DecodePlan(), 100)
     taken = [one for _ in range(30) for one in owners(batcher.next_batch(0.0))]
-    assert 2 < taken.count(plain) / taken.count(beams) < 4
+    assert 1 < taken.count(plain) / taken.count(beams) < 2
 
 
 def test_heavy_chunk_runs_alone() -> None:

@@ -58,6 +58,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "workers_per_device": ("3", 3, "-1"),
     "threads_per_worker": ("2", 2, "1.5"),
     "encoder_windows": ("5,10", (5.0, 10.0), "31"),
+    "beams": ("1", 1, "17"),
     "max_batch_size": ("32", 32, "many"),
     "encoder_batch_size": ("2", 2, "-2"),
     "max_batch_share": ("0.25", 0.25, "0"),
