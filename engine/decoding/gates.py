@@ -22,8 +22,8 @@ COMPRESSION_RATIO = 2.4
 LOGPROB = -1.0
 NO_SPEECH = 0.6
 
-# With 1 a repeated sentence was left out: five answers had ended before the longer, more probable one.
-# Of 1.5 the price is 2 to 8 % more CPU time.
+# With 1 a repeated sentence was left out: five answers had ended before a more probable one did.
+# The price of 1.5 is 2 to 8 % more CPU time.
 PATIENCE = 1.5
 
 _THRESHOLDS = ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
