@@ -15,7 +15,7 @@ pauses) and `mixed` (the latency of clips alone, and while a long file is transc
 
 Engines: talkmill behind gRPC with speech detection and without a cache, and faster-whisper as a
 library: greedy, with its defaults (5 beams, temperature fallback, previous text), and batched
-greedy. talkmill runs with its defaults (5 beams, temperature fallback), and greedily beside the
+greedy. talkmill runs with its defaults (3 beams, temperature fallback), and greedily beside the
 greedy one. All get the same files at the same time, have the same cores (this process pins itself
 and thereby them) and compute in int8. Rounds are interleaved. In the JSON line every round has its
 own figures; the table has their medians.

@@ -6,7 +6,7 @@ Theory. The three have the same weights and the same rules in their defaults: a 
 temperatures from 0 to 1 for what fails compression ratio or log-probability, silence that gives no
 text. They differ in what they feed to the model: openai/whisper reads on through the file with the
 text before as a prompt, in float32 and greedily; faster-whisper the same, in int8 with 5 beams;
-talkmill cuts at pauses, in int8 with 5 beams. So words should differ little, and where they differ
+talkmill cuts at pauses, in int8 with 3 beams. So words should differ little, and where they differ
 much, one of them has lost or invented some.
 
 Audio: five languages, a reader who goes on for a minute, silence, noise and music, and, of the

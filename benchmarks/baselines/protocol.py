@@ -51,7 +51,7 @@ class Options:
         search: How faster-whisper decodes. "bare": greedy, every chunk exactly once, nothing
             suppressed or dropped, for random weights. "greedy": greedy, without temperature
             fallback and previous text, the rest by default. "default": all by default (5 beams,
-            fallback, previous text, timestamps); talkmill has 5 beams and fallback then.
+            fallback, previous text, timestamps); talkmill has 3 beams and fallback then.
         segments: Whether the answer is that of `encode_segments` instead of the text; needs
             timestamps. whisper.cpp and transformers cannot.
     """

@@ -60,11 +60,9 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     speech_s = sum(span.end - span.start for span in item.speech) / SAMPLE_RATE
     if is_silence(hypothesis, gates, speech_s, is_doubtful=is_doubtful):
         return Verdict(hypothesis.until(0))
-    if is_doubtful and not _is_forced(item, hypothesis):
-        reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
-        reason = suspicion(hypothesis, text, item.audio_s, reach_s, timestamp_begin)
-        if reason:
-            return Verdict(hypothesis, reason)
+    is_doubtful = is_doubtful and not _is_forced(item, hypothesis)
+    if is_doubtful and (reason := _suspicion(item, hypothesis, text, timestamp_begin)):
+        return Verdict(hypothesis, reason)
     reason = gate_failure(hypothesis, text, gates, item.audio_s)
     if not reason:
         return Verdict(hypothesis)
@@ -82,6 +80,29 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
         is_hopeless = bool(gates.fallbacks) and best.avg_logprob < gates.logprob - _HOPELESS
         return Verdict(best.until(0) if is_hopeless else best)
     return Verdict(best)
+
+
+def has_fitted_failed(
+    item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int
+) -> bool | None:
+    """Return whether a fitted window did badly by a chunk; None if this answer does not say.
+
+    It did if its answer is suspect and that of the full window is not. If both are, the audio is
+    hard. What is drawn, and what was decoded before in parts, says little of the windows.
+
+    Args:
+        item: The chunk.
+        hypothesis: The answer.
+        text: Its text.
+        timestamp_begin: Tokens from here on are timestamps.
+    """
+    is_first = item.window.kind is EncoderWindow.FITTED and not item.num_attempts
+    is_second = item.is_fallback and not item.num_failed
+    if not (is_first or is_second) or item.plan.strategy is Strategy.SAMPLE:
+        return None
+    if _suspicion(item, hypothesis, text, timestamp_begin):
+        return None
+    return is_second
 
 
 def find_endless_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
@@ -143,6 +164,11 @@ def most_tokens(item: PendingChunk) -> int:
     if item.window.kind is not EncoderWindow.FITTED and not item.request.gates.fallbacks:
         return plan.max_new_tokens
     return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))
+
+
+def _suspicion(item: PendingChunk, hypothesis: Hypothesis, text: str, begin: int) -> str:
+    reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
+    return suspicion(hypothesis, text, item.audio_s, reach_s, begin)
 
 
 def _sets_limit(item: PendingChunk) -> bool:

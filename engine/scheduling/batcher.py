@@ -42,7 +42,7 @@ from .wait_estimate import MAX_SHARING
 MAX_KEPT = 32  # each is 2 MB of tiny and 8 MB of large
 MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the time of a step
 _LONGEST_CHUNK_S = 30.0
-_MAX_TURNS = 4.0  # a full batch by default takes 3.7, half a batch being a turn
+_MAX_TURNS = 4.0  # a full batch with five beams takes 2.8, half a batch being a turn
 _COMMANDS_S = 10.0
 _FIRST_OF_ALL = -1.0
 _NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1

@@ -43,6 +43,7 @@ class PendingChunk:
             temperature.
         kept: The encoder's output of it alone, if an answer to it failed; None: to be encoded.
         best: The best answer that failed, if one did, after its rank.
+        is_fallback: Whether the first answer, in a fitted window, was suspect.
     """
 
     request: Request
@@ -60,6 +61,7 @@ class PendingChunk:
     num_failed: int = 0
     kept: EncoderOutput = None
     best: Ranked | None = None
+    is_fallback: bool = False
 
     @classmethod
     def of(cls, request: Request, prepared: Prepared, now_s: float) -> PendingChunk:
@@ -128,6 +130,7 @@ class PendingChunk:
             key=replace(self.key, num_positions=FULL_WINDOW.num_positions),
             num_attempts=self.num_attempts + 1,
             detection=(),  # the shorter window may have misled it
+            is_fallback=not self.num_attempts,
         )
 
     def rest(self, start: int, accepted: tuple[Segment, ...]) -> PendingChunk:
@@ -153,6 +156,7 @@ class PendingChunk:
             key=key,
             accepted=accepted,
             num_attempts=self.num_attempts + 1,
+            is_fallback=False,
             num_failed=0,
             kept=None,
             best=None,

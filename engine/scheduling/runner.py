@@ -19,7 +19,14 @@ from ..transcript.checks import compression_ratio, is_unwritten, num_written, wr
 from ..transcript.logprobs import with_logprobs
 from ..transcript.segments import to_segments, with_confidence
 from ..types import Segment
-from .attempts import MAX_ATTEMPTS, find_endless_loop, judge, most_tokens, warnings_of
+from .attempts import (
+    MAX_ATTEMPTS,
+    find_endless_loop,
+    has_fitted_failed,
+    judge,
+    most_tokens,
+    warnings_of,
+)
 from .pending_chunk import PendingChunk
 from .request import Request
 from .request_language import Heard, limited, positions_to_detect
@@ -62,6 +69,7 @@ class DecodedChunk:
         row: The chunk's row in it.
         previous: What stands before the audio that follows.
         warnings: What the caller must know of the segments.
+        has_fitted_failed: Whether a fitted window did badly by its audio; None if it does not say.
     """
 
     item: PendingChunk
@@ -74,6 +82,7 @@ class DecodedChunk:
     row: int
     previous: PreviousText
     warnings: tuple[str, ...] = ()
+    has_fitted_failed: bool | None = None
 
     @property
     def heard(self) -> Heard:
@@ -181,16 +190,28 @@ class Runner:
         """Return one chunk of an encoded batch with its segments, or with the next attempt."""
         item = encoded.items[row]
         text = self._tokenizer.decode(hypothesis.tokens)
-        verdict = judge(item, hypothesis, text, self._tokenizer.timestamp_begin)
+        begin = self._tokenizer.timestamp_begin
+        verdict = judge(item, hypothesis, text, begin)
+        has_failed = has_fitted_failed(item, hypothesis, text, begin)
         if not verdict.reason or not self._is_wanted(item.request):
-            return self._accept(encoded, row, verdict.hypothesis)
+            accepted = self._accept(encoded, row, verdict.hypothesis)
+            return replace(accepted, has_fitted_failed=has_failed)
         if verdict.failed is None:
             again = item.in_full_window()
         else:
             kept = self._replica.row(encoded.output, row) if item.kept is None else item.kept
             again = item.at_next_temperature(kept, verdict.failed)
         return DecodedChunk(
-            item, hypothesis, [], 0, again, verdict.reason, encoded, row, item.previous
+            item=item,
+            hypothesis=hypothesis,
+            segments=[],
+            num_written=0,
+            again=again,
+            reason=verdict.reason,
+            encoded=encoded,
+            row=row,
+            previous=item.previous,
+            has_fitted_failed=has_failed,
         )
 
     def _accept(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:

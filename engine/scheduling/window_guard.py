@@ -37,26 +37,28 @@ class WindowGuard:
             kind = EncoderWindow.FULL
         return self._windows.of(kind, num_samples)
 
-    def count(self, *, is_fallback: bool, is_telling: bool = True) -> None:
-        """Count an answer that was decoded in a fitted window.
+    def count_fallback(self) -> None:
+        """Count a suspect answer whose audio is decoded again in the full window."""
+        with self._lock:
+            self._num_fallbacks += 1
+
+    def count(self, *, has_failed: bool) -> None:
+        """Count audio that was decoded in a fitted window.
 
         Args:
-            is_fallback: Whether it was suspect, and its audio is decoded in the full window.
-            is_telling: Whether it says something of how the model does with fitted windows.
+            has_failed: Whether its answer was suspect and that of the full window was not. If both
+                are, the audio is hard, and the window not at fault.
         """
         with self._lock:
-            self._num_fallbacks += is_fallback
-            if not is_telling:
-                return
             self._num_fitted += 1
-            self._num_failed += is_fallback
+            self._num_failed += has_failed
             share = self._num_failed / self._num_fitted
             gives_up = self._num_fitted >= MIN_CHUNKS and share > MAX_FALLBACK_SHARE
             is_first = gives_up and not self._is_given_up
             self._is_given_up = self._is_given_up or gives_up
         if is_first:
             _log.warning(
-                "%.0f %% of %d chunks in fitted windows were decoded again in the full window: "
+                "%.0f %% of %d chunks have suspect answers in fitted windows and none in the full one: "
                 "full windows from now on",
                 100 * share,
                 self._num_fitted,

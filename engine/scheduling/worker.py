@@ -15,7 +15,6 @@ from dataclasses import replace
 from ..audio.windows import FULL_WINDOW
 from ..decoding.exact import ExactLane, ExactTask
 from ..decoding.hypothesis import Hypothesis
-from ..decoding.plan import Strategy
 from ..errors import DeviceLost, EngineFailed, ModelError, NotReady
 from ..model.loading import LoadedModel
 from ..model.whisper_ct2 import is_out_of_memory
@@ -117,12 +116,11 @@ class WorkerPool:
 
     def _hand_over(self, decoded: DecodedChunk, cost: ChunkCost) -> None:
         item = decoded.item
-        if item.window.kind is EncoderWindow.FITTED:
-            is_fallback = decoded.again is not None and decoded.again.window is FULL_WINDOW
-            # What is drawn says little of the windows.
-            is_drawn = item.plan.strategy is Strategy.SAMPLE
-            is_telling = not (item.num_attempts or is_drawn)
-            self._guard.count(is_fallback=is_fallback, is_telling=is_telling)
+        window = decoded.again.window if decoded.again is not None else item.window
+        if item.window.kind is EncoderWindow.FITTED and window is FULL_WINDOW:
+            self._guard.count_fallback()
+        if decoded.has_fitted_failed is not None:
+            self._guard.count(has_failed=decoded.has_fitted_failed)
         try:
             item.request.warn(item.index, decoded.warnings)
             if decoded.again is not None:

@@ -49,7 +49,7 @@ def test_a_request_that_chooses_its_decoding_has_none(given: dict[str, Any]) -> 
 def test_parameters_that_choose_no_search_leave_it_to_the_server(given: dict[str, Any]) -> None:
     parameters = with_beams(GenerationParameters(**given), 5)
     plan, warnings = make_plan(parameters, timestamps=True, prompt_length=3)
-    assert (plan.strategy, plan.num_beams, plan.patience) == (Strategy.BEAM, 5, 1.5)
+    assert (plan.strategy, plan.num_beams, plan.is_exact) == (Strategy.BEAM, 5, False)
     assert {warning.split()[0] for warning in warnings} == given.keys() & {"use_cache"}
 
 

@@ -8,7 +8,7 @@ from fakes import FakeModel, loaded, small_config
 from talkmill.engine import Engine, GenerationParameters, TranscribeOptions
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", [1, 5])
 def test_a_request_without_parameters_has_the_beams_of_the_server(
     model: FakeModel, beams: int
 ) -> None:
@@ -17,7 +17,7 @@ def test_a_request_without_parameters_has_the_beams_of_the_server(
 
 
 def test_token_logprobs_come_from_greedy_search_which_has_them(engine: Engine) -> None:
-    assert engine.check(TranscribeOptions()).plan.num_beams == 5
+    assert engine.check(TranscribeOptions()).plan.num_beams == 3
     plan = engine.check(TranscribeOptions(token_logprobs=True)).plan
     assert (plan.num_beams, plan.token_logprobs) == (1, True)
 

@@ -149,7 +149,7 @@ def test_full_windows_take_over_from_fitted_ones_that_fail_often(
     assert windows(model) == [3000]
     assert engine.num_window_fallbacks == MIN_CHUNKS // 10
     (warning,) = (text for text in caplog.messages if "full windows from now on" in text)
-    assert warning.startswith(f"10 % of {MIN_CHUNKS} chunks in fitted windows")
+    assert warning.startswith(f"10 % of {MIN_CHUNKS} chunks have suspect answers in fitted windows")
 
 
 def test_cache_does_not_mix_windows(start: Start, model: FakeModel) -> None:

@@ -222,6 +222,13 @@ def test_windows_are_given_up_for_a_model_that_often_loops_in_them(bench: Bench)
     assert bench.guard.choose(EncoderWindow.FITTED, 16_000) is FULL_WINDOW
 
 
+def test_windows_are_kept_where_the_full_window_does_no_better(bench: Bench) -> None:
+    for i in range(2 * MIN_CHUNKS):
+        bench.put(10 if i % 2 else ALWAYS_LOOP, fitted_s=1.0).future.result(PATIENCE_S)
+    assert bench.guard.num_fallbacks == MIN_CHUNKS
+    assert bench.guard.choose(EncoderWindow.FITTED, 16_000).kind is EncoderWindow.FITTED
+
+
 def test_timestamps_of_the_full_window_are_those_of_the_utterance(bench: Bench) -> None:
     request = new_request(options=TranscribeOptions(timestamps=True))
     bench.put_chunks(request, fitted_chunk(request, LOOP, 3.0, start_s=7.0))

@@ -14,9 +14,10 @@ FITTED = EncoderWindow.FITTED
 def guard_after(num_fallbacks: int, num_others: int) -> WindowGuard:
     guard = WindowGuard(Windows(FITTED))
     for _ in range(num_others):
-        guard.count(is_fallback=False)
+        guard.count(has_failed=False)
     for _ in range(num_fallbacks):
-        guard.count(is_fallback=True)
+        guard.count_fallback()
+        guard.count(has_failed=True)
     return guard
 
 

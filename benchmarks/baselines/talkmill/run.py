@@ -77,7 +77,7 @@ class Talkmill:
         return transcript.text
 
 
-# Without a parameter the server decodes as it does by default: five beams and the gates. With one,
+# Without a parameter the server decodes as it does by default: three beams and the gates. With one,
 # each chunk is decoded once, and nothing that random weights say is dropped.
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 
