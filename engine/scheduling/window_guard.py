@@ -58,8 +58,8 @@ class WindowGuard:
             self._is_given_up = self._is_given_up or gives_up
         if is_first:
             _log.warning(
-                "%.0f %% of %d chunks have suspect answers in fitted windows and none in the full one: "
-                "full windows from now on",
+                "%.0f %% of %d chunks have suspect answers in fitted windows, and none in the full "
+                "one: full windows from now on",
                 100 * share,
                 self._num_fitted,
             )
