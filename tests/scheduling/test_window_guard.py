@@ -22,8 +22,8 @@ def guard_after(num_fallbacks: int, num_others: int) -> WindowGuard:
 
 
 def test_few_fallbacks_change_nothing() -> None:
-    guard = guard_after(num_fallbacks=5, num_others=95)
-    assert guard.num_fallbacks == 5
+    guard = guard_after(num_fallbacks=15, num_others=85)
+    assert guard.num_fallbacks == 15
     assert guard.choose(FITTED, 16_000).kind is FITTED
 
 
@@ -31,7 +31,7 @@ def test_many_fallbacks_give_fitted_windows_up_and_say_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        guard = guard_after(num_fallbacks=8, num_others=95)
+        guard = guard_after(num_fallbacks=20, num_others=95)
     assert guard.choose(FITTED, 16_000) is FULL_WINDOW
     assert len([text for text in caplog.messages if "full windows from now on" in text]) == 1
 
