@@ -92,8 +92,11 @@ def test_fitted_window_detects_what_the_full_one_does(
 def test_each_language_is_translated(engine: Engine, clips: list[Clip], language: str) -> None:
     transcript = hear(engine, clip_in(clips, language).path, task=Task.TRANSLATE)
     assert transcript.language == language
-    # Five beams of faster-whisper, too, leave most of the Chinese as it is: "Guangzhou市房地产".
-    assert MEANT[language] in " ".join(normal_words(transcript.text))
+    said = normal_words(transcript.text)
+    if language == "zh":  # beams of faster-whisper, too, leave most of it: "Guangzhou市房地产"
+        assert said[0].startswith(MEANT[language])
+    else:
+        assert MEANT[language] in said
 
 
 @pytest.mark.parametrize("engine", ["tiny.en"], indirect=True)

@@ -69,6 +69,18 @@ def test_kennedys_words_are_heard_right(
     assert errors.substitutions + errors.insertions <= 1
 
 
+@pytest.mark.parametrize("vad", list(VadMode))
+def test_greedy_search_hears_each_of_kennedys_words(
+    engine: Engine, speech_file: bytes, vad: VadMode
+) -> None:
+    greedy = GenerationParameters(temperature=0.0)
+    options = TranscribeOptions(language="en", vad=vad, parameters=greedy)
+
+    errors = count_errors(JFK, engine.transcribe(speech_file, options).text)
+    assert (errors.substitutions, errors.deletions) == (0, 0)
+    assert errors.insertions <= 1
+
+
 def test_timestamps_can_be_suppressed(engine: Engine, speech_file: bytes) -> None:
     # English-only models have no text for them in tokenizer.json.
     tokenizer = WhisperTokenizer(Path(engine.config.model) / "tokenizer.json", False)
