@@ -65,8 +65,8 @@ class VadOptions:
     Attributes:
         threshold: Probability at which speech starts, 0 to 1; it ends 0.15 below. Default: 0.5.
         silence_duration_ms: The pause that ends a chunk, in milliseconds. Default: 1500, 1000 from
-            4 s of speech on, 500 from 10 s on.
-        prefix_padding_ms: Audio that is kept before speech, in milliseconds. Default: 200.
+            6 s of speech on, 500 from 10 s on.
+        prefix_padding_ms: Audio that is kept before speech, in milliseconds. Default: 400.
     """
 
     threshold: float | None = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from talkmill.engine import VadMode, VadOptions
 from talkmill.engine.audio.chunk_stream import split_chunks
-from talkmill.engine.audio.chunking import PAD_SAMPLES
+from talkmill.engine.audio.chunking import AFTER_SAMPLES, BEFORE_SAMPLES
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.resample import Planes
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
@@ -50,7 +50,7 @@ def detector(max_samples: int = CHUNK_SAMPLES) -> SpeechDetector:
     def loud(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(windows[:, 0] > 0, 0.9, 0.1).astype(np.float32)
 
-    return SpeechDetector(max_samples - 2 * PAD_SAMPLES, loud)
+    return SpeechDetector(max_samples - BEFORE_SAMPLES - AFTER_SAMPLES, loud)
 
 
 def split(

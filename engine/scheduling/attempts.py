@@ -43,7 +43,22 @@ class Verdict:
     failed: Ranked | None = None
 
 
-def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int) -> Verdict:
+def suspicion_of(
+    item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int
+) -> str:
+    """Return why an answer looks like that of an encoder's window that was too short, or "".
+
+    Args:
+        item: The chunk.
+        hypothesis: The answer.
+        text: Its text.
+        timestamp_begin: Tokens from here on are timestamps.
+    """
+    reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
+    return suspicion(hypothesis, text, item.audio_s, reach_s, timestamp_begin)
+
+
+def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, suspect: str) -> Verdict:
     """Return what becomes of an answer.
 
     If all temperatures fail, the most probable answer is accepted, if possible of those that end
@@ -53,7 +68,7 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
         item: The chunk.
         hypothesis: The answer.
         text: Its text.
-        timestamp_begin: Tokens from here on are timestamps.
+        suspect: Why it is suspect, if it is; see `suspicion_of`.
     """
     gates = item.request.gates
     is_doubtful = item.window.kind is EncoderWindow.FITTED and item.num_attempts < MAX_ATTEMPTS
@@ -61,8 +76,8 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     if is_silence(hypothesis, gates, speech_s, is_doubtful=is_doubtful):
         return Verdict(hypothesis.until(0))
     is_doubtful = is_doubtful and not _is_forced(item, hypothesis)
-    if is_doubtful and (reason := _suspicion(item, hypothesis, text, timestamp_begin)):
-        return Verdict(hypothesis, reason)
+    if is_doubtful and suspect:
+        return Verdict(hypothesis, suspect)
     reason = gate_failure(hypothesis, text, gates, item.audio_s)
     if not reason:
         return Verdict(hypothesis)
@@ -82,9 +97,7 @@ def judge(item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin
     return Verdict(best)
 
 
-def has_fitted_failed(
-    item: PendingChunk, hypothesis: Hypothesis, text: str, timestamp_begin: int
-) -> bool | None:
+def has_fitted_failed(item: PendingChunk, suspect: str) -> bool | None:
     """Return whether a fitted window did badly by a chunk; None if this answer does not say.
 
     It did if its answer is suspect and that of the full window is not. If both are, the audio is
@@ -92,17 +105,13 @@ def has_fitted_failed(
 
     Args:
         item: The chunk.
-        hypothesis: The answer.
-        text: Its text.
-        timestamp_begin: Tokens from here on are timestamps.
+        suspect: Why its answer is suspect, if it is; see `suspicion_of`.
     """
     is_first = item.window.kind is EncoderWindow.FITTED and not item.num_attempts
     is_second = item.is_fallback and not item.num_failed
     if not (is_first or is_second) or item.plan.strategy is Strategy.SAMPLE:
         return None
-    if _suspicion(item, hypothesis, text, timestamp_begin):
-        return None
-    return is_second
+    return None if suspect else is_second
 
 
 def find_endless_loop(item: PendingChunk, hypothesis: Hypothesis, begin: int) -> Loop | None:
@@ -164,11 +173,6 @@ def most_tokens(item: PendingChunk) -> int:
     if item.window.kind is not EncoderWindow.FITTED and not item.request.gates.fallbacks:
         return plan.max_new_tokens
     return min(plan.max_new_tokens, max(max_tokens(item.audio_s), plan.min_new_tokens))
-
-
-def _suspicion(item: PendingChunk, hypothesis: Hypothesis, text: str, begin: int) -> str:
-    reach_s = (item.speech[-1].end - item.spans[0].start) / SAMPLE_RATE if item.speech else 0
-    return suspicion(hypothesis, text, item.audio_s, reach_s, begin)
 
 
 def _sets_limit(item: PendingChunk) -> bool:

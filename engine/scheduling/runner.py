@@ -25,6 +25,7 @@ from .attempts import (
     has_fitted_failed,
     judge,
     most_tokens,
+    suspicion_of,
     warnings_of,
 )
 from .pending_chunk import PendingChunk
@@ -190,9 +191,9 @@ class Runner:
         """Return one chunk of an encoded batch with its segments, or with the next attempt."""
         item = encoded.items[row]
         text = self._tokenizer.decode(hypothesis.tokens)
-        begin = self._tokenizer.timestamp_begin
-        verdict = judge(item, hypothesis, text, begin)
-        has_failed = has_fitted_failed(item, hypothesis, text, begin)
+        suspect = suspicion_of(item, hypothesis, text, self._tokenizer.timestamp_begin)
+        verdict = judge(item, hypothesis, text, suspect)
+        has_failed = has_fitted_failed(item, suspect)
         if not verdict.reason or not self._is_wanted(item.request):
             accepted = self._accept(encoded, row, verdict.hypothesis)
             return replace(accepted, has_fitted_failed=has_failed)

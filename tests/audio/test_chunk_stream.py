@@ -24,7 +24,7 @@ def ignore(channel: int, num_samples: int) -> None:
     ("num_windows", "num_blocks"),
     [
         pytest.param(100, 16, id="after 3.2 s of speech 1.536 s"),
-        pytest.param(130, 11, id="after 4.2 s of speech 1.056 s"),
+        pytest.param(190, 11, id="after 6.1 s of speech 1.056 s"),
         pytest.param(320, 6, id="after 10.2 s of speech 0.576 s"),
     ],
 )

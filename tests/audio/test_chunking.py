@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planned_audio import Plan, audio_of, check_chunks, detector, spans_of, split
 from talkmill.engine import VadMode
 from talkmill.engine.audio.chunk_stream import split_chunks
-from talkmill.engine.audio.chunking import PAD_SAMPLES, TURN_PAUSE
+from talkmill.engine.audio.chunking import AFTER_SAMPLES, BEFORE_SAMPLES, TURN_PAUSE
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
@@ -57,17 +57,17 @@ def test_a_chunk_reaches_from_its_first_to_its_last_speech_with_padding(
     check_chunks(chunks, audio, limit)
     for before, chunk, after in zip([None, *chunks], chunks, [*chunks[1:], None], strict=False):
         first, last = chunk.speech[0].start, chunk.speech[-1].end
-        least = 0 if before is None else (before.speech[-1].end + first) // 2
+        least = 0 if before is None else before.spans[-1].end
         most = len(audio) if after is None else (last + after.speech[0].start) // 2
         assert chunk.spans == (
-            Span(max(least, first - PAD_SAMPLES), min(most, last + PAD_SAMPLES)),
+            Span(max(least, first - BEFORE_SAMPLES), min(most, last + AFTER_SAMPLES)),
         )
 
 
 def cut_pause(speech: int) -> float:
     """Return the pause that ends a chunk which is so long from its first to its last speech."""
     seconds = speech / SAMPLE_RATE
-    return SAMPLE_RATE * (1.5 if seconds < 4 else 1.0 if seconds < 10 else 0.5)
+    return SAMPLE_RATE * (1.5 if seconds < 6 else 1.0 if seconds < 10 else 0.5)
 
 
 @settings(deadline=None, max_examples=60)
@@ -180,7 +180,7 @@ def test_speech_without_a_pause_is_cut_without_a_gap() -> None:
     check_chunks(chunks, audio)
     assert all(a.spans[0].end == b.spans[0].start for a, b in itertools.pairwise(chunks))
     assert all(len(chunk.samples) > CHUNK_SAMPLES * 0.6 for chunk in chunks[:-1])
-    assert sum(len(chunk.samples) for chunk in chunks) == 3000 * WINDOW_SAMPLES + PAD_SAMPLES
+    assert sum(len(chunk.samples) for chunk in chunks) == 3000 * WINDOW_SAMPLES + AFTER_SAMPLES
 
 
 @pytest.mark.parametrize("mode", DETECTING)
@@ -227,5 +227,5 @@ def test_speech_with_silero_is_in_the_chunks(speech: Samples) -> None:
     period = len(speech) + len(pause)
     for chunk in chunks:
         (span,) = chunk.spans
-        assert (span.end - 1) // period == (span.start + PAD_SAMPLES) // period
+        assert (span.end - 1) // period == (span.start + BEFORE_SAMPLES) // period
     assert len(chunks) >= 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planned_audio import Plan, audio_of, check_chunks, spans_of, split
 from talkmill.engine import VadOptions
-from talkmill.engine.audio.chunking import PAD_SAMPLES
+from talkmill.engine.audio.chunking import BEFORE_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
 
 SAMPLES_PER_MS = 16
@@ -31,7 +31,7 @@ def test_a_pause_of_the_given_length_ends_a_chunk(silence_ms: int | None, num_ch
 def test_audio_of_the_given_length_is_kept_before_speech(padding_ms: int | None) -> None:
     chunks, _ = split(audio_of(PLAN), options=VadOptions(prefix_padding_ms=padding_ms))
 
-    padding = PAD_SAMPLES if padding_ms is None else padding_ms * SAMPLES_PER_MS
+    padding = BEFORE_SAMPLES if padding_ms is None else padding_ms * SAMPLES_PER_MS
     assert [chunk.speech[0].start - chunk.spans[0].start for chunk in chunks] == [padding] * 2
 
 

@@ -125,11 +125,11 @@ def test_of_answers_that_all_fail_the_most_probable_that_does_not_loop_is_taken(
     item = pending_chunk(request)
     tries = [((1, 2) * 30, "so it " * 30, -0.1), ((1, 2), "so", -1.2), ((3,), "no", -1.6)]
     for tokens, said, logprob in tries:
-        verdict = judge(item, Hypothesis(tokens, logprob, 0.1), said, 10_000)
+        verdict = judge(item, Hypothesis(tokens, logprob, 0.1), said, "")
         assert verdict.failed is not None
         item = item.at_next_temperature(None, verdict.failed)
     while verdict.reason:
-        verdict = judge(item, Hypothesis((4,), -2.0, 0.1), "eh", 10_000)
+        verdict = judge(item, Hypothesis((4,), -2.0, 0.1), "eh", "")
         if verdict.failed is not None:
             item = item.at_next_temperature(None, verdict.failed)
     assert verdict.hypothesis.tokens == (1, 2)
