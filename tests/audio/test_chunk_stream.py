@@ -144,8 +144,8 @@ def test_a_channel_that_is_silent_for_ever_holds_no_other_up() -> None:
 
 
 def test_a_chunk_waits_for_one_of_another_channel_that_starts_before_it() -> None:
-    # In windows of 32 ms: channel 0 has spoken after 60, and paused for long enough after 110.
-    pair = np.stack([audio_of([(0, 10), (50, 440)]), audio_of([(300, 200)])])
+    # In windows of 32 ms: channel 0 has spoken after 70, and paused for long enough after 120.
+    pair = np.stack([audio_of([(0, 20), (50, 430)]), audio_of([(300, 200)])])
     blocks = (pair[:, start : start + 51_200] for start in range(0, pair.shape[1], 51_200))
 
     steps = list(split_chunks(blocks, VadMode.AUTO, ignore, detector))

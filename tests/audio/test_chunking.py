@@ -116,14 +116,14 @@ def test_a_cut_is_in_silence_while_each_span_fits_a_chunk(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("plan", "expected"),
     [
-        pytest.param([(0, 125), (125, 125)], [(3.8, 8.2)], id="padded"),
+        pytest.param([(0, 125), (125, 125)], [(3.6, 8.2)], id="padded"),
         pytest.param([(125, 5), (125, 3)], [(0, 8.256)], id="padding ends with the audio"),
-        pytest.param([(124, 46), (125, 0)], [(0, 9.44)], id="under 4 s, 1.47 s end none"),
-        pytest.param([(124, 47), (125, 0)], [(0, 4.168), (5.272, 9.472)], id="but 1.5 s"),
-        pytest.param([(125, 31), (125, 0)], [(0, 8.992)], id="from 4 s on, 0.99 s end none"),
-        pytest.param([(125, 32), (125, 0)], [(0, 4.2), (4.824, 9.024)], id="but 1.02 s"),
+        pytest.param([(187, 46), (125, 0)], [(0, 11.456)], id="under 6 s, 1.47 s end none"),
+        pytest.param([(187, 47), (125, 0)], [(0, 6.184), (7.088, 11.488)], id="but 1.5 s"),
+        pytest.param([(188, 31), (125, 0)], [(0, 11.008)], id="from 6 s on, 0.99 s end none"),
+        pytest.param([(188, 32), (125, 0)], [(0, 6.216), (6.64, 11.04)], id="but 1.02 s"),
         pytest.param([(313, 15), (125, 0)], [(0, 14.496)], id="from 10 s on, 0.48 s end none"),
-        pytest.param([(313, 16), (125, 0)], [(0, 10.216), (10.328, 14.528)], id="but 0.51 s"),
+        pytest.param([(313, 16), (125, 0)], [(0, 10.216), (10.216, 14.528)], id="but 0.51 s"),
     ],
 )
 @pytest.mark.parametrize("mode", DETECTING)

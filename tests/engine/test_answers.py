@@ -19,7 +19,7 @@ from fakes import (
     words,
 )
 from pending import text
-from talkmill.engine import Engine, Segment, Task, TranscribeOptions, VadMode
+from talkmill.engine import Engine, Segment, Task, TranscribeOptions, VadMode, VadOptions
 from talkmill.engine.model.tokenizer import MAX_PREVIOUS_TOKENS, WhisperTokenizer
 from waiting import wait_until
 
@@ -60,12 +60,13 @@ class TestAnswers:
     def test_speech_is_cut_at_its_long_pauses(
         self, engine: Engine, model: FakeModel, speech_file: bytes
     ) -> None:
-        transcript = engine.transcribe(speech_file)
-        assert len(model.bands) == len(transcript.segments) == 2
+        at_a_second = TranscribeOptions(vad_options=VadOptions(silence_duration_ms=1000))
+        transcript = engine.transcribe(speech_file, at_a_second)
+        assert len(model.bands) == len(transcript.segments) == 3
         starts_s = [segment.start_s for segment in transcript.segments]
-        assert starts_s == pytest.approx([0.1, 5.2], abs=0.1)
+        assert starts_s == pytest.approx([0.0, 2.9, 5.0], abs=0.1)
         ends_s = [segment.end_s for segment in transcript.segments]
-        assert ends_s == pytest.approx([4.6, 10.7], abs=0.1)
+        assert ends_s == pytest.approx([2.4, 4.6, 10.7], abs=0.1)
         assert 6 < transcript.speech_s < 11
         assert (transcript.coverage, transcript.warnings) == (1.0, ())
 

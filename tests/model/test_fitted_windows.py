@@ -18,7 +18,7 @@ from audio_files import decode_file
 from benchmarks.random_weights import Shape
 from fakes import DEMO_FOLDER, small_config
 from random_models import build
-from talkmill.engine import EncoderWindow, Engine, Task, TranscribeOptions
+from talkmill.engine import EncoderWindow, Engine, Task, TranscribeOptions, VadOptions
 from talkmill.engine.audio.features import log_mel
 from talkmill.engine.audio.windows import Windows
 from talkmill.engine.decoding.exact import ExactTask
@@ -223,7 +223,8 @@ def fitted(demo_folder: Path) -> Iterator[Engine]:
 def test_full_windows_on_demand_give_the_words_of_a_server_with_full_windows(
     fitted: Engine, demo_folder: Path, sample: bytes, timestamps: bool
 ) -> None:
-    options = TranscribeOptions(timestamps=timestamps, encoder_window=FULL)
+    in_parts = VadOptions(silence_duration_ms=500)
+    options = TranscribeOptions(timestamps=timestamps, encoder_window=FULL, vad_options=in_parts)
     found = fitted.transcribe(io.BytesIO(sample), options)
     with Engine(small_config(model=str(demo_folder), encoder_windows="full")) as engine:
         expected = engine.transcribe(io.BytesIO(sample), replace(options, encoder_window=None))
