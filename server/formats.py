@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..engine import TokenLogprob, Transcript
+from ..engine import TokenLogprob, Transcript, language_name
 from .subtitles import Cue, Layout, cues, timed_lines
 
 _PLAIN = Layout()
@@ -102,6 +102,19 @@ def to_logprobs(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
         {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
         for token in tokens
     ]
+
+
+def to_detection(transcript: Transcript) -> dict[str, Any]:
+    """Return how probable a detected language is, and the next ones by their English names."""
+    if not transcript.other_languages:
+        return {}
+    return {
+        "language_probability": transcript.language_probability,
+        "other_languages": [
+            {"language": language_name(code), "probability": probability}
+            for code, probability in transcript.other_languages
+        ],
+    }
 
 
 def _has_channels(transcript: Transcript) -> bool:

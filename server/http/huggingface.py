@@ -20,7 +20,7 @@ from ...engine import (
     language_name,
 )
 from ..call import CallOptions
-from ..formats import to_logprobs
+from ..formats import to_detection, to_logprobs
 from ..status import MalformedBody
 from .body import check_audio_type, media_type
 from .endpoint import Call
@@ -92,9 +92,12 @@ def to_answer(
         timestamps: Whether each chunk has its times: twice, as `timestamps` (HF's specification)
             and as `timestamp` (what HF's clients read).
         words: Whether each word is a chunk, as HF's pipeline answers, with its probability.
-        languages: Whether each chunk has its language, by its English name as HF's pipeline says.
+        languages: Whether each chunk has its language, by its English name as HF's pipeline says,
+            and the answer how sure the model is of it.
     """
     answer: dict[str, Any] = {"text": transcript.text}
+    if languages:
+        answer |= to_detection(transcript)
     if words:
         answer["chunks"] = [
             {

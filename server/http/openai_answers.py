@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import PlainTextResponse, Response
 
 from ...engine import Segment, TalkmillError, Transcript, language_name
-from ..formats import FORMATS, to_logprobs
+from ..formats import FORMATS, to_detection, to_logprobs
 from ..subtitles import timed_lines
 from .errors import openai_details
 from .long_json import LongJson
@@ -38,6 +38,7 @@ def respond(form: Form, transcript: Transcript, headers: dict[str, str]) -> Resp
             "task": form.options.task.value,
             "language": language_name(transcript.language),
             "duration": transcript.duration_s,
+            **to_detection(transcript),
         }
         if form.has_segments:
             answer["segments"] = _segments(transcript)

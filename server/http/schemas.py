@@ -67,6 +67,7 @@ _OPTIONS: Json = {
     "channels": {"enum": [channels.value for channels in Channels]},
 }
 _LOGPROB = _whole(token=TEXT, logprob=_NUMBER, bytes=json_list(_INTEGER))
+_OTHER_LANGUAGES = json_list(json_object(language=TEXT, probability=_NUMBER))
 _LOGPROBS: Json = {
     **json_list(_LOGPROB),
     "description": "The tokens of the text, if the request asks for them.",
@@ -168,7 +169,12 @@ def huggingface_answer() -> Json:
         "required": ["text"],
     }
     answer = json_object(
-        text=TEXT, chunks=json_list(chunk), logprobs=_LOGPROBS, warnings=json_list(TEXT)
+        text=TEXT,
+        chunks=json_list(chunk),
+        language_probability=_NUMBER,
+        other_languages=_OTHER_LANGUAGES,
+        logprobs=_LOGPROBS,
+        warnings=json_list(TEXT),
     )
     return {**answer, "required": ["text"]}
 
@@ -229,6 +235,8 @@ def openai_answer() -> Json:
         usage=_whole(type={"const": "duration"}, seconds=_NUMBER),
         task={"enum": [task.value for task in Task]},
         language=TEXT,
+        language_probability=_NUMBER,
+        other_languages=_OTHER_LANGUAGES,
         duration=_NUMBER,
         segments=json_list(segment),
         words=json_list(word),

@@ -10,6 +10,8 @@ import pytest
 
 from fakes import tones_file, words
 from http_calls import Http, inputs_of, refusal
+from talkmill.engine import Timings, Transcript
+from talkmill.server.http.huggingface import to_answer
 
 TONE = tones_file(10)
 LONG = tones_file(10, 20)
@@ -110,6 +112,17 @@ def test_chunks_have_language_and_times_when_asked(server: Http) -> None:
 
     keys = {"text", "language", "timestamp", "timestamps"}
     assert [chunk.keys() for chunk in answer["chunks"]] == [keys] * 2
+
+
+def test_the_answer_tells_how_sure_the_model_is_of_a_detected_language() -> None:
+    others = (("de", 0.25),)
+    transcript = Transcript("Hi", (), "en", 0.5, 1.0, 1.0, Timings(), other_languages=others)
+
+    answer = to_answer(transcript, timestamps=False, languages=True)
+
+    assert answer["language_probability"] == 0.5
+    assert answer["other_languages"] == [{"language": "german", "probability": 0.25}]
+    assert to_answer(transcript, timestamps=True).keys() == {"text", "chunks"}
 
 
 @pytest.mark.parametrize("value", [False, None])

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,8 +67,8 @@ def form(shape: str = "json", *, logprobs: bool = False) -> Form:
     )
 
 
-def answer(form: Form) -> Any:
-    return json.loads(bytes(respond(form, TRANSCRIPT, {}).body))
+def answer(form: Form, transcript: Transcript = TRANSCRIPT) -> Any:
+    return json.loads(bytes(respond(form, transcript, {}).body))
 
 
 def events_of(form: Form) -> list[Any]:
@@ -123,6 +124,21 @@ def test_verbose_json_is_openais_with_every_field() -> None:
         },
         {**verbose["segments"][1], "id": 1, "start": 2.0, "end": 3.5, "tokens": [9]},
     ]
+
+
+def test_verbose_json_tells_how_sure_the_model_is_of_a_detected_language() -> None:
+    others = (("de", 0.25), ("yue", 0.125))
+    detected = replace(TRANSCRIPT, language_probability=0.5, other_languages=others)
+
+    verbose = answer(form("verbose_json"), detected)
+
+    TranscriptionVerbose.model_validate(verbose, strict=True)
+    assert verbose["language_probability"] == 0.5
+    assert verbose["other_languages"] == [
+        {"language": "german", "probability": 0.25},
+        {"language": "cantonese", "probability": 0.125},
+    ]
+    assert "language_probability" not in answer(form("verbose_json"))
 
 
 @pytest.mark.parametrize("shape", ["json", "verbose_json"])
