@@ -109,6 +109,8 @@ def _end_of_mp4(body: BinaryIO, start: int, num_bytes: int) -> int:
     """Return where the next file starts after one of boxes, as MP4 and MOV; else the end."""
     place, has_sound = start, False
     for _ in range(MAX_CHUNKS):
+        if place >= num_bytes:  # a size of 64 bits may reach farther than any file can seek
+            break
         head = read_at(body, place, 16)
         if len(head) < 8:
             break

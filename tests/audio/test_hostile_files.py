@@ -17,7 +17,11 @@ SECONDS = int(os.environ.get("TALKMILL_FUZZ_S", "30"))
 pytestmark = pytest.mark.usefixtures("quiet_ffmpeg")
 
 
-@pytest.mark.parametrize("seed", range(100))
+# Boxes of an MP4 that reach beyond 2 ** 63 bytes.
+BROKE = (349_704, 434_366, 452_775)
+
+
+@pytest.mark.parametrize("seed", [*range(100), *BROKE])
 def test_a_damaged_file_is_decoded_or_refused(seed: int) -> None:
     assert decode(hostile_file(seed)) in ("transcribed", "refused")
 

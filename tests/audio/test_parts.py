@@ -170,3 +170,11 @@ def test_a_part_is_read_as_a_file_of_its_own() -> None:
     assert part.seek(-10, io.SEEK_END) == len(second) - 10
     assert part.read(4) == second[-10:-6]
     assert part.seek(-4, io.SEEK_CUR) == len(second) - 10
+
+
+@pytest.mark.parametrize("size", [8, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_box_of_any_size_ends_an_mp4(size: int) -> None:
+    file = encode_audio(tone(440, 1.0), "mp4", "aac")
+    box = struct.pack(">I4sQ", 1, b"free", size) + bytes(8)
+    found, _ = decoded(file + box)
+    assert abs(len(found) - len(decoded(file)[0])) < 100
