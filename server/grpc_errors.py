@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
+import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -63,7 +65,12 @@ async def answer_or_status(context: Context, answer: Awaitable[Answer]) -> Answe
         status = status_pb2.Status(code=INTERNAL.grpc, message="internal error")
     call_status = rpc_status.to_status(status)
     trailing = (*call_status.trailing_metadata, *metadata)
-    await context.abort(call_status.code, call_status.details, trailing)
+    try:
+        await context.abort(call_status.code, call_status.details, trailing)
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError:  # the client left at this moment: nobody is there to be told
+        raise asyncio.CancelledError from None
     raise AssertionError("abort raises. This is a bug.")
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
+import grpc
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
@@ -18,7 +21,7 @@ from talkmill.engine import (
     TalkmillError,
     UnsupportedOption,
 )
-from talkmill.server.grpc_errors import to_status
+from talkmill.server.grpc_errors import answer_or_status, to_status
 from talkmill.server.status import STATUSES, UnknownModel, status_of
 
 
@@ -116,3 +119,20 @@ def test_an_error_is_4xx_over_http_where_it_is_the_callers_over_grpc(
         code_pb2.ABORTED,
     }
     assert (400 <= status.http < 500) is (status.grpc in callers)
+
+
+class GoneClient:
+    """Stands where a call does whose client has left."""
+
+    async def abort(self, *_: object) -> None:
+        raise grpc.aio.InternalError("the call is over")
+
+
+def test_a_refusal_whose_client_has_left_is_no_fault() -> None:
+    gone: Any = GoneClient()
+
+    async def refuse() -> None:
+        raise NotReady("draining")
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(answer_or_status(gone, refuse()))
