@@ -18,7 +18,8 @@ The rules:
    chunk was answered in the last `_COMMANDS_S`, the chunks of files after their first turn. These
    are then at most a turn in a batch, and in none with the chunks of others' first turns.
 6. A worker with live chunks in the exact lane asks between their steps: what joins them must fit,
-   and no chunk overtakes one that does not fit. A batch of the native lane runs in between.
+   and no chunk overtakes one that does not fit. A batch of the native lane runs in between, less
+   often while the chunk whose turn it is waits for the exact lane.
 7. After a batch ran out of device memory, the limit for batches of its kind is halved for good.
 8. At most `MAX_KEPT` chunks wait with the encoder's output of an attempt that failed. More give it
    up and are encoded again.
@@ -36,6 +37,7 @@ from dataclasses import dataclass, field, replace
 
 from ..audio.decode import SAMPLE_RATE
 from .batch_key import BatchKey
+from .batch_limits import BatchLimits
 from .pending_chunk import PendingChunk
 from .wait_estimate import MAX_SHARING
 
@@ -112,10 +114,8 @@ class Batcher:
             turn_s: Seconds of plain decoding in a turn; 0 for `max_per_request` chunks of 30 s.
             num_workers: Batches that run at once.
         """
-        self._max_batch_positions = max_batch_positions
+        self._limits = BatchLimits(max_batch_size, max_batch_positions, max_exact_rows)
         self._num_sharing = num_sharing
-        self._max_exact_rows = max_exact_rows
-        self._max_batch_size = max_batch_size
         self._max_share = max_per_request / max_batch_size
         self._turn_s = turn_s or max_per_request * _LONGEST_CHUNK_S
         self._max_slow = num_workers - 1 or 1
@@ -126,11 +126,15 @@ class Batcher:
         self._num_arrived = 0
         self._turn = 0.0  # the present one
         self._credit: dict[int, _Credit] = {}  # of each request that is ahead of it
-        self._fits: dict[tuple[int, int], int] = {}  # memory class: chunks in a batch
 
     def __len__(self) -> int:
         """Return the number of chunks that wait."""
         return len(self._queue)
+
+    @property
+    def is_exact_first(self) -> bool:
+        """Whether the chunk whose turn it is waits for the exact lane."""
+        return bool(self._queue) and self._queue[0][1].key.is_exact
 
     def put(self, item: PendingChunk) -> None:
         """Queue a chunk."""
@@ -178,26 +182,8 @@ class Batcher:
         return max(0.0, self._due_s(queue) - now_s) if queue else None
 
     def shrink_after_oom(self, key: BatchKey, size: int) -> int | None:
-        """Halve the limit for batches of this kind after one ran out of device memory.
-
-        Args:
-            key: The key of the batch. Batches with as many rows a chunk and as many positions are
-                of one kind; all of the exact lane are.
-            size: Its chunks; in the exact lane, the rows that were live.
-
-        Returns:
-            The new limit, in the unit of `size`; None if it did not change.
-        """
-        limit = size // 2
-        if not limit:  # one chunk that does not fit says nothing of others
-            return None
-        if key.plan is None:
-            is_lower = limit < self._max_exact_rows
-            self._max_exact_rows = min(limit, self._max_exact_rows)
-        else:
-            is_lower = limit < self._limit(key)
-            self._fits[_memory_class(key)] = min(limit, self._limit(key))
-        return limit if is_lower else None
+        """See `BatchLimits.shrink`."""
+        return self._limits.shrink(key, size)
 
     def drain(self) -> list[PendingChunk]:
         """Return every chunk that waits, and forget them."""
@@ -237,7 +223,7 @@ class Batcher:
         return max(1 / self._per_turn(item.key), item.cost_s / self._turn_s)
 
     def _per_turn(self, key: BatchKey) -> int:
-        return max(1, int(self._limit(key) * self._max_share))
+        return max(1, int(self._limits.of(key) * self._max_share))
 
     def _is_slow(self, entry: _Entry, now_s: float) -> bool:
         place, item = entry
@@ -262,18 +248,10 @@ class Batcher:
 
     def _is_full(self, queue: list[_Entry]) -> bool:
         key = queue[0][1].key
-        return sum(item.key == key for _, item in queue) >= self._limit(key)
-
-    def _limit(self, key: BatchKey) -> int:
-        if key.plan is None:
-            return self._max_batch_size
-        limit = self._fits.get(_memory_class(key), self._max_batch_size)
-        if self._max_batch_positions:
-            limit = min(limit, max(1, self._max_batch_positions // key.num_positions))
-        return limit
+        return sum(item.key == key for _, item in queue) >= self._limits.of(key)
 
     def _candidates(self, queue: list[_Entry], now_s: float, num_live_rows: int) -> list[_Entry]:
-        room = self._max_exact_rows - num_live_rows
+        room = self._limits.exact_rows - num_live_rows
         exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
@@ -286,15 +264,9 @@ class Batcher:
             if self._has_commands(now_s):
                 same = [entry for entry in same if entry[0].is_first is place.is_first]
                 most_s = most_s if place.is_first else self._turn_s
-            same = same[: min(self._limit(key), math.ceil(len(same) / self._num_sharing))]
+            same = same[: min(self._limits.of(key), math.ceil(len(same) / self._num_sharing))]
             costs_s = itertools.accumulate(item.cost_s for _, item in same)
             return same[: max(1, sum(cost_s <= most_s for cost_s in costs_s))]
-        same = same[: self._max_batch_size]
+        same = same[: self._limits.size]
         rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
-
-
-def _memory_class(key: BatchKey) -> tuple[int, int]:
-    """Return what the memory of a native batch depends on: rows a chunk, and positions."""
-    assert key.plan is not None
-    return key.plan.num_rows, key.num_positions

@@ -38,6 +38,12 @@ class ChunkQueue:
             return len(self._batcher)
 
     @property
+    def is_exact_first(self) -> bool:
+        """See `Batcher.is_exact_first`."""
+        with self._arrived:
+            return self._batcher.is_exact_first
+
+    @property
     def is_closed(self) -> bool:
         """Whether no more batches are given out."""
         return self._is_closed

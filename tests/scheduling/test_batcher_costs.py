@@ -124,3 +124,13 @@ def test_command_does_not_wait_for_a_file_in_its_batch_while_commands_come() -> 
     batcher.put(another)
     turns = [batcher.next_batch(100.0) for _ in range(2)]
     assert [another] in [turn.batch for turn in turns]
+
+
+def test_batcher_tells_whether_the_next_chunk_waits_for_the_exact_lane() -> None:
+    batcher = Batcher(4, 2)
+    assert not batcher.is_exact_first
+    put_plan(batcher, DecodePlan(is_exact=True), 1)
+    put_plan(batcher, DecodePlan(), 1)
+    assert batcher.is_exact_first
+    batcher.next_batch(0.0)
+    assert not batcher.is_exact_first
