@@ -73,7 +73,10 @@ def test_rows_aligned_together_are_aligned_as_alone() -> None:
 
     together = replica.align(encoded, tasks)
 
-    assert together == [replica.align(encoded, [one])[0] for one in tasks]
+    alone = [replica.align(encoded, [one])[0] for one in tasks]
+    assert [one.starts for one in together] == [one.starts for one in alone]
+    for one, other in zip(together, alone, strict=True):  # CPUs without AVX-512 round
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
     assert [len(one.starts) for one in together] == [len(one.tokens) + 1 for one in tasks]
     for one, own in zip(together, tasks, strict=True):
         assert list(one.starts) == sorted(one.starts)

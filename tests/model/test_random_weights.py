@@ -119,7 +119,8 @@ def test_detected_languages_are_those_of_each_row(model: LoadedModel, speech: Sa
     output = replica.encode(rows, positions)
     together = replica.detect_languages(output, [0, 1])
     alone = [replica.detect_languages(replica.encode([row], positions), [0])[0] for row in rows]
-    assert dict(replica.detect_languages(output, [1])[0]) == pytest.approx(dict(together[1]))
+    again = dict(replica.detect_languages(output, [1])[0])
+    assert again == pytest.approx(dict(together[1]), rel=1e-4)  # CPUs without AVX-512 round
     for found, expected in zip(together, alone, strict=True):
         assert dict(found) == pytest.approx(dict(expected), abs=1e-4)
         assert dict(found).keys() == model.tokenizer.languages
