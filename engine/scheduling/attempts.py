@@ -148,7 +148,10 @@ def warnings_of(
         )
     elif reaches_limit(item, hypothesis) and not _sets_limit(item):
         found.append(f"{place}the text ends at the limit of {len(hypothesis.tokens)} tokens")
-    elif segments and (reason := gate_failure(hypothesis, said, gates, item.audio_s)):
+    elif segments and (
+        reason := gate_failure(hypothesis, said, gates, item.audio_s)
+        or _unlikely_speech(item, hypothesis)
+    ):
         found.append(f"{place}the text is doubtful: {reason}")
     if item.request.options.timestamps:
         found += [
@@ -156,6 +159,20 @@ def warnings_of(
             for one in unspoken(segments, item.speech)
         ]
     return tuple(found)
+
+
+def _unlikely_speech(item: PendingChunk, hypothesis: Hypothesis) -> str:
+    """Return why an answer may be one to sound without speech, where no speech was detected; or "".
+
+    That is if the model takes it for silence by its probability of no speech, and the text is
+    halfway to being too improbable: music is often "Thank you" at an average of -0.8 to -1.
+    """
+    gates, no_speech = item.request.gates, hypothesis.no_speech_prob
+    if item.speech or gates.no_speech is None or gates.logprob is None:
+        return ""
+    if no_speech <= gates.no_speech or hypothesis.avg_logprob > gates.logprob / 2:
+        return ""
+    return f"no speech has a probability of {no_speech:.2f}, over {gates.no_speech:g}"
 
 
 def reaches_limit(item: PendingChunk, hypothesis: Hypothesis) -> bool:

@@ -155,7 +155,7 @@ def test_equal_questions_at_once_are_computed_once(
 def test_an_answer_that_takes_too_long_is_not_waited_for(
     http: Callable[..., Http], how: str
 ) -> None:
-    server = http(http_timeout_s=0.2)
+    server = http(http_timeout_s=1.0)
     server.model.hold()
 
     response = getattr(server, how)(TONE)

@@ -148,6 +148,20 @@ def test_doubtful_text_is_flagged_and_dropped_only_where_nothing_else_says_it_is
     assert text(bench.put(DOUBTFUL, gates=GATES, fitted_s=2.0)) == words(DOUBTFUL)
 
 
+@pytest.mark.parametrize(
+    ("logprob", "no_speech", "is_flagged"),
+    [(-0.8, 0.7, True), (-0.4, 0.7, False), (-0.8, 0.5, False)],
+)
+def test_text_that_is_probably_none_is_flagged_where_no_speech_was_detected(
+    bench: Bench, logprob: float, no_speech: float, is_flagged: bool
+) -> None:
+    bench.model.scores[DOUBTFUL] = (logprob, no_speech)
+    flagged = answer(bench.put(DOUBTFUL, gates=GATES))
+    assert flagged.text == words(DOUBTFUL)
+    assert ("no speech has a probability of 0.70" in str(flagged.warnings)) is is_flagged
+    assert not answer(bench.put(DOUBTFUL, gates=GATES, fitted_s=2.0)).warnings
+
+
 def test_text_that_repeats_itself_at_every_temperature_is_flagged(bench: Bench) -> None:
     transcript = answer(bench.put(ALWAYS_LOOP, gates=GATES))
     (warning,) = transcript.warnings
