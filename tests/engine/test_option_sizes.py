@@ -47,6 +47,16 @@ def test_a_long_option_is_refused_with_its_length_and_limit(
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("options", [{"prompt": "a \ud800"}, {"hotwords": ("a", "\udfff b")}])
+def test_half_of_a_character_is_refused_before_the_tokenizer_has_it(
+    engine: Engine, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidOption, match="is not valid Unicode") as caught:
+        engine.check(TranscribeOptions(**options))
+
+    assert caught.value.field == next(iter(options))
+
+
 def test_options_of_the_greatest_length_are_taken(engine: Engine) -> None:
     options = TranscribeOptions(
         vad=VadMode.OFF,
