@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from talkmill.engine import VadMode, VadOptions
 from talkmill.engine.audio.chunk_stream import split_chunks
-from talkmill.engine.audio.chunking import AFTER_SAMPLES, BEFORE_SAMPLES
+from talkmill.engine.audio.cuts import AFTER_SAMPLES, BEFORE_SAMPLES
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.resample import Planes
 from talkmill.engine.audio.silero import WINDOW_SAMPLES

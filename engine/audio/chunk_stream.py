@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 
 from ..types import Chunk, VadMode, VadOptions
-from .chunking import CUT_PAUSE, Splitter, new_splitter
+from .chunking import Splitter, new_splitter
+from .cuts import CUT_PAUSE
 from .features import CHUNK_SAMPLES
 from .resample import Planes
 from .vad import SpeechDetector

@@ -14,43 +14,19 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from ..types import Chunk, Samples, Span, VadMode, VadOptions
+from .cuts import CUT_PAUSE, Cuts, first_cut
 from .decode import SAMPLE_RATE
 from .features import CHUNK_SAMPLES
 from .fixed_windows import FixedWindows
 from .vad import DEFAULT_THRESHOLD, SpeechDetector
 
-# Audio that is kept around speech. Detection is late at soft starts: 0.4 s before instead of 0.2
-# leaves Whisper base a tenth fewer word errors, 0.5 s no fewer. After speech more than 0.2 s gains
-# nothing.
-BEFORE_SAMPLES = round(0.4 * SAMPLE_RATE)
-AFTER_SAMPLES = round(0.2 * SAMPLE_RATE)
-
-# The pause that ends a chunk, by the seconds from its first to its last speech. Pauses are the
-# silence between two spans of speech, without padding. Measured on Whisper base: always 0.5 s costs
-# 2.9 points of word errors on clips of up to 15 s, always 1.5 s shifts the times of segments. A
-# pause of 1 s after 4 s of speech may be inside a sentence ("ask not | what your country").
-_CUT_PAUSES_S = ((0.0, 1.5), (6.0, 1.0), (10.0, 0.5))
-_CUT_PAUSES = tuple(
-    (round(length_s * SAMPLE_RATE), round(pause_s * SAMPLE_RATE))
-    for length_s, pause_s in _CUT_PAUSES_S
-)
-_SAMPLES_PER_MS = SAMPLE_RATE // 1000
-CUT_PAUSE = _CUT_PAUSES[0][1]  # the longest of these, in samples
-
-# The longest of these pauses where chunks may differ in language. On Whisper base 0.7 s separates
-# an English word from the Spanish after it, and counted words stay together more than at 0.5 s.
-TURN_PAUSE = round(0.7 * SAMPLE_RATE)
 _DEFAULTS = VadOptions()
-
-# A chunk that is too long is cut at the longest pause in the last fifth of the window: a cut
-# between clauses causes fewer word errors than one inside a clause.
-_EARLIEST_CUT = 0.8
 
 
 class Splitter(Protocol):
@@ -64,33 +40,12 @@ class Splitter(Protocol):
         """Take the next block, None for the end; return the chunks that are complete now."""
 
 
-class _Cuts:
-    """Where chunks are cut, in samples: a request's `VadOptions` with their defaults.
-
-    Attributes:
-        before: Audio that is kept before speech.
-        after: Audio that is kept after speech: at most half of any pause that ends a chunk.
-        max_speech: Most samples from the first to the last speech of a chunk.
-        pauses: Ascending lengths of a chunk, each with the pause that ends it from there on.
-    """
-
-    def __init__(self, max_samples: int, options: VadOptions, max_pause: int) -> None:
-        """Resolve the options; see `new_splitter`."""
-        before_ms, pause_ms = options.prefix_padding_ms, options.silence_duration_ms
-        default = tuple((length, min(pause, max_pause)) for length, pause in _CUT_PAUSES)
-        self.pauses = default if pause_ms is None else ((0, pause_ms * _SAMPLES_PER_MS),)
-        self.before = BEFORE_SAMPLES if before_ms is None else before_ms * _SAMPLES_PER_MS
-        self.after = min(AFTER_SAMPLES, self.shortest_pause // 2)
-        self.max_speech = max_samples - self.before - self.after
+class LiveSplitter(Splitter, Protocol):
+    """A `Splitter` that shows what is in no chunk yet."""
 
     @property
-    def shortest_pause(self) -> int:
-        """The pause that ends a long chunk."""
-        return self.pauses[-1][1]
-
-    def pause(self, num_samples: int) -> int:
-        """Return the pause that ends a chunk of this length."""
-        return next(pause for length, pause in reversed(self.pauses) if num_samples >= length)
+    def pending(self) -> Chunk | None:
+        """The next chunk as far as it has come; None while there is no speech for it."""
 
 
 def new_splitter(
@@ -116,17 +71,35 @@ def new_splitter(
     """
     if mode is VadMode.OFF:
         return FixedWindows(on_speech, max_samples)
-    cuts = _Cuts(max_samples, options, max_pause)
+    return _at_pauses(on_speech, Cuts(max_samples, options, max_pause), options, new_detector)
+
+
+def new_live_splitter(
+    max_samples: int,
+    options: VadOptions,
+    new_detector: Callable[[], SpeechDetector] | None = None,
+) -> LiveSplitter:
+    """Return what splits the audio of a live session as `new_splitter` splits that of a file."""
+    cuts = Cuts(max_samples, options, CUT_PAUSE)
+    return _at_pauses(lambda num_samples: None, cuts, options, new_detector)
+
+
+def _at_pauses(
+    on_speech: Callable[[int], None],
+    cuts: Cuts,
+    options: VadOptions,
+    new_detector: Callable[[], SpeechDetector] | None,
+) -> _AtPauses:
     threshold = DEFAULT_THRESHOLD if options.threshold is None else options.threshold
     default = functools.partial(SpeechDetector, cuts.max_speech, threshold=threshold)
     return _AtPauses(on_speech, (new_detector or default)(), cuts)
 
 
 class _AtPauses:
-    """A `Splitter` at the pauses between spans of speech."""
+    """A `LiveSplitter` at the pauses between spans of speech."""
 
     def __init__(
-        self, on_speech: Callable[[int], None], detector: SpeechDetector, cuts: _Cuts
+        self, on_speech: Callable[[int], None], detector: SpeechDetector, cuts: Cuts
     ) -> None:
         self._on_speech = on_speech
         self._detector = detector
@@ -136,6 +109,11 @@ class _AtPauses:
     def next_start(self) -> int:
         """See `Splitter`."""
         return self._cutter.next_start
+
+    @property
+    def pending(self) -> Chunk | None:
+        """See `LiveSplitter`."""
+        return self._cutter.pending(self._detector.open_speech)
 
     def feed(self, block: Samples | None) -> list[Chunk]:
         """See `Splitter`."""
@@ -153,7 +131,7 @@ class _AtPauses:
 class _Cutter:
     """Holds audio and its speech until they are in a chunk. Not thread-safe."""
 
-    def __init__(self, cuts: _Cuts) -> None:
+    def __init__(self, cuts: Cuts) -> None:
         """Start an utterance that is cut at `cuts`."""
         self._cuts = cuts
         self._audio: Samples = np.zeros(0, np.float32)
@@ -183,7 +161,7 @@ class _Cutter:
                 if there is none.
         """
         chunks = []
-        while num_spans := _first_cut(self._speech, quiet_until, self._cuts):
+        while num_spans := first_cut(self._speech, quiet_until, self._cuts):
             chunks.append(self._chunk(num_spans))
         needed = self._speech[0].start if self._speech else quiet_until
         if needed < math.inf:
@@ -191,57 +169,34 @@ class _Cutter:
             self._audio, self._audio_start = self._audio[keep - self._audio_start :], keep
         return chunks
 
+    def pending(self, open_speech: Span | None) -> Chunk | None:
+        """Return all speech that is in no chunk yet, and the audio up to now; None without speech.
+
+        Args:
+            open_speech: Speech that goes on.
+        """
+        speech = (*self._speech, *([open_speech] if open_speech else []))
+        if not speech:
+            return None
+        span = Span(self._start_of(speech[0]), self._audio_start + len(self._audio))
+        samples = self._audio[span.start - self._audio_start :].copy()
+        return Chunk(self._index, samples, (span,), speech)
+
+    def _start_of(self, first: Span) -> int:
+        return max(self._taken, first.start - self._cuts.before)
+
     def _chunk(self, num_spans: int) -> Chunk:
         speech, self._speech = self._speech[:num_spans], self._speech[num_spans:]
         end = speech[-1].end
         limit = self._audio_start + len(self._audio)
         if self._speech:  # a pause too short for two paddings is halved
             limit = (end + self._speech[0].start) // 2
-        start = max(self._taken, speech[0].start - self._cuts.before)
-        span = Span(start, min(end + self._cuts.after, limit))
+        span = Span(self._start_of(speech[0]), min(end + self._cuts.after, limit))
         # A copy: a view would keep the audio around it in memory.
         samples = self._audio[span.start - self._audio_start : span.end - self._audio_start].copy()
         chunk = Chunk(self._index, samples, (span,), tuple(speech))
         self._index, self._taken = self._index + 1, span.end
         return chunk
-
-
-def _first_cut(speech: Sequence[Span], quiet_until: float, cuts: _Cuts) -> int:
-    """Return how many spans the first chunk takes; 0 if that depends on what follows.
-
-    The answer does not change with more speech or a later `quiet_until`: the chunks do not depend
-    on the sizes of the blocks.
-
-    Args:
-        speech: The spans that are in no chunk yet, in order.
-        quiet_until: Where the next one starts at the earliest, in samples.
-        cuts: Where chunks are cut.
-    """
-    starts = [*(span.start for span in speech[1:]), quiet_until]
-    # After each span. The last one is at least this long, the others are exactly this long.
-    pauses = [start - span.end for span, start in zip(speech, starts, strict=False)]
-    for i, pause in enumerate(pauses):
-        num_samples = speech[i].end - speech[0].start
-        if i and num_samples > cuts.max_speech:
-            return _cut_of_long(speech[: i + 1], pauses, cuts)
-        if pause >= cuts.pause(num_samples):
-            return i + 1
-    return 0
-
-
-def _cut_of_long(speech: Sequence[Span], pauses: Sequence[float], cuts: _Cuts) -> int:
-    """Return how many spans to take of a chunk that its last span makes too long: 1 or more.
-
-    The cut is at the last pause that ends a long chunk, else at the longest pause in the last fifth
-    of the window, else before the last span.
-    """
-    places = range(1, len(speech))
-    long_pauses = [i for i in places if pauses[i - 1] >= cuts.shortest_pause]
-    if long_pauses:
-        return long_pauses[-1]
-    earliest = speech[0].start + _EARLIEST_CUT * cuts.max_speech
-    late = [i for i in places if speech[i - 1].end >= earliest]
-    return max(late, key=lambda i: (pauses[i - 1], i), default=places[-1])
 
 
 class ChunkClock:

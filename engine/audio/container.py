@@ -38,13 +38,20 @@ _MAX_PACKET_BYTES = 4096  # of them: more than any of their encoders writes
 # Hz. Other rates come from damaged or hostile headers: FFmpeg cannot resample from much higher
 # ones, and at 1 Hz a frame of a few bytes would become hours.
 _RATES = range(1_000, 1_000_001)
+_BUFFER_BYTES = 32_768  # PyAV's own
+_LIVE_BUFFER_BYTES = 4_096  # FFmpeg asks for as much at once
+_LIVE_PROBE_BYTES = 8_192  # two seconds of Opus for speech
 _MAX_DAMAGED = 10_000  # packets in a row; each takes as long as a good one
 
 _log = logging.getLogger(__name__)
 
 
-def open_container(source: BinaryIO) -> InputContainer:
+def open_container(source: BinaryIO, *, is_live: bool = False) -> InputContainer:
     """Return an audio file, opened at its start.
+
+    Args:
+        source: The file.
+        is_live: Whether it is still being written: as little as possible is read before the start.
 
     Raises:
         InvalidAudio: It has no known format.
@@ -56,8 +63,16 @@ def open_container(source: BinaryIO) -> InputContainer:
         "codec_whitelist": _audio_codecs(),  # or FFmpeg decodes a film's first pictures
         "max_streams": str(_MAX_STREAMS),
     }
+    if is_live:
+        options |= {"probesize": str(_LIVE_PROBE_BYTES), "analyzeduration": "0"}
     try:
-        return av.open(source, mode="r", metadata_errors="ignore", options=options)
+        return av.open(
+            source,
+            mode="r",
+            metadata_errors="ignore",
+            options=options,
+            buffer_size=_LIVE_BUFFER_BYTES if is_live else _BUFFER_BYTES,
+        )
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise InvalidAudio("not an audio file of a known format") from error
 

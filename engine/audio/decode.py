@@ -10,7 +10,7 @@ import functools
 import io
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -21,6 +21,8 @@ from av.container import InputContainer
 from ..errors import AudioTooLong, InvalidAudio
 from ..types import Channels, Samples
 from .container import decoded_frames, open_container
+from .follower import Follower
+from .growing import GrowingFile
 from .parts import parts_of
 from .resample import Planes, resample
 from .timeline import has_times, on_timeline
@@ -32,6 +34,7 @@ BLOCK_SAMPLES = 4 * SAMPLE_RATE  # least length of a block, except for the last
 # formats it is an estimate.
 _FORMATS_WITH_LENGTH = {"wav", "w64", "flac", "aiff", "caf", "au", "mov", "matroska"}
 _LENGTH_TOLERANCE_S = 0.5
+_CUT_OFF = "audio is cut off: the end of the file is missing"
 _MAX_OGG_PAGE = 65_307  # bytes
 _OGG_END = 4  # flag of a stream's last page
 _PEAK_LIMIT = 1e3  # float files may exceed 1.0; beyond this the values are not audio
@@ -69,12 +72,67 @@ def decode_channels(
         InvalidOption: The file has more channels than can be split.
         AudioTooLong: The decoded audio is longer than `max_audio_s`.
     """
+    frames = _frames_of_parts(parts_of(source, warn), warn)
+    yield from _planes_of(frames, max_audio_s, warn, channels, BLOCK_SAMPLES)
+
+
+def decode_growing(
+    body: GrowingFile,
+    max_audio_s: float,
+    warn: Callable[[str], None],
+    channels: Channels = Channels.MIX,
+) -> Generator[Planes]:
+    """Yield what `decode_channels` does, of a body that is still coming, about 1 s each.
+
+    Args:
+        body: A body of which `follower.can_follow` is true.
+        max_audio_s: See `decode_channels`.
+        warn: See `decode_channels`.
+        channels: See `decode_channels`.
+
+    Raises:
+        TalkmillError: See `decode_channels`; or the rest of the body does not come.
+    """
+    frames = _growing_frames(body, warn)
+    yield from _planes_of(frames, max_audio_s, warn, channels, SAMPLE_RATE)
+
+
+def _planes_of(
+    frames: Iterator[AudioFrame],
+    max_audio_s: float,
+    warn: Callable[[str], None],
+    channels: Channels,
+    block_samples: int,
+) -> Generator[Planes]:
     num_samples = 0
-    pieces = resample(_frames_of_parts(source, warn), SAMPLE_RATE, channels, warn)
-    for block in _finite(_blocks(pieces), warn):
+    pieces = resample(frames, SAMPLE_RATE, channels, warn)
+    for block in _finite(_blocks(pieces, block_samples), warn):
         num_samples += block.shape[1]
         _check_length(num_samples, len(block), max_audio_s)
         yield block
+    if num_samples == 0:
+        raise InvalidAudio("nothing in the audio stream can be decoded")
+
+
+def stream_blocks(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[Samples]:
+    """Yield the first audio stream of a file that is still being written, mono, as it comes.
+
+    What only the whole file tells is not looked at: wrong lengths in its header, a second file
+    after it, its end.
+
+    Args:
+        source: The file, which cannot be seeked; `read` returns what is there.
+        warn: Called with one sentence for each problem.
+
+    Raises:
+        InvalidAudio: The file has no known format or no audio stream, or nothing can be decoded.
+    """
+    num_samples = 0
+    with open_container(source, is_live=True) as container:
+        frames = _decoded(container, _audio_stream(container), warn)
+        for planes in resample(frames, SAMPLE_RATE, Channels.MIX, warn, merged_s=0.0):
+            num_samples += planes.shape[1]
+            yield next(_finite(iter([planes]), warn))[0]
     if num_samples == 0:
         raise InvalidAudio("nothing in the audio stream can be decoded")
 
@@ -85,30 +143,44 @@ def _check_length(num_samples: int, num_channels: int, max_audio_s: float) -> No
         raise AudioTooLong(f"audio is longer than the limit of {max_audio_s:g} s{count}")
 
 
-def _frames_of_parts(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
-    for index, part in enumerate(parts_of(source, warn)):
+def _frames_of_parts(
+    parts: Iterator[BinaryIO], warn: Callable[[str], None], num_before: int = 0
+) -> Iterator[AudioFrame]:
+    """Yield the frames of the files in a body; `num_before` of them were decoded already."""
+    for index, part in enumerate(parts, num_before):
         try:
-            yield from _frames_of(part, warn)
+            if _is_cut_off_ogg(part):
+                warn(_CUT_OFF)
+            with open_container(part) as container:
+                yield from _frames_in(container, warn)
         except InvalidAudio as error:
             if index == 0:
                 raise
             warn(f"file {index + 1} in the body was left out: {error}")
 
 
-def _frames_of(part: BinaryIO, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
-    if _is_cut_off_ogg(part):
-        warn("audio is cut off: the end of the file is missing")
+def _growing_frames(body: GrowingFile, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
+    follower = Follower(body, warn)
+    with open_container(cast(BinaryIO, follower), is_live=True) as container:
+        yield from _frames_in(container, warn)
+    whole = body.whole()
+    if _is_cut_off_ogg(whole):
+        warn(_CUT_OFF)
+    yield from _frames_of_parts(parts_of(whole, warn, follower.end), warn, num_before=1)
+
+
+def _frames_in(container: InputContainer, warn: Callable[[str], None]) -> Iterator[AudioFrame]:
     decoded_s = reached_s = 0.0
-    with open_container(part) as container:
-        stream = _audio_stream(container)
-        declared_s = _declared_s(container, stream)
-        name, first_s = container.format.name, (container.start_time or 0) / av.time_base
-        is_timed = has_times(name)
-        for frame in on_timeline(_decoded(container, stream, warn), name, first_s, warn):
-            decoded_s += frame.samples / frame.sample_rate
-            if is_timed:  # a gap of hours was left out
-                reached_s = max(reached_s, frame.time or 0.0)
-            yield frame
+    stream = _audio_stream(container)
+    declared_s = _declared_s(container, stream)
+    name, start = container.format.name, container.start_time
+    first_s = None if start is None else start / av.time_base
+    is_timed = has_times(name)
+    for frame in on_timeline(_decoded(container, stream, warn), name, first_s, warn):
+        decoded_s += frame.samples / frame.sample_rate
+        if is_timed:  # a gap of hours was left out
+            reached_s = max(reached_s, frame.time or 0.0)
+        yield frame
     reached_s = max(reached_s, decoded_s)
     if 0.0 < reached_s < (declared_s or 0.0) - _LENGTH_TOLERANCE_S:
         warn(f"audio is cut off: {decoded_s:.1f} s decoded, {declared_s:.1f} s in its header")
@@ -175,13 +247,13 @@ def _decoded(
         warn(f"audio is damaged: {num_damaged} packets could not be decoded")
 
 
-def _blocks(pieces: Iterator[Planes]) -> Iterator[Planes]:
+def _blocks(pieces: Iterator[Planes], block_samples: int) -> Iterator[Planes]:
     held: list[Planes] = []
     num_samples = 0
     for piece in pieces:
         held.append(piece)
         num_samples += piece.shape[1]
-        if num_samples >= BLOCK_SAMPLES:
+        if num_samples >= block_samples:
             yield np.concatenate(held, 1)
             held, num_samples = [], 0
     if num_samples:

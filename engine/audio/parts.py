@@ -66,15 +66,17 @@ class Part(io.RawIOBase):
         return data
 
 
-def parts_of(body: BinaryIO, warn: Callable[[str], None]) -> Iterator[BinaryIO]:
+def parts_of(body: BinaryIO, warn: Callable[[str], None], start: int = 0) -> Iterator[BinaryIO]:
     """Yield the files in a body, most often the body itself, each at its start.
 
     Args:
         body: The files, one after the other, seekable.
         warn: Called with one sentence for each problem.
+        start: Where the first of them starts; there is none where the body ends.
     """
     num_bytes = body.seek(0, io.SEEK_END)
-    start = 0
+    if 0 < num_bytes <= start:
+        return
     for count in itertools.count(1):
         end, patches = _part_at(body, start, num_bytes, warn)
         if start == 0 and end == num_bytes and not patches:

@@ -12,17 +12,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import numpy as np
 
 from ..types import Channels, Chunk, Features, VadMode, VadOptions
 from .chunk_stream import split_chunks
-from .chunking import CUT_PAUSE, TURN_PAUSE
-from .decode import SAMPLE_RATE, decode_channels
+from .cuts import CUT_PAUSE, TURN_PAUSE
+from .decode import SAMPLE_RATE
 from .features import CHUNK_SAMPLES, log_mel
 from .level import leveled
 from .resample import Planes
+from .sources import AudioSource
 from .windows import FULL_WINDOW, Window
 
 
@@ -44,7 +44,6 @@ class Prepared:
 # Audio shorter than this is identified by its samples, whatever the file format. Longer audio is
 # identified by its file, so that its first chunk does not wait until all of it is decoded.
 _HASH_SAMPLES_BELOW_S = 30
-_READ_BYTES = 2**20
 _SOUND_RMS = 10 ** (-60 / 20)  # more than the noise of most microphones
 _DEFAULTS = VadOptions()
 
@@ -96,7 +95,7 @@ class Preparation(Iterator[Prepared | None]):
 
     def __init__(
         self,
-        source: BinaryIO,
+        source: AudioSource,
         vad: VadMode,
         n_mels: int,
         max_audio_s: float,
@@ -110,7 +109,7 @@ class Preparation(Iterator[Prepared | None]):
         """Store the source; nothing is read yet.
 
         Args:
-            source: The audio file, seekable.
+            source: The audio, closed with it.
             vad: Whether speech is detected.
             n_mels: Mel bands of the model.
             max_audio_s: Limit on the decoded audio, split channels together, in seconds.
@@ -125,7 +124,7 @@ class Preparation(Iterator[Prepared | None]):
         self._n_mels = n_mels
         self._choose_window = choose_window
         warn = self.report.warnings.append
-        self._decoder = decode_channels(source, max_audio_s, warn, channels)
+        self._decoder = source.blocks(max_audio_s, warn, channels)
         self._blocks = self._decoded(self._decoder)
         self._head: list[Planes] = []  # decoded by `identify`, not split yet
         self._loudest_rms = 0.0  # of a block of one channel
@@ -140,6 +139,15 @@ class Preparation(Iterator[Prepared | None]):
         )
         self._chunks = self._checked(chunks)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a step can be taken without waiting for audio that has not come."""
+        return self._source.is_ready
+
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        """Have `on_ready` called, from any thread, when `is_ready` may have become true."""
+        self._source.listen(on_ready)
+
     def identify(self) -> str:
         """Return an identifier of the audio, a SHA-256 digest. Call it before the first step.
 
@@ -151,13 +159,7 @@ class Preparation(Iterator[Prepared | None]):
             if block is None:
                 return self._digest_samples()
             self._head.append(block)
-        position = self._source.tell()  # where decoding continues
-        self._source.seek(0)
-        digest = hashlib.sha256()
-        while data := self._source.read(_READ_BYTES):
-            digest.update(data)
-        self._source.seek(position)
-        return f"file {digest.hexdigest()}"
+        return f"file {self._source.digest()}"
 
     def _digest_samples(self) -> str:
         digest = hashlib.sha256()
@@ -204,6 +206,7 @@ class Preparation(Iterator[Prepared | None]):
             block = next(blocks, None)
             self.report.decode_s += time.thread_time() - start_s
             if block is None:
+                self.report.decode_s += self._source.decode_s
                 return
             self.report.num_samples += block.shape[1]
             self._loudest_rms = max(self._loudest_rms, *np.sqrt(np.mean(np.square(block), 1)))

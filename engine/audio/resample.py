@@ -22,7 +22,6 @@ Planes = NDArray[np.float32]
 MAX_CHANNELS = 8
 """Most channels that are transcribed each on its own: those of 7.1."""
 
-_MERGED_S = 1  # seconds of audio in one call of the resampler
 _SCALES = {"s16": 2**-15, "s16p": 2**-15, "flt": 1, "fltp": 1}  # by the format of the samples
 
 # Two channels cancel each other out if their mix has less than this share of the power of the first
@@ -31,7 +30,11 @@ _CANCELLED_POWER = 0.01
 
 
 def resample(
-    frames: Iterator[AudioFrame], rate: int, channels: Channels, warn: Callable[[str], None]
+    frames: Iterator[AudioFrame],
+    rate: int,
+    channels: Channels,
+    warn: Callable[[str], None],
+    merged_s: float = 1.0,
 ) -> Iterator[Planes]:
     """Yield the samples of a stream, whose frames may change their format midway.
 
@@ -40,6 +43,7 @@ def resample(
         rate: Samples per second of the result.
         channels: MIX gives one channel, SPLIT as many as the first frame has.
         warn: Called with one sentence for each problem.
+        merged_s: Audio in one call of the resampler, in seconds: calls for short frames are costly.
 
     Raises:
         InvalidAudio: A format cannot be resampled.
@@ -48,7 +52,7 @@ def resample(
     warn = functools.cache(warn)  # once for each problem
     num_channels = 0  # of the result
     resampler: _Scaler | _Mixer | _Splitter | None = None
-    for frame in _merge(frames):
+    for frame in _merge(frames, merged_s):
         if resampler is None or _format(frame) != resampler.format:
             if resampler is not None:
                 yield from resampler.take(None)
@@ -92,14 +96,14 @@ def _new_resampler(
     return _Mixer(frame, rate, num_channels, warn)
 
 
-def _merge(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    """Join frames of one format into frames of about 1 s: the calls for short ones are costly."""
+def _merge(frames: Iterator[AudioFrame], merged_s: float) -> Iterator[AudioFrame]:
+    """Join frames of one format into frames of about `merged_s` seconds."""
     fifo = AudioFifo()
     audio_format: tuple[str, str, int] | None = None
     for frame in frames:
         frame.pts = None  # AudioFifo refuses gaps in the timestamps
         found = _format(frame)
-        if found != audio_format or fifo.samples >= frame.sample_rate * _MERGED_S:
+        if found != audio_format or fifo.samples >= frame.sample_rate * merged_s:
             yield from _drain(fifo)
             if found != audio_format:  # a stream may change its format midway
                 fifo, audio_format = AudioFifo(), found

@@ -31,7 +31,7 @@ def has_times(format_name: str) -> bool:
 def on_timeline(
     frames: Iterator[AudioFrame],
     format_name: str,
-    first_s: float,
+    first_s: float | None,
     warn: Callable[[str], None],
 ) -> Iterator[AudioFrame]:
     """Yield frames, with silence where their times leave a gap of up to `MAX_GAP_S`.
@@ -42,19 +42,23 @@ def on_timeline(
     Args:
         frames: The frames; those without a time follow the one before.
         format_name: FFmpeg's name of the container.
-        first_s: The earliest time in the container.
+        first_s: The earliest time in the container; None: that of its first frame.
         warn: Called with one sentence for each kind of problem.
     """
     if not has_times(format_name):
         yield from frames
         return
     names = set(format_name.split(","))
-    zero_s = min(0.0, first_s) if names & _FROM_ZERO else first_s  # by the clock of the frame
+    is_from_zero = bool(names & _FROM_ZERO)
     max_double_s = 0.0 if names & _CHAINED else _MAX_DOUBLE_S
     done_s = doubled_s = skipped_s = 0.0
+    zero_s: float | None = None  # by the clock of the frames
     for frame in frames:
         length_s = frame.samples / frame.sample_rate
         time_s = frame.time
+        if zero_s is None:
+            first_s = (time_s or 0.0) if first_s is None else first_s
+            zero_s = min(0.0, first_s) if is_from_zero else first_s
         ahead_s = 0.0 if time_s is None else time_s - zero_s - done_s
         if abs(ahead_s) <= _TOLERANCE_S:
             done_s += length_s

@@ -92,6 +92,14 @@ class SpeechDetector:
         """First sample of the open span, which has not ended yet; None if there is none."""
         return None if self._start is None else self._start * WINDOW_SAMPLES
 
+    @property
+    def open_speech(self) -> Span | None:
+        """The open span up to now; None while it may still be a sound too short for speech."""
+        length = len(self._scores) - self._num_silent
+        if self._start is None or length < _MIN_SPEECH_WINDOWS:
+            return None
+        return Span(self._start * WINDOW_SAMPLES, (self._start + length) * WINDOW_SAMPLES)
+
     def feed(self, block: Samples) -> Iterator[Span]:
         """Process a block, float32 of any length; yield the spans that are complete."""
         audio = np.concatenate([self._remainder, block])

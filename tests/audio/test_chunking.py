@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planned_audio import Plan, audio_of, check_chunks, detector, spans_of, split
 from talkmill.engine import VadMode
 from talkmill.engine.audio.chunk_stream import split_chunks
-from talkmill.engine.audio.chunking import AFTER_SAMPLES, BEFORE_SAMPLES, TURN_PAUSE
+from talkmill.engine.audio.cuts import AFTER_SAMPLES, BEFORE_SAMPLES, TURN_PAUSE
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES

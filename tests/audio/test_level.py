@@ -13,6 +13,7 @@ from talkmill.engine import VadMode
 from talkmill.engine.audio.decode import SAMPLE_RATE
 from talkmill.engine.audio.level import leveled
 from talkmill.engine.audio.preparation import Preparation
+from talkmill.engine.audio.sources import WholeFile
 from talkmill.engine.types import Samples
 
 
@@ -35,7 +36,7 @@ def at_peak(samples: Samples, peak_db: float) -> Samples:
 def speech_s(samples: Samples) -> tuple[float, list[str]]:
     """Return how much speech is found, in seconds, and the warnings."""
     file = BytesIO(encode_audio(samples, "wav", "pcm_f32le"))
-    preparation = Preparation(file, VadMode.AUTO, 80, 1000.0)
+    preparation = Preparation(WholeFile(file), VadMode.AUTO, 80, 1000.0)
     list(preparation)
     return preparation.report.speech_s, preparation.report.warnings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planned_audio import Plan, audio_of, check_chunks, spans_of, split
 from talkmill.engine import VadOptions
-from talkmill.engine.audio.chunking import BEFORE_SAMPLES
+from talkmill.engine.audio.cuts import BEFORE_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
 
 SAMPLES_PER_MS = 16
