@@ -46,6 +46,8 @@ class CheckedOptions:
         is_conditioned: Whether the text before a chunk is its prompt.
         warnings: One sentence for each option that has no effect.
         gates: What each answer must pass, and how it is decoded again if it does not.
+        is_interim: Whether the answer is a preview: it comes after all others, and is taken as it
+            is.
     """
 
     given: TranscribeOptions
@@ -59,6 +61,12 @@ class CheckedOptions:
     is_conditioned: bool = False
     warnings: tuple[str, ...] = ()
     gates: Gates = NO_GATES
+    is_interim: bool = False
+
+    def after(self, previous: PreviousText) -> CheckedOptions:
+        """Return the same options for audio that follows a text."""
+        length = self.prompt_length - self.previous.num_placed + previous.num_placed
+        return replace(self, previous=previous, prompt_length=length)
 
 
 def check_sizes(options: TranscribeOptions) -> None:

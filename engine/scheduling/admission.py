@@ -9,37 +9,16 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
 
 from ..errors import NotReady, Overloaded
+from .engine_load import EngineLoad
 from .wait_estimate import Load, WaitEstimate
 
 # Of `max_queue_s`, what one client may fill while it is the only one: room for another.
 _LONE_SHARE = 0.75
 # Below this share of `max_queue_s` nobody is refused for the sake of others.
 _FREE_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class EngineLoad:
-    """What is in flight, and what was refused.
-
-    Attributes:
-        num_requests: Requests that hold a permit.
-        num_bytes: Memory that they hold, in bytes: uploads and the features of chunks.
-        audio_s: Audio that is to be decoded for them, in seconds.
-        wait_s: How long a short request that comes now would wait, in seconds, as predicted.
-        num_refused: Requests refused so far, by reason: requests, bytes, queue, client, deadline or
-            drain.
-    """
-
-    num_requests: int
-    num_bytes: int
-    audio_s: float
-    wait_s: float
-    num_refused: Mapping[str, int]
 
 
 class Permit:
@@ -80,6 +59,16 @@ class Permit:
         """
         self._effort = effort
         self._admission.enqueue(self, audio_s * effort, timeout_s)
+
+    def another(self, effort: float) -> Permit:
+        """Return a permit for more work of a request that is admitted; it is never refused.
+
+        Args:
+            effort: See `enqueue`.
+        """
+        permit = self._admission.admit_more(self.load.client)
+        permit._effort = effort
+        return permit
 
     def read(self, unread_s: float) -> None:
         """Take how much audio is still to be prepared, as far as it is known, in seconds."""
@@ -178,10 +167,15 @@ class Admission:
                 limit = f"over the limit of {self._max_requests} concurrent requests"
                 raise self._refusal("requests", limit)
             self._check_wait(client, 0.0, timeout_s)
-            permit = Permit(self, client)
-            self._held.add(permit)
-            self._estimate.add(permit.load, time.monotonic())
-            return permit
+            return self._permit(client)
+
+    def admit_more(self, client: str) -> Permit:
+        """Return a permit for more work of a request that holds one already, whatever the limits.
+
+        What was accepted is finished, also during a drain.
+        """
+        with self._lock:
+            return self._permit(client)
 
     def reserve(self, permit: Permit, num_bytes: int) -> None:
         """See `Permit.reserve`."""
@@ -250,6 +244,12 @@ class Admission:
             idle = None if self._held else self._idle
         if idle is not None:
             _resolve(idle)
+
+    def _permit(self, client: str) -> Permit:
+        permit = Permit(self, client)
+        self._held.add(permit)
+        self._estimate.add(permit.load, time.monotonic())
+        return permit
 
     def _hold(self, permit: Permit, num_bytes: int) -> None:
         permit.num_bytes += num_bytes

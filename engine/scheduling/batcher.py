@@ -26,6 +26,8 @@ The rules:
 9. A chunk that is decoded again comes before all others: up to eight waits one after the other
    would be long. What it takes counts as its request's turn, so the next chunks come later.
 10. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
+11. Previews of live sessions come after everything else, in batches of their own of at most a turn,
+    and take no turns.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ MAX_EXACT_ROWS = 64  # each row holds its own cache and adds its share to the ti
 _LONGEST_CHUNK_S = 30.0
 _MAX_TURNS = 4.0  # a full batch with five beams takes 2.8, half a batch being a turn
 _COMMANDS_S = 10.0
-_FIRST_OF_ALL = -1.0
+_FIRST_OF_ALL, _LAST_OF_ALL = -1.0, math.inf
 _NEARLY_1 = 1 - 1e-9  # thirds of a turn do not add up to 1
 
 
@@ -70,6 +72,10 @@ class _Place:
     turn: float
     arrival: int
     is_first: bool = field(compare=False)  # whether it is as early in its file as a first turn
+
+    @property
+    def is_preview(self) -> bool:
+        return self.turn == _LAST_OF_ALL
 
 
 _Entry = tuple[_Place, PendingChunk]
@@ -138,6 +144,10 @@ class Batcher:
 
     def put(self, item: PendingChunk) -> None:
         """Queue a chunk."""
+        self._num_arrived += 1
+        if item.request.checked.is_interim:
+            self._insert(_Place(_LAST_OF_ALL, self._num_arrived, is_first=True), item)
+            return
         credit = self._credit.get(item.request.id) or _Credit(self._turn)
         if credit.turn + credit.used <= self._turn:
             credit = _Credit(self._turn)
@@ -145,13 +155,11 @@ class Batcher:
             credit = _Credit(credit.turn + max(1.0, credit.used))
         used = credit.used + self._turns(item)
         self._credit[item.request.id] = replace(credit, used=used)
-        self._num_arrived += 1
         if item.kept is not None and self._num_kept() >= MAX_KEPT:
             item = replace(item, kept=None)
-        is_first = item.spans[0].start < self._turn_s * SAMPLE_RATE
+        is_first = item.index == 0 or item.spans[0].start < self._turn_s * SAMPLE_RATE
         turn = _FIRST_OF_ALL if item.is_again else credit.turn
-        place = _Place(turn, self._num_arrived, is_first)
-        bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
+        self._insert(_Place(turn, self._num_arrived, is_first), item)
 
     def next_batch(self, now_s: float, num_live_rows: int = 0) -> Turn:
         """Return the chunks to decode now, and those that were dropped.
@@ -191,6 +199,9 @@ class Batcher:
         self._queue = []
         return items
 
+    def _insert(self, place: _Place, item: PendingChunk) -> None:
+        bisect.insort(self._queue, (place, item), key=lambda entry: entry[0])
+
     def _take(self, now_s: float, num_live_rows: int) -> list[_Entry]:
         if not self._queue:
             self._credit.clear()  # nobody waits, so nobody's turn is later than another's
@@ -206,8 +217,11 @@ class Batcher:
         return taken
 
     def _move_on(self, taken: list[_Entry]) -> None:
-        waiting = {item.request.id for _, item in self._queue}
-        first = {item.request.id for place, item in self._queue if place.is_first}
+        if taken[0][0].is_preview:
+            return
+        others = [(place, item) for place, item in self._queue if not place.is_preview]
+        waiting = {item.request.id for _, item in others}
+        first = {item.request.id for place, item in others if place.is_first}
         num_sharing = len(waiting) - len(first) + min(len(first), MAX_SHARING)
         turns = sum(item.cost_s for _, item in taken) / self._turn_s
         # From the head's turn: a file that had the machine to itself owes no turns for that.
@@ -258,9 +272,13 @@ class Batcher:
         if not queue:
             return []
         place, key = queue[0][0], queue[0][1].key
-        same = [entry for entry in queue if entry[1].key == key]
+        same = [
+            entry
+            for entry in queue
+            if entry[1].key == key and entry[0].is_preview is place.is_preview
+        ]
         if not key.is_exact:
-            most_s = _MAX_TURNS * self._turn_s
+            most_s = (1 if place.is_preview else _MAX_TURNS) * self._turn_s
             if self._has_commands(now_s):
                 same = [entry for entry in same if entry[0].is_first is place.is_first]
                 most_s = most_s if place.is_first else self._turn_s

@@ -70,7 +70,7 @@ class _Entry:
             return True
         if self.claimed_by is not None and self.claimed_by is not self.request:
             return self.claimed_by.is_done
-        return self.request.wants_chunks(max_ahead)
+        return self.preparation.is_ready and self.request.wants_chunks(max_ahead)
 
 
 class Feeder:
@@ -129,11 +129,17 @@ class Feeder:
             preparation: Its audio.
             expected_s: About how long that is, in seconds.
         """
-        request.listen(functools.partial(self._resume, request.id))
+        resume = functools.partial(self._resume, request.id)
+        request.listen(resume)
+        preparation.listen(resume)
+        entry = _Entry(request, preparation, expected_s)
         with self._changed:
             if not self._closed:
-                self._ready.append(_Entry(request, preparation, expected_s))
-                self._changed.notify()
+                if entry.is_due(self._max_ahead):
+                    self._ready.append(entry)
+                    self._changed.notify()
+                else:
+                    self._parked[request.id] = entry
                 return
         preparation.close()  # the owner of the feeder has failed the request
 

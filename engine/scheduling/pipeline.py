@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from typing import BinaryIO
 
-from ..audio.preparation import Preparation
+from ..audio.decode import SAMPLE_RATE
+from ..audio.features import log_mel
+from ..audio.growing import GrowingFile
+from ..audio.preparation import AudioReport, Preparation, Prepared
+from ..audio.sources import GrowingSource, WholeFile
 from ..config import EngineConfig
 from ..model.loading import LoadedModel
 from ..model.runtime import Runtime
 from ..model.versions import library_versions
+from ..types import Chunk
 from .batcher import Batcher
 from .cache import AnswerCache, CacheStats, MemoryStore
 from .feeder import Feeder
+from .pending_chunk import PendingChunk
 from .queue import ChunkQueue
 from .request import Request
 from .supervision import OnFailure
@@ -120,17 +127,19 @@ class Pipeline:
         self._workers.start()
         self._feeder.start()
 
-    def add(self, request: Request, source: BinaryIO, expected_s: float = 0.0) -> None:
+    def add(
+        self, request: Request, source: BinaryIO | GrowingFile, expected_s: float = 0.0
+    ) -> None:
         """Take a request and its audio file, which is closed however the request ends.
 
         Args:
             request: The request.
-            source: The audio file.
+            source: The audio file, whole or still coming.
             expected_s: About how much audio that is, in seconds.
         """
         kind = request.checked.encoder_window
         preparation = Preparation(
-            source,
+            GrowingSource(source) if isinstance(source, GrowingFile) else WholeFile(source),
             request.options.vad,
             self.model.replicas[0].n_mels,
             self._max_audio_s,
@@ -141,6 +150,29 @@ class Pipeline:
             has_turns=request.checked.is_multi,
         )
         self._feeder.add(request, preparation, expected_s)
+
+    def add_chunk(self, request: Request, chunk: Chunk) -> None:
+        """Take a request for one chunk of audio, which is cut already. Computes its features.
+
+        Args:
+            request: The request.
+            chunk: Its only chunk, index 0.
+        """
+        start_s = time.thread_time()
+        window = self._guard.choose(request.checked.encoder_window, len(chunk.samples))
+        features = log_mel(chunk.samples, self.model.replicas[0].n_mels, window.num_frames)
+        report = AudioReport(num_samples=len(chunk.samples))
+        report.speech_of[0] = sum(span.end - span.start for span in chunk.speech)
+        report.features_s = time.thread_time() - start_s
+        item = PendingChunk.of(request, Prepared(chunk, features, window), time.monotonic())
+        request.chunk_sent(
+            window.kind,
+            chunk.spans[0].start / SAMPLE_RATE,
+            audio_s=report.duration_s,
+            num_bytes=features.nbytes,
+        )
+        request.audio_done(report)
+        self._queue.put(item)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Finish the batches that run, and stop. Other requests are failed by their owner.

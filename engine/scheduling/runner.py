@@ -190,6 +190,8 @@ class Runner:
     def finish(self, encoded: EncodedBatch, row: int, hypothesis: Hypothesis) -> DecodedChunk:
         """Return one chunk of an encoded batch with its segments, or with the next attempt."""
         item = encoded.items[row]
+        if item.request.checked.is_interim:
+            return self._accept(encoded, row, hypothesis)
         text = self._tokenizer.decode(hypothesis.tokens)
         suspect = suspicion_of(item, hypothesis, text, self._tokenizer.timestamp_begin)
         verdict = judge(item, hypothesis, text, suspect)

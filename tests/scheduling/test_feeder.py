@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -31,6 +31,13 @@ class FakePreparation(Preparation):
         self.closed = threading.Event()
         self._num_chunks = num_chunks
         self._error = error
+
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        pass
 
     def __next__(self) -> Prepared:
         if self.num_given == self._num_chunks:
