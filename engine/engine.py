@@ -12,21 +12,25 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from .audio.duration_guess import guess_duration_s
+from .audio.growing import GrowingFile
 from .audio.vad import preload as preload_vad
 from .config import EngineConfig
+from .counters import Counters
 from .decoding.effort import effort
-from .errors import AudioTooLong, EngineFailed, InvalidAudio, NotReady
+from .errors import EngineFailed, NotReady
+from .live.options import CheckedLive, LiveOptions, check_live
+from .live.passes import EnginePasses
+from .live.session import OnEvent, Session
+from .live.sessions import Sessions
 from .model.device import machine_bytes, resolve_runtime
 from .model.files import find_model, public_name
 from .model.loading import LoadedModel, load_model
 from .options import CheckedOptions, check_options
 from .scheduling.active_requests import ActiveRequests
-from .scheduling.admission import NO_PERMIT, Admission, EngineLoad, Permit
-from .scheduling.cache import CacheStats
+from .scheduling.admission import NO_PERMIT, Admission, Permit
 from .scheduling.pipeline import Pipeline
 from .scheduling.request import OnSegment, Request
 from .scheduling.supervision import OnFailure
-from .scheduling.worker_stats import WorkerStats
 from .state import State
 from .tuning import with_tuning
 from .types import TranscribeOptions, Transcript
@@ -36,7 +40,7 @@ _FAILED_STOP_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Engine:
+class Engine(Counters):
     """Turns audio into transcripts. Thread-safe.
 
     with Engine(EngineConfig()) as engine:
@@ -70,6 +74,7 @@ class Engine:
         self._state = State.LOADING  # or READY or FAILED; draining is known to the admission
         self._failure = ""  # why it failed
         self._active = ActiveRequests()
+        self._sessions = Sessions(self.config.max_audio_s)
         self._pipeline: Pipeline | None = None
 
     def __enter__(self) -> Engine:
@@ -86,46 +91,6 @@ class Engine:
         """Where it is in its life."""
         is_draining = self._admission.is_draining and self._state is not State.FAILED
         return State.DRAINING if is_draining else self._state
-
-    @property
-    def stats(self) -> WorkerStats:
-        """What the workers have done so far."""
-        return self._pipeline.stats if self._pipeline else WorkerStats()
-
-    @property
-    def cache_stats(self) -> CacheStats:
-        """Requests that may be answered from the cache, by how they were answered."""
-        return self._pipeline.cache_stats if self._pipeline else CacheStats()
-
-    @property
-    def num_requests(self) -> int:
-        """Requests that are admitted and have not ended."""
-        return self._admission.num_admitted
-
-    @property
-    def load(self) -> EngineLoad:
-        """What is in flight, and what was refused."""
-        return self._admission.load
-
-    @property
-    def num_waiting_chunks(self) -> int:
-        """Chunks that wait for the model."""
-        return self._pipeline.num_waiting_chunks if self._pipeline else 0
-
-    @property
-    def num_window_fallbacks(self) -> int:
-        """Chunks that were decoded again in the full window because a fitted one failed."""
-        return self._pipeline.num_window_fallbacks if self._pipeline else 0
-
-    @property
-    def num_thread_restarts(self) -> int:
-        """Threads that were started again after an error of ours."""
-        return self._pipeline.num_thread_restarts if self._pipeline else 0
-
-    @property
-    def device(self) -> str:
-        """The device that the model runs on, "cpu" or "cuda"; empty before it is loaded."""
-        return self._pipeline.model.runtime.device if self._pipeline else ""
 
     @property
     def model_name(self) -> str:
@@ -177,7 +142,7 @@ class Engine:
 
     def submit(
         self,
-        audio: bytes | BinaryIO,
+        audio: bytes | BinaryIO | GrowingFile,
         options: TranscribeOptions | CheckedOptions | None = None,
         *,
         permit: Permit | None = None,
@@ -189,13 +154,14 @@ class Engine:
         """Take a request and return at once; its `future` resolves to the transcript.
 
         Args:
-            audio: A whole audio file, or a seekable file object, which the engine closes, also
-                when it refuses the request.
+            audio: A whole audio file; or a seekable file object, or a file that is still coming,
+                which the engine closes, also when it refuses the request.
             options: What to do with it; what `check` returned is not checked again.
             permit: From `admit`, to be released by the caller. Without one, the engine takes one
                 and releases it when the request ends.
             timeout_s: Seconds after which the answer is of no use.
-            use_cache: Whether an earlier answer to the same question will do.
+            use_cache: Whether an earlier answer to the same question will do; never where the file
+                is still coming.
             cache_scope: Only an answer to a request of the same scope will do: a caller, if callers
                 must not learn what others have sent.
             on_segment: Called with each segment, in order, from the engine's threads; must not
@@ -210,11 +176,12 @@ class Engine:
             undo.callback(source.close)
             if not isinstance(options, CheckedOptions):
                 options = self.check(options or TranscribeOptions())
-            expected_s = guess_duration_s(source, self._check_size(source))
+            is_growing = isinstance(source, GrowingFile)
+            expected_s = guess_duration_s(source, self.config.max_audio_bytes)
             own = NO_PERMIT if permit else undo.enter_context(self.admit(timeout_s=timeout_s))
             request = Request(
                 options,
-                use_cache=use_cache,
+                use_cache=use_cache and not is_growing,
                 cache_scope=cache_scope,
                 deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
                 on_segment=on_segment,
@@ -231,9 +198,46 @@ class Engine:
         """Return the transcript of a whole audio file; see `submit`."""
         return self.submit(audio, options).future.result()
 
+    def check_live(self, options: LiveOptions) -> CheckedLive:
+        """Return a session's options as the model will honour them; see `check`."""
+        return check_live(self._ready_pipeline().model, options, self.config.beams)
+
+    def open_session(
+        self,
+        options: LiveOptions | CheckedLive | None = None,
+        *,
+        permit: Permit | None = None,
+        on_event: OnEvent,
+    ) -> Session:
+        """Return a live session: audio goes in as it is spoken, events come out.
+
+        Args:
+            options: What to do with it; what `check_live` returned is not checked again.
+            permit: From `admit`, to be released by the caller. Without one, the engine takes one
+                and releases it when the session ends.
+            on_event: Takes the events, in order, from several threads, one at a time; must not
+                block.
+
+        Raises:
+            RequestError: An option is refused; the message says why.
+            Refused: Over a limit, or not ready.
+        """
+        if not isinstance(options, CheckedLive):
+            options = self.check_live(options or LiveOptions())
+        windows = self._ready_pipeline().model.runtime.windows
+        own = NO_PERMIT if permit else self.admit()
+        passes = EnginePasses(self._ready_pipeline, self._active, permit or own)
+        most = windows.max_samples(options.final.encoder_window)
+        return self._sessions.open(options, passes, most, on_event, on_end=own.release)
+
     def drain(self) -> Future[None]:
-        """Admit no more requests; the future resolves when the last admitted one has ended."""
-        return self._admission.drain()
+        """Admit no more requests; the future resolves when the last admitted one has ended.
+
+        Live sessions answer what they have heard, and end.
+        """
+        idle = self._admission.drain()
+        self._sessions.close_all("the engine is draining")
+        return idle
 
     def close(self, drain_s: float | None = None, stop_s: float | None = None) -> bool:
         """Drain for at most `drain_s` seconds, fail what is left, and stop.
@@ -264,7 +268,7 @@ class Engine:
         return load_model(with_tuning(self.config, files), files)
 
     def _start_request(
-        self, request: Request, source: BinaryIO, expected_s: float, own: Permit
+        self, request: Request, source: BinaryIO | GrowingFile, expected_s: float, own: Permit
     ) -> None:
         with self._lock:  # it may be closed or have failed since the options were checked
             pipeline = self._ready_pipeline()
@@ -277,16 +281,6 @@ class Engine:
             state = "closed" if self._state is State.READY else self._state.value
             raise NotReady(f"the engine is not ready: {self._failure or state}")
         return pipeline
-
-    def _check_size(self, source: BinaryIO) -> int:
-        num_bytes = source.seek(0, io.SEEK_END)
-        source.seek(0)
-        if num_bytes == 0:
-            raise InvalidAudio("the audio is empty")
-        limit = self.config.max_audio_bytes
-        if num_bytes > limit:
-            raise AudioTooLong(f"audio of {num_bytes} bytes is over the limit of {limit} bytes")
-        return num_bytes
 
     def _fail(self, error: EngineFailed) -> None:
         with self._lock:

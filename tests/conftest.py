@@ -53,6 +53,21 @@ def sample() -> bytes:
 
 
 @pytest.fixture(scope="session")
+def sample_text() -> str:
+    """What is said in `sample`."""
+    return (DEMO_FOLDER / "sample.txt").read_text(encoding="utf-8").strip()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[BackgroundServer]:
+    """A server with the demo model, over gRPC and HTTP."""
+    settings = small_config(encoder_windows=(5,), cache_bytes=2**20).model_dump()
+    config = ServerConfig.model_validate({**settings, "port": 0, "http_port": 0})
+    with BackgroundServer(config) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def tokenizer() -> WhisperTokenizer:
     """The demo model's vocabulary."""
     return demo_tokenizer()
