@@ -7,6 +7,21 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class AudioEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUDIO_ENCODING_UNSPECIFIED: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_PCM16: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_FLOAT32: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_MULAW: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_ALAW: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_CONTAINER: _ClassVar[AudioEncoding]
+
+class StreamingControl(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAMING_CONTROL_UNSPECIFIED: _ClassVar[StreamingControl]
+    STREAMING_CONTROL_COMMIT: _ClassVar[StreamingControl]
+    STREAMING_CONTROL_CLEAR: _ClassVar[StreamingControl]
+
 class ReturnTimestamps(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RETURN_TIMESTAMPS_UNSPECIFIED: _ClassVar[ReturnTimestamps]
@@ -46,6 +61,15 @@ class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EARLY_STOPPING_TRUE: _ClassVar[EarlyStopping]
     EARLY_STOPPING_FALSE: _ClassVar[EarlyStopping]
     EARLY_STOPPING_NEVER: _ClassVar[EarlyStopping]
+AUDIO_ENCODING_UNSPECIFIED: AudioEncoding
+AUDIO_ENCODING_PCM16: AudioEncoding
+AUDIO_ENCODING_FLOAT32: AudioEncoding
+AUDIO_ENCODING_MULAW: AudioEncoding
+AUDIO_ENCODING_ALAW: AudioEncoding
+AUDIO_ENCODING_CONTAINER: AudioEncoding
+STREAMING_CONTROL_UNSPECIFIED: StreamingControl
+STREAMING_CONTROL_COMMIT: StreamingControl
+STREAMING_CONTROL_CLEAR: StreamingControl
 RETURN_TIMESTAMPS_UNSPECIFIED: ReturnTimestamps
 RETURN_TIMESTAMPS_NONE: ReturnTimestamps
 RETURN_TIMESTAMPS_SEGMENT: ReturnTimestamps
@@ -102,6 +126,120 @@ class TranscribeStreamResponse(_message.Message):
     segment: Chunk
     result: TranscribeResponse
     def __init__(self, segment: _Optional[_Union[Chunk, _Mapping]] = ..., result: _Optional[_Union[TranscribeResponse, _Mapping]] = ...) -> None: ...
+
+class StreamingTranscribeRequest(_message.Message):
+    __slots__ = ("config", "audio", "control")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    config: StreamingConfig
+    audio: bytes
+    control: StreamingControl
+    def __init__(self, config: _Optional[_Union[StreamingConfig, _Mapping]] = ..., audio: _Optional[bytes] = ..., control: _Optional[_Union[StreamingControl, str]] = ...) -> None: ...
+
+class StreamingConfig(_message.Message):
+    __slots__ = ("model", "options", "encoding", "sample_rate_hz", "channels", "interim_results", "interim_ms", "max_utterance_s", "manual")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_UTTERANCE_S_FIELD_NUMBER: _ClassVar[int]
+    MANUAL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    options: TranscribeOptions
+    encoding: AudioEncoding
+    sample_rate_hz: int
+    channels: int
+    interim_results: bool
+    interim_ms: int
+    max_utterance_s: float
+    manual: bool
+    def __init__(self, model: _Optional[str] = ..., options: _Optional[_Union[TranscribeOptions, _Mapping]] = ..., encoding: _Optional[_Union[AudioEncoding, str]] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., interim_results: bool = ..., interim_ms: _Optional[int] = ..., max_utterance_s: _Optional[float] = ..., manual: bool = ...) -> None: ...
+
+class StreamingTranscribeResponse(_message.Message):
+    __slots__ = ("speech_started", "speech_stopped", "interim", "final", "error", "ended")
+    SPEECH_STARTED_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_STOPPED_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    speech_started: SpeechStarted
+    speech_stopped: SpeechStopped
+    interim: Interim
+    final: Final
+    error: UtteranceError
+    ended: SessionEnded
+    def __init__(self, speech_started: _Optional[_Union[SpeechStarted, _Mapping]] = ..., speech_stopped: _Optional[_Union[SpeechStopped, _Mapping]] = ..., interim: _Optional[_Union[Interim, _Mapping]] = ..., final: _Optional[_Union[Final, _Mapping]] = ..., error: _Optional[_Union[UtteranceError, _Mapping]] = ..., ended: _Optional[_Union[SessionEnded, _Mapping]] = ...) -> None: ...
+
+class SpeechStarted(_message.Message):
+    __slots__ = ("utterance", "start_s")
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    utterance: int
+    start_s: float
+    def __init__(self, utterance: _Optional[int] = ..., start_s: _Optional[float] = ...) -> None: ...
+
+class SpeechStopped(_message.Message):
+    __slots__ = ("utterance", "end_s")
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    utterance: int
+    end_s: float
+    def __init__(self, utterance: _Optional[int] = ..., end_s: _Optional[float] = ...) -> None: ...
+
+class Interim(_message.Message):
+    __slots__ = ("utterance", "stable_text", "text")
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    STABLE_TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    utterance: int
+    stable_text: str
+    text: str
+    def __init__(self, utterance: _Optional[int] = ..., stable_text: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Final(_message.Message):
+    __slots__ = ("utterance", "start_s", "end_s", "text", "chunks", "language", "warnings", "logprobs")
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    utterance: int
+    start_s: float
+    end_s: float
+    text: str
+    chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
+    language: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
+    def __init__(self, utterance: _Optional[int] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., text: _Optional[str] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., language: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
+
+class UtteranceError(_message.Message):
+    __slots__ = ("utterance", "code", "message")
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    utterance: int
+    code: int
+    message: str
+    def __init__(self, utterance: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SessionEnded(_message.Message):
+    __slots__ = ("reason", "duration_s", "warnings")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    duration_s: float
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reason: _Optional[str] = ..., duration_s: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TranscribeOptions(_message.Message):
     __slots__ = ("return_timestamps", "language", "task", "prompt", "vad", "generation_parameters", "encoder_window", "languages", "hotwords", "channels", "token_logprobs", "vad_options")

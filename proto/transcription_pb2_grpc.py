@@ -44,6 +44,11 @@ class TranscriptionStub(object):
                 request_serializer=talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamRequest.SerializeToString,
                 response_deserializer=talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamResponse.FromString,
                 _registered_method=True)
+        self.StreamingTranscribe = channel.stream_stream(
+                '/talkmill.v1.Transcription/StreamingTranscribe',
+                request_serializer=talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeRequest.SerializeToString,
+                response_deserializer=talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeResponse.FromString,
+                _registered_method=True)
 
 
 class TranscriptionServicer(object):
@@ -66,6 +71,15 @@ class TranscriptionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamingTranscribe(self, request_iterator, context):
+        """Transcribes speech while it is being spoken. The first message configures the session; audio
+        follows as it comes. Events are returned as things happen; the last one is `ended`. The caller
+        ends the session by closing its side: what it has said until then is answered first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TranscriptionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +92,11 @@ def add_TranscriptionServicer_to_server(servicer, server):
                     servicer.TranscribeStream,
                     request_deserializer=talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamRequest.FromString,
                     response_serializer=talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamResponse.SerializeToString,
+            ),
+            'StreamingTranscribe': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamingTranscribe,
+                    request_deserializer=talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeRequest.FromString,
+                    response_serializer=talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +153,33 @@ class Transcription(object):
             '/talkmill.v1.Transcription/TranscribeStream',
             talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamRequest.SerializeToString,
             talkmill_dot_proto_dot_transcription__pb2.TranscribeStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamingTranscribe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/talkmill.v1.Transcription/StreamingTranscribe',
+            talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeRequest.SerializeToString,
+            talkmill_dot_proto_dot_transcription__pb2.StreamingTranscribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,15 @@ class CallOptions:
         """Seconds until the deadline."""
         return None if self.deadline_s is None else self.deadline_s - time.monotonic()
 
+    def is_over(self, timeout_s: float | None) -> bool:
+        """Return whether the deadline has passed for the client, which may be before it has here.
+
+        It is sent as a timeout of three digits, rounded up, and counts here from its arrival.
+        """
+        if timeout_s is None or self.remaining_s is None:
+            return False
+        return self.remaining_s <= 0.01 * timeout_s + 0.05
+
 
 class Loading(NotReady):
     """The model is being loaded; `retry_after_s` estimates how long that takes."""

@@ -1,4 +1,4 @@
-"""The command line: `talkmill demo`, `serve`, `token`, `tune` and `transcribe`."""
+"""The command line: `talkmill demo`, `serve`, `token`, `tune`, `transcribe` and `live`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from .demo import run_demo
 from .destination import Destination, destination_options
 from .formats import FORMATS, SUBTITLES
 from .http.fields import to_options
+from .live_command import live
 from .logs import configure as configure_logging
 from .process import serve as serve_until_stopped
 from .settings import build, flag, parse_pairs, settings
@@ -61,6 +62,9 @@ def main() -> None:
 
     Each setting can also be given as an environment variable, named beside its flag.
     """
+
+
+main.add_command(live)
 
 
 @main.command()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO
 
 import grpc
 
-from ..engine import Segment, TranscribeOptions, Transcript
+from ..engine import Encoding, Event, LiveOptions, Segment, TranscribeOptions, Transcript
 from ..proto import transcription_pb2 as pb
 from ..proto import transcription_pb2_grpc as pb_grpc
 from .convert import from_options, to_segment, to_transcript
+from .live_messages import from_config, to_event
 
 PIECE_BYTES = 256 * 1024  # audio in one message of a stream
 
@@ -104,3 +105,36 @@ class Client:
             if on_segment is not None:
                 on_segment(to_segment(response.segment))
         raise RuntimeError("the stream ended without a result. This is a bug.")
+
+    def listen(
+        self,
+        pieces: Iterable[bytes],
+        options: LiveOptions | None = None,
+        *,
+        encoding: Encoding | None = Encoding.PCM16,
+        rate_hz: int = 16_000,
+        num_channels: int = 1,
+        model: str = "",
+    ) -> Iterator[Event]:
+        """Send audio as it comes, and yield the events of the session; the last one is `Ended`.
+
+        Args:
+            pieces: The audio; taken from it on a thread of gRPC.
+            options: What to do with it; None for the defaults.
+            encoding: How samples are written; None for a container.
+            rate_hz: Samples of each channel per second; of no effect with a container.
+            num_channels: Channels whose samples take turns; of no effect with a container.
+            model: The model that must be served; empty for any.
+
+        Raises:
+            grpc.RpcError: The server cannot be reached, refused the session or failed.
+        """
+        config = from_config(options or LiveOptions(), encoding, rate_hz, num_channels, model)
+
+        def requests() -> Iterator[pb.StreamingTranscribeRequest]:
+            yield pb.StreamingTranscribeRequest(config=config)
+            for piece in pieces:
+                yield pb.StreamingTranscribeRequest(audio=piece)
+
+        stream = self._stub.StreamingTranscribe(requests(), metadata=self._metadata)
+        yield from map(to_event, stream)

@@ -160,6 +160,12 @@ class ServerConfig(EngineConfig):
         description="Slowest upload, in bytes per second from its start; a pause of "
         "upload_timeout_s is allowed on top.",
     )
+    live_idle_s: float = Field(
+        60.0,
+        gt=0,
+        description="Longest time for which a live session may be sent no audio, in seconds; then "
+        "it ends.",
+    )
     drain_timeout_s: float = Field(
         300.0,
         ge=0,

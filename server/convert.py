@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -71,19 +72,19 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
         InvalidOption: An enum field holds a number that the enum does not define.
         UnsupportedOption: A field is set that is not in this version of the .proto file.
     """
-    _refuse_unknown_fields(message, "options")
-    timestamps, words = _lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
+    refuse_unknown_fields(message, "options")
+    timestamps, words = lookup(_TIMESTAMPS, message.return_timestamps, "return_timestamps")
     return TranscribeOptions(
         language=message.language if message.HasField("language") else None,
-        task=_lookup(_TASKS, message.task, "task"),
+        task=lookup(_TASKS, message.task, "task"),
         prompt=message.prompt,
-        encoder_window=_lookup(_ENCODER_WINDOWS, message.encoder_window, "encoder_window"),
-        vad=_lookup(_VAD_MODES, message.vad, "vad"),
+        encoder_window=lookup(_ENCODER_WINDOWS, message.encoder_window, "encoder_window"),
+        vad=lookup(_VAD_MODES, message.vad, "vad"),
         timestamps=timestamps,
         words=words,
         languages=tuple(message.languages),
         hotwords=tuple(message.hotwords),
-        channels=_lookup(_CHANNELS, message.channels, "channels"),
+        channels=lookup(_CHANNELS, message.channels, "channels"),
         token_logprobs=message.token_logprobs,
         vad_options=_to_vad_options(message.vad_options),
         parameters=_to_parameters(message.generation_parameters),
@@ -91,7 +92,7 @@ def to_options(message: pb.TranscribeOptions) -> TranscribeOptions:
 
 
 def _to_vad_options(message: pb.VadOptions) -> VadOptions:
-    _refuse_unknown_fields(message, "vad_options")
+    refuse_unknown_fields(message, "vad_options")
     given = {descriptor.name: value for descriptor, value in message.ListFields()}
     if message.HasField("threshold"):
         given["threshold"] = _shortest_decimal(message.threshold)
@@ -99,10 +100,10 @@ def _to_vad_options(message: pb.VadOptions) -> VadOptions:
 
 
 def _to_parameters(message: pb.GenerationParameters) -> GenerationParameters:
-    _refuse_unknown_fields(message, "generation_parameters")
+    refuse_unknown_fields(message, "generation_parameters")
     given = {descriptor.name: value for descriptor, value in message.ListFields()}
     if "early_stopping" in given:
-        mode = _lookup(_EARLY_STOPPING, given["early_stopping"], "early_stopping")
+        mode = lookup(_EARLY_STOPPING, given["early_stopping"], "early_stopping")
         given["early_stopping"] = mode
     if "suppress_tokens" in given:
         given["suppress_tokens"] = tuple(given["suppress_tokens"])
@@ -121,8 +122,12 @@ def _shortest_decimal(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _refuse_unknown_fields(message: Message, field: str) -> None:
-    """Raise if a newer client set a field that this server does not know, and so would ignore."""
+def refuse_unknown_fields(message: Message, field: str) -> None:
+    """Refuse a field that a newer client has set and this server would ignore.
+
+    Raises:
+        UnsupportedOption: There is one.
+    """
     unknown = UnknownFieldSet(message)
     if len(unknown):
         number = unknown[0].field_number
@@ -139,7 +144,12 @@ def _from_parameters(parameters: GenerationParameters) -> pb.GenerationParameter
     return pb.GenerationParameters(**given)
 
 
-def _lookup(values: dict[int, T], number: int, field: str) -> T:
+def lookup(values: dict[int, T], number: int, field: str) -> T:
+    """Return what an enum's number stands for.
+
+    Raises:
+        InvalidOption: The enum has no such number, or it is refused.
+    """
     if number not in values:
         raise InvalidOption(f"{field} {number} is not a value of the enum", field)
     return values[number]
@@ -234,14 +244,27 @@ def from_transcript(transcript: Transcript, *, timestamps: bool) -> pb.Transcrib
         warnings=transcript.warnings,
         coverage=transcript.coverage,
         encoder_window=_wire_window(transcript.encoder_window),
-        logprobs=[
-            pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
-            for token in transcript.logprobs
-        ],
+        logprobs=from_logprobs(transcript.logprobs),
         other_languages=[
             pb.LanguageProbability(language=language, probability=probability)
             for language, probability in transcript.other_languages
         ],
+    )
+
+
+def from_logprobs(logprobs: Iterable[TokenLogprob]) -> list[pb.TokenLogprob]:
+    """Return the messages for tokens."""
+    return [
+        pb.TokenLogprob(token=token.text, logprob=token.logprob, bytes=token.data)
+        for token in logprobs
+    ]
+
+
+def to_logprobs(messages: Iterable[pb.TokenLogprob]) -> tuple[TokenLogprob, ...]:
+    """Return the tokens in messages."""
+    return tuple(
+        TokenLogprob(token.token, _shortest_decimal(token.logprob), token.bytes)
+        for token in messages
     )
 
 
@@ -259,10 +282,7 @@ def to_transcript(message: pb.TranscribeResponse) -> Transcript:
         warnings=tuple(message.warnings),
         coverage=message.coverage if message.HasField("coverage") else None,
         encoder_window=_ENCODER_WINDOWS.get(message.encoder_window) or EncoderWindow.FULL,
-        logprobs=tuple(
-            TokenLogprob(token.token, _shortest_decimal(token.logprob), token.bytes)
-            for token in message.logprobs
-        ),
+        logprobs=to_logprobs(message.logprobs),
         other_languages=tuple(
             (other.language, _shortest_decimal(other.probability))
             for other in message.other_languages

@@ -9,36 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..engine import (
-    AudioTooLong,
     CheckedOptions,
     DeadlineExceeded,
     Engine,
+    GrowingFile,
+    LiveOptions,
+    OnEvent,
     OnSegment,
+    PcmDecoder,
     Request,
     Segment,
+    Session,
     State,
     TranscribeOptions,
     Transcript,
 )
 from .auth import Access
-from .call import CallOptions, Loading, read_switch
+from .call import CallOptions, read_switch
 from .config import ServerConfig
+from .live import LiveCall
+from .loading import LoadingModel
 from .metrics import Metrics
+from .models import ServedModels
 from .open_calls import OpenCalls
+from .receiving import store
 from .spool import Spool
-from .status import UnknownModel
-
-MAX_MODEL_NAME = 256  # characters
 
 
 class Gateway:
-    """One engine, as gRPC and HTTP see it."""
+    """One engine, as gRPC and HTTP see it.
+
+    Attributes:
+        metrics: Where calls are counted.
+        models: The names of the model.
+    """
 
     def __init__(
         self, engine: Engine, access: Access, metrics: Metrics, config: ServerConfig
@@ -52,14 +62,13 @@ class Gateway:
             config: The settings.
         """
         self.metrics = metrics
+        self.models = ServedModels(engine, config.served_names)
         self._engine = engine
         self._access = access
         # How long a call waits for a model that is loading, by protocol.
         self._loading_wait_s = {"grpc": 0.0, "http": config.loading_wait_s}
         self._shares_cache = config.share_cache
-        self._served_names = config.served_names
-        self._loading_since_s = time.monotonic()
-        self._settled = asyncio.Event()  # the model is loaded, or loading has failed
+        self._loading = LoadingModel(engine)
         self._open = OpenCalls()
 
     @property
@@ -67,29 +76,9 @@ class Gateway:
         """Where the engine is in its life."""
         return self._engine.state
 
-    @property
-    def models(self) -> list[str]:
-        """The names that the model answers to; its own is the first."""
-        return list(dict.fromkeys([self._engine.model_name, *self._served_names]))
-
-    def check_model(self, name: str) -> None:
-        """Check that a model is served; an empty name stands for any.
-
-        Raises:
-            UnknownModel: It is not served.
-        """
-        if len(name) > MAX_MODEL_NAME:
-            raise UnknownModel(
-                f"model: a name of {len(name)} characters is over the limit of {MAX_MODEL_NAME}",
-                "model",
-            )
-        if name and name not in self.models:
-            served = ", ".join(self.models)
-            raise UnknownModel(f"model {name!r} is not served here; served: {served}", "model")
-
     def settled(self) -> None:
         """Wake the calls that wait for the model: it is loaded, or loading has failed."""
-        self._settled.set()
+        self._loading.settled()
 
     def drain(self) -> Future[None]:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
@@ -142,12 +131,28 @@ class Gateway:
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
             with self._engine.admit(client, timeout_s) as permit, self._open.call():
                 wait_s = None if wait_for_model else self._loading_wait_s[protocol]
+                call = CallOptions(permit, client, use_cache, wait_s, deadline_s)
                 try:
-                    yield CallOptions(permit, client, use_cache, wait_s, deadline_s)
+                    yield call
                 except asyncio.CancelledError:
-                    if _is_over(timeout_s, deadline_s):  # gRPC cancels a call at its deadline
+                    if call.is_over(timeout_s):  # gRPC cancels a call at its deadline
                         raise DeadlineExceeded("the deadline passed before the answer") from None
                     raise
+
+    async def ready(self, model: str, call: CallOptions) -> None:
+        """Return once the model is loaded and is the one that the caller expects.
+
+        Args:
+            model: The model that the caller expects; empty for any.
+            call: The call's options.
+
+        Raises:
+            Loading: The model is being loaded, and not within the time that the call waits.
+            DeadlineExceeded: The model was not loaded in time.
+            UnknownModel: It is another one.
+        """
+        await self._loading.wait(call)
+        self.models.check(model)
 
     async def check(
         self, options: TranscribeOptions, model: str, call: CallOptions
@@ -160,12 +165,9 @@ class Gateway:
             call: The call's options.
 
         Raises:
-            Loading: The model is being loaded, and not within the time that the call waits.
-            DeadlineExceeded: The model was not loaded in time.
-            RequestError: An option or the model is refused.
+            TalkmillError: As `ready`, or an option is refused.
         """
-        await self._wait_until_loaded(call)
-        self.check_model(model)
+        await self.ready(model, call)
         if options.prompt or options.hotwords:  # these are tokenized, which takes milliseconds
             return await asyncio.to_thread(self._engine.check, options)
         return self._engine.check(options)
@@ -181,23 +183,22 @@ class Gateway:
             announced_bytes: Length of the upload if it is known; counted before the first piece.
 
         Raises:
-            AudioTooLong: The upload is over the limit.
-            Overloaded: The uploads of all requests in flight are over the limit.
-            NoSpace: It cannot be stored.
+            TalkmillError: See `receiving.store`.
         """
-        limit = self._engine.config.max_audio_bytes
-        num_bytes, num_reserved = 0, announced_bytes
-        call.permit.reserve(announced_bytes)
         with Spool() as spool:
-            async for piece in pieces:
-                num_bytes += len(piece)
-                if num_bytes > limit:
-                    raise AudioTooLong(f"audio is over the limit of {limit} bytes")
-                if num_bytes > num_reserved:
-                    call.permit.reserve(num_bytes - num_reserved)
-                    num_reserved = num_bytes
-                spool.write(piece)
+            await self.store(pieces, call, spool.write, announced_bytes)
             return spool.take()
+
+    async def store(
+        self,
+        pieces: AsyncIterator[bytes],
+        call: CallOptions,
+        write: Callable[[bytes], None],
+        announced_bytes: int = 0,
+    ) -> None:
+        """Give the pieces of an upload to `write`; see `receive` and `receiving.store`."""
+        limit = self._engine.config.max_audio_bytes
+        await store(pieces, call.permit, write, limit, announced_bytes)
 
     async def transcribe(
         self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
@@ -214,7 +215,7 @@ class Gateway:
             del request
 
     async def stream(
-        self, audio: bytes | BinaryIO, options: CheckedOptions, call: CallOptions
+        self, audio: BinaryIO | GrowingFile, options: CheckedOptions, call: CallOptions
     ) -> AsyncGenerator[Segment | Transcript]:
         """Yield the segments as they come, then the transcript; see `transcribe`."""
         loop = asyncio.get_running_loop()
@@ -239,6 +240,31 @@ class Gateway:
             del request  # an error has this frame in its traceback, and the request keeps the error
         yield self._counted(done.result(), call)
 
+    async def open_live(
+        self, options: LiveOptions, model: str, source: PcmDecoder | None, call: CallOptions
+    ) -> LiveCall:
+        """Return a live session, to be given up when the call has ended.
+
+        Args:
+            options: The session's options.
+            model: The model that the caller expects; empty for any.
+            source: Decodes the audio; None for a container.
+            call: The call's options.
+
+        Raises:
+            TalkmillError: As `check`.
+        """
+        await self.ready(model, call)
+        checked = await asyncio.to_thread(self._engine.check_live, options)  # see `check`
+
+        def open_session(on_event: OnEvent) -> Session:
+            return self._engine.open_session(checked, permit=call.permit, on_event=on_event)
+
+        def count(transcript: Transcript) -> None:
+            self._counted(transcript, call)
+
+        return LiveCall(open_session, source, checked.final.warnings, count)
+
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""
         headers = {
@@ -253,7 +279,7 @@ class Gateway:
 
     def _submit(
         self,
-        audio: bytes | BinaryIO,
+        audio: bytes | BinaryIO | GrowingFile,
         options: CheckedOptions,
         call: CallOptions,
         on_segment: OnSegment | None = None,
@@ -268,30 +294,7 @@ class Gateway:
             on_segment=on_segment,
         )
 
-    async def _wait_until_loaded(self, call: CallOptions) -> None:
-        if self._engine.state is not State.LOADING:
-            return
-        waits = [wait_s for wait_s in (call.loading_wait_s, call.remaining_s) if wait_s is not None]
-        try:
-            await asyncio.wait_for(self._settled.wait(), min(waits, default=None))
-        except TimeoutError:
-            if call.loading_wait_s is None:
-                raise DeadlineExceeded("the deadline passed before the model was loaded") from None
-            elapsed_s = time.monotonic() - self._loading_since_s
-            # As long again as loading has taken so far: nothing better is known.
-            raise Loading(self._engine.model_name, max(1.0, elapsed_s)) from None
-
     def _counted(self, transcript: Transcript, call: CallOptions) -> Transcript:
         self._access.count_audio(call.client, transcript.duration_s)
         self.metrics.count_audio(transcript)
         return transcript
-
-
-def _is_over(timeout_s: float | None, deadline_s: float | None) -> bool:
-    """Return whether a deadline has passed for the client, which may be before it has here.
-
-    It is sent as a timeout of three digits, rounded up, and counts here from its arrival.
-    """
-    if timeout_s is None or deadline_s is None:
-        return False
-    return time.monotonic() >= deadline_s - 0.01 * timeout_s - 0.05

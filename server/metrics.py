@@ -132,6 +132,7 @@ class _EngineMetrics(Collector):
         yield refused
         gauges = {
             "requests_in_progress": ("Requests accepted and not yet answered.", load.num_requests),
+            "live_sessions": ("Live sessions that are open.", engine.num_sessions),
             "chunks_waiting": ("Chunks waiting for the model.", engine.num_waiting_chunks),
             "audio_seconds_waiting": ("Seconds of audio to be decoded.", load.audio_s),
             "predicted_wait_seconds": ("Predicted wait of a short request.", load.wait_s),

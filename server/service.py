@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from ..engine import (
     AudioTooLong,
@@ -26,6 +28,8 @@ from .convert import from_segment, from_transcript, to_options
 from .gateway import Gateway
 from .grpc_errors import answer_or_status
 from .grpc_messages import Context, Messages, metadata_of
+from .live_service import stream_session
+from .receiving import growing_upload
 from .status import MalformedBody, SlowUpload
 from .upload import UploadPace
 
@@ -62,6 +66,10 @@ class TranscriptionService:
                 self.TranscribeStream,
                 response_serializer=pb.TranscribeStreamResponse.SerializeToString,
             ),
+            "StreamingTranscribe": grpc.stream_stream_rpc_method_handler(
+                self.StreamingTranscribe,
+                response_serializer=pb.StreamingTranscribeResponse.SerializeToString,
+            ),
         }
         return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
@@ -73,6 +81,15 @@ class TranscriptionService:
         """Take one file in pieces; write segments as they are done, then the result."""
         await answer_or_status(context, self._transcribe_stream(context))
 
+    async def StreamingTranscribe(self, _: object, context: Context) -> None:
+        """Take audio while it is being spoken; write events as things happen."""
+        await answer_or_status(context, self._stream_session(context))
+
+    async def _stream_session(self, context: Context) -> None:
+        with self._admit(context) as call:
+            write = functools.partial(self._write, context)
+            await stream_session(self._gateway, self._config, call, context, write)
+
     async def _transcribe(self, context: Context) -> pb.TranscribeResponse:
         with self._admit(context) as call:
             audio, model, options = await self._read_file(context)
@@ -83,9 +100,14 @@ class TranscriptionService:
             return from_transcript(transcript, timestamps=options.has_segments)
 
     async def _transcribe_stream(self, context: Context) -> None:
+        messages = Messages(context, pb.TranscribeStreamRequest, _PIECE_FIELD)
         with self._admit(context) as call:
-            audio, options, checked = await self._receive_file(context, call)
-            async with aclosing(self._gateway.stream(audio, checked, call)) as items:
+            options, checked = await self._read_options(messages, call)
+            store = functools.partial(self._store, messages, call)
+            async with (
+                growing_upload(store) as audio,
+                aclosing(self._gateway.stream(audio, checked, call)) as items,
+            ):
                 async for item in items:
                     if isinstance(item, Segment):
                         response = pb.TranscribeStreamResponse(segment=from_segment(item))
@@ -117,17 +139,20 @@ class TranscriptionService:
             )
         return audio, request.model, to_options(request.options)
 
-    async def _receive_file(
-        self, context: Context, call: CallOptions
-    ) -> tuple[BinaryIO, TranscribeOptions, CheckedOptions]:
-        """Return the streamed audio and its options, which are checked before it is received."""
-        messages = Messages(context, pb.TranscribeStreamRequest, _PIECE_FIELD)
+    async def _read_options(
+        self, messages: StreamMessages, call: CallOptions
+    ) -> tuple[TranscribeOptions, CheckedOptions]:
+        """Return the options of a stream, which are checked before the audio is received."""
         with self._uploading():
             config = await _read_config(messages, self._pace())
             options = to_options(config.options)
-            checked = await self._gateway.check(options, config.model, call)  # may wait for a model
-            audio = await self._gateway.receive(_pieces(messages, self._pace()), call)
-        return audio, options, checked
+            return options, await self._gateway.check(options, config.model, call)
+
+    async def _store(
+        self, messages: StreamMessages, call: CallOptions, write: Callable[[bytes], None]
+    ) -> None:
+        with self._uploading():
+            await self._gateway.store(_pieces(messages, self._pace()), call, write)
 
     def _pace(self) -> UploadPace:
         return UploadPace(self._config.upload_timeout_s, self._config.min_upload_bytes_per_s)
@@ -144,7 +169,7 @@ class TranscriptionService:
         finally:
             self._num_uploads -= 1
 
-    async def _write(self, context: Context, response: pb.TranscribeStreamResponse) -> None:
+    async def _write(self, context: Context, response: Message) -> None:
         timeout_s = self._config.upload_timeout_s
         try:
             async with asyncio.timeout(timeout_s):

@@ -55,6 +55,15 @@ class Spool:
         with storing():
             self._file.write(piece)
 
+    @property
+    def file(self) -> BinaryIO:
+        """The file, which stays the spool's."""
+        return cast(BinaryIO, self._file)
+
+    def give_away(self) -> None:
+        """Leave it to others to close the file."""
+        self._file = None
+
     def take(self) -> BinaryIO:
         """Return the complete upload; the caller closes it.
 

@@ -32,6 +32,10 @@ class MalformedBody(RequestError):
     """The body of an HTTP request does not match its content-type, or a message its contract."""
 
 
+class ForbiddenOrigin(RequestError):
+    """A page of another site opens a WebSocket."""
+
+
 class SlowUpload(RequestError):
     """The audio stopped arriving, or arrives more slowly than is allowed."""
 
@@ -62,6 +66,7 @@ STATUSES: dict[type[TalkmillError], Status] = {
     RequestError: Status(code_pb2.INVALID_ARGUMENT, 422),
     InvalidAudio: Status(code_pb2.INVALID_ARGUMENT, 400),
     MalformedBody: Status(code_pb2.INVALID_ARGUMENT, 400),
+    ForbiddenOrigin: Status(code_pb2.PERMISSION_DENIED, 403),
     SlowUpload: Status(code_pb2.ABORTED, 408),
     AudioTooLong: Status(code_pb2.INVALID_ARGUMENT, 413),
     TooLarge: Status(code_pb2.INVALID_ARGUMENT, 413),

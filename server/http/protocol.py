@@ -101,6 +101,11 @@ class LimitedProtocol(H11Protocol):
             self._probe(_PROBE_S)
         return may_be_there
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to a protocol with limits of its own."""
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
     def handle_events(self) -> None:
         """Handle what was parsed; the rest at the next turn of the loop if it is too much."""
         self.conn.num_left = _EVENTS_PER_TURN

@@ -47,6 +47,7 @@ VALUES: dict[str, tuple[str, object, str | None]] = {
     "loading_wait_s": ("0.5", 0.5, "-1"),
     "upload_timeout_s": ("1.5", 1.5, "0"),
     "min_upload_bytes_per_s": ("2000", 2000.0, "0"),
+    "live_idle_s": ("2.5", 2.5, "0"),
     "drain_timeout_s": ("2.5", 2.5, "-1"),
     "log_level": ("debug", "debug", "loud"),
     "model": ("tiny.en", "tiny.en", None),
