@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from ...engine import State
 from ..config import ServerConfig
@@ -20,7 +20,9 @@ from .description import describe, operations, to_page
 from .endpoint import Endpoint, Handler, ToResponse, View, ViewEndpoint
 from .errors import huggingface_error, openai_content, openai_error, printable
 from .middleware import middleware
+from .realtime import RealtimeEndpoint
 
+REALTIME_PATH = "/v1/realtime"
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -61,16 +63,18 @@ def make_app(gateway: Gateway, config: ServerConfig) -> Starlette:
         "description": show_description,
         "page": show_page,
     }
+    realtime = WebSocketRoute(REALTIME_PATH, RealtimeEndpoint(gateway, config))
+    routes: list[BaseRoute] = [
+        # The name of a model may contain slashes, which only `:path` matches.
+        Route(
+            operation.path.replace("{model}", "{model:path}"),
+            handlers[operation.handler],
+            methods=[operation.method],
+        )
+        for operation in operations()
+    ]
     return Starlette(
-        routes=[
-            # The name of a model may contain slashes, which only `:path` matches.
-            Route(
-                operation.path.replace("{model}", "{model:path}"),
-                handlers[operation.handler],
-                methods=[operation.method],
-            )
-            for operation in operations()
-        ],
+        routes=[*routes, realtime],
         middleware=middleware(config.cors_origins),
         exception_handlers={HTTPException: _no_such_route},
     )
@@ -86,16 +90,16 @@ def _metrics(gateway: Gateway, request: Request) -> Response:
 
 def _models(gateway: Gateway, request: Request) -> Response:
     status = gateway.state.value
-    return JSONResponse([{"id": name, "status": status} for name in gateway.models])
+    return JSONResponse([{"id": name, "status": status} for name in gateway.models.names])
 
 
 def _openai_models(gateway: Gateway, request: Request) -> Response:
-    return JSONResponse({"object": "list", "data": list(map(_openai_object, gateway.models))})
+    return JSONResponse({"object": "list", "data": list(map(_openai_object, gateway.models.names))})
 
 
 def _openai_model(gateway: Gateway, request: Request) -> Response:
     name = request.path_params["model"]
-    gateway.check_model(name)
+    gateway.models.check(name)
     return JSONResponse(_openai_object(name))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fakes import DEMO_FOLDER, FakeModel, loaded, small_config
+from fakes import FakeModel, loaded, small_config
 from http_calls import Http
 from served import Serve, Served, loading
 from talkmill.server import BackgroundServer, ServerConfig
@@ -60,18 +60,3 @@ def load(
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
         yield pool
-
-
-@pytest.fixture(scope="package")
-def demo() -> Iterator[BackgroundServer]:
-    """A server with the demo model, over gRPC and HTTP."""
-    settings = small_config(encoder_windows=(5,), cache_bytes=2**20).model_dump()
-    config = ServerConfig.model_validate({**settings, "port": 0, "http_port": 0})
-    with BackgroundServer(config) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def sample_text() -> str:
-    """What is said in `sample`."""
-    return (DEMO_FOLDER / "sample.txt").read_text(encoding="utf-8").strip()
