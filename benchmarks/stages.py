@@ -35,6 +35,7 @@ from benchmarks.report import Timing, finish, print_table, stamp, time_interleav
 from talkmill.engine import EncoderWindow, GenerationParameters, Task, VadMode
 from talkmill.engine.audio.features import HOP_SAMPLES, log_mel
 from talkmill.engine.audio.preparation import AudioReport, Preparation
+from talkmill.engine.audio.sources import WholeFile
 from talkmill.engine.audio.windows import Windows
 from talkmill.engine.config import to_frames
 from talkmill.engine.decoding.plan import make_plan
@@ -119,7 +120,7 @@ def prepare(files: list[bytes], reports: list[list[AudioReport]]) -> None:
     """Run files through the stages as the engine does; append a list of their reports."""
     reports.append([])
     for file in files:
-        preparation = Preparation(io.BytesIO(file), VadMode.AUTO, _N_MELS, 1e9)
+        preparation = Preparation(WholeFile(io.BytesIO(file)), VadMode.AUTO, _N_MELS, 1e9)
         for _ in preparation:
             pass
         reports[-1].append(preparation.report)
