@@ -114,6 +114,7 @@ def test_an_error_is_4xx_over_http_where_it_is_the_callers_over_grpc(
         code_pb2.UNIMPLEMENTED,
         code_pb2.NOT_FOUND,
         code_pb2.UNAUTHENTICATED,
+        code_pb2.PERMISSION_DENIED,
         code_pb2.RESOURCE_EXHAUSTED,
         code_pb2.CANCELLED,
         code_pb2.ABORTED,
