@@ -73,7 +73,7 @@ def check_sizes(options: TranscribeOptions) -> None:
     """Refuse options so long that to check them would take long. Takes microseconds itself.
 
     Raises:
-        InvalidOption: A text or a list is over its limit.
+        InvalidOption: A text or a list is over its limit, or a text is not valid Unicode.
     """
     _check_length("prompt", len(options.prompt), MAX_TEXT, "characters")
     _check_length("language", len(options.language or ""), MAX_NAME, "characters")
@@ -81,6 +81,9 @@ def check_sizes(options: TranscribeOptions) -> None:
     _check_length("languages", max(map(len, options.languages), default=0), MAX_NAME, "characters")
     _check_length("hotwords", len(options.hotwords), MAX_TEXT, "words")
     _check_length("hotwords", sum(map(len, options.hotwords)), MAX_TEXT, "characters")
+    _check_text("prompt", options.prompt)
+    for word in options.hotwords:
+        _check_text("hotwords", word)
     for name, value in vars(options.parameters).items():
         if isinstance(value, tuple):
             _check_length(name, len(value), MAX_VALUES, "values")
@@ -89,6 +92,13 @@ def check_sizes(options: TranscribeOptions) -> None:
 def _check_length(field: str, length: int, limit: int, unit: str) -> None:
     if length > limit:
         raise InvalidOption(f"{field} of {length} {unit} is over the limit of {limit}", field)
+
+
+def _check_text(field: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a character, which no tokenizer takes
+        raise InvalidOption(f"{field} {text[:MAX_NAME]!r} is not valid Unicode", field) from None
 
 
 def check_options(model: LoadedModel, options: TranscribeOptions, beams: int = 1) -> CheckedOptions:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import grpc
 
-from ..engine import Encoding, Event, LiveOptions, Segment, TranscribeOptions, Transcript
+from ..engine import Encoding, Ended, Event, LiveOptions, Segment, TranscribeOptions, Transcript
 from ..proto import transcription_pb2 as pb
 from ..proto import transcription_pb2_grpc as pb_grpc
 from .convert import from_options, to_segment, to_transcript
@@ -118,6 +118,8 @@ class Client:
     ) -> Iterator[Event]:
         """Send audio as it comes, and yield the events of the session; the last one is `Ended`.
 
+        `Ended` has the server's warnings. Events that only a newer version knows are left out.
+
         Args:
             pieces: The audio; taken from it on a thread of gRPC.
             options: What to do with it; None for the defaults.
@@ -128,13 +130,31 @@ class Client:
 
         Raises:
             grpc.RpcError: The server cannot be reached, refused the session or failed.
+            Exception: What `pieces` raised, in place of the last event: what came before it is
+                answered first.
         """
         config = from_config(options or LiveOptions(), encoding, rate_hz, num_channels, model)
+        failures: list[Exception] = []
 
         def requests() -> Iterator[pb.StreamingTranscribeRequest]:
             yield pb.StreamingTranscribeRequest(config=config)
-            for piece in pieces:
-                yield pb.StreamingTranscribeRequest(audio=piece)
+            try:
+                for piece in pieces:
+                    yield pb.StreamingTranscribeRequest(audio=piece)
+            except Exception as error:  # gRPC would tell nobody what it was
+                failures.append(error)
 
         stream = self._stub.StreamingTranscribe(requests(), metadata=self._metadata)
-        yield from map(to_event, stream)
+        try:
+            for message in stream:
+                event = to_event(message)
+                if isinstance(event, Ended) and failures:
+                    break
+                if event is not None:
+                    yield event
+        except grpc.RpcError as error:
+            if failures:
+                raise failures[0] from error
+            raise
+        if failures:
+            raise failures[0]

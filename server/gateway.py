@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -20,12 +21,10 @@ from ..engine import (
     Engine,
     GrowingFile,
     LiveOptions,
-    OnEvent,
     OnSegment,
     PcmDecoder,
     Request,
     Segment,
-    Session,
     State,
     TranscribeOptions,
     Transcript,
@@ -48,6 +47,7 @@ class Gateway:
     Attributes:
         metrics: Where calls are counted.
         models: The names of the model.
+        draining: Set once no more calls are admitted.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Gateway:
         """
         self.metrics = metrics
         self.models = ServedModels(engine, config.served_names)
+        self.draining = asyncio.Event()
         self._engine = engine
         self._access = access
         # How long a call waits for a model that is loading, by protocol.
@@ -80,9 +81,10 @@ class Gateway:
         """Wake the calls that wait for the model: it is loaded, or loading has failed."""
         self._loading.settled()
 
-    def drain(self) -> Future[None]:
+    async def drain(self) -> Future[None]:
         """Admit no more calls; the future resolves when the last admitted call has ended."""
-        return self._engine.drain()
+        self.draining.set()
+        return await asyncio.to_thread(self._engine.drain)
 
     def refuse_the_rest(self, reason: str) -> None:
         """End every call that is still open with `NotReady`; `reason` follows "the server has"."""
@@ -256,14 +258,12 @@ class Gateway:
         """
         await self.ready(model, call)
         checked = await asyncio.to_thread(self._engine.check_live, options)  # see `check`
-
-        def open_session(on_event: OnEvent) -> Session:
-            return self._engine.open_session(checked, permit=call.permit, on_event=on_event)
-
-        def count(transcript: Transcript) -> None:
-            self._counted(transcript, call)
-
-        return LiveCall(open_session, source, checked.final.warnings, count)
+        return LiveCall(
+            lambda put: self._engine.open_session(checked, permit=call.permit, on_event=put),
+            source,
+            checked.final.warnings,
+            functools.partial(self._count, call),
+        )
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""
@@ -295,6 +295,9 @@ class Gateway:
         )
 
     def _counted(self, transcript: Transcript, call: CallOptions) -> Transcript:
-        self._access.count_audio(call.client, transcript.duration_s)
-        self.metrics.count_audio(transcript)
+        self._count(call, transcript.duration_s, transcript.speech_s)
         return transcript
+
+    def _count(self, call: CallOptions, audio_s: float, speech_s: float) -> None:
+        self._access.count_audio(call.client, audio_s)
+        self.metrics.count_audio(audio_s, speech_s)

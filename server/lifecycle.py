@@ -134,7 +134,7 @@ class Server:
         After a failure of the engine, or `drain_timeout_s`, what is still open is refused.
         """
         # Not cancelled below: that would cancel the future of the engine.
-        idle = asyncio.wrap_future(await asyncio.to_thread(self._gateway.drain))
+        idle = asyncio.wrap_future(await self._gateway.drain())
         await self._grpc.report_shutdown()
         limit_s = self._config.drain_timeout_s
         stopping = asyncio.gather(*self._stop_listeners(limit_s + FLUSH_S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from ..engine import (
     ContainerInput,
@@ -16,10 +17,22 @@ from ..engine import (
     PcmInput,
     Session,
     TalkmillError,
-    Transcript,
 )
 
 _PIECE_BYTES = 2**16  # fed at once: 2 s of 16-bit samples at 16 kHz
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Stands among the events after those of all audio that came before it.
+
+    Attributes:
+        what: What the caller did.
+        has_utterance: Whether that ended an utterance.
+    """
+
+    what: str
+    has_utterance: bool = False
 
 
 class LiveCall:
@@ -35,7 +48,7 @@ class LiveCall:
         open_session: Callable[[OnEvent], Session],
         source: PcmDecoder | None,
         warnings: tuple[str, ...],
-        on_final: Callable[[Transcript], None],
+        on_audio: Callable[[float, float], None],
     ) -> None:
         """Open the session.
 
@@ -43,12 +56,15 @@ class LiveCall:
             open_session: Returns a session that gives its events to a function.
             source: Decodes the audio; None for a container.
             warnings: See the attribute.
-            on_final: Called with each answer.
+            on_audio: Called with the seconds of audio that have come since the last call, and with
+                those of speech that were answered.
         """
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        # Some events for each second of audio, whose length is limited.
+        self._events: asyncio.Queue[Event | Mark] = asyncio.Queue()
         self._has_changed = asyncio.Event()  # there may be room for audio
-        self._on_final = on_final
+        self._on_audio = on_audio
+        self._counted_s = 0.0
         self.warnings = warnings
         self.session = open_session(self._put)
         self._input: LiveInput = (
@@ -64,42 +80,57 @@ class LiveCall:
             TalkmillError: They cannot be decoded, or the session has ended.
         """
         for start in range(0, len(data), _PIECE_BYTES):
-            while self._input.is_full:
-                self._has_changed.clear()
-                if self._input.is_full:
-                    await self._has_changed.wait()
+            await self._room()
             await asyncio.to_thread(self._input.feed, data[start : start + _PIECE_BYTES])
 
     async def finish(self) -> None:
         """Take the end of the audio: what was said is answered, then the session ends."""
+        await self._room()
         await asyncio.to_thread(self._input.finish)
 
-    async def commit(self) -> int | None:
-        """See `Session.commit`."""
-        return await asyncio.to_thread(self.session.commit)
+    async def commit(self) -> None:
+        """See `Session.commit`; a `Mark` "committed" follows the events."""
+        number = await asyncio.to_thread(self.session.commit)
+        self._events.put_nowait(Mark("committed", number is not None))
 
     async def clear(self) -> None:
-        """See `Session.clear`."""
+        """See `Session.clear`; a `Mark` "cleared" follows the events."""
         await asyncio.to_thread(self.session.clear)
+        self._events.put_nowait(Mark("cleared"))
 
     async def close(self, reason: str, error: TalkmillError | None = None) -> None:
         """See `Session.close`."""
         await asyncio.to_thread(self.session.close, reason, error)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[Event | Mark]:
         """Yield the events up to the last one."""
         while True:
             event = await self._events.get()
             if isinstance(event, Final):
-                self._on_final(event.transcript)
+                self._count(event.transcript.speech_s)
             yield event
             if isinstance(event, Ended):
                 return
 
-    def give_up(self) -> None:
+    async def give_up(self) -> None:
         """Release everything; without effect on a session that has ended."""
+        # It waits for the session's lock; a caller who leaves meanwhile must not stop it.
+        await asyncio.shield(asyncio.to_thread(self._give_up))
+        self._count(0.0)
+
+    def _give_up(self) -> None:
         self.session.cancel()
         self._input.give_up()
+
+    def _count(self, speech_s: float) -> None:
+        before_s, self._counted_s = self._counted_s, self.session.audio_s
+        self._on_audio(self._counted_s - before_s, speech_s)
+
+    async def _room(self) -> None:
+        while self._input.is_full:
+            self._has_changed.clear()
+            if self._input.is_full:
+                await self._has_changed.wait()
 
     def _put(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._events.put_nowait, event)

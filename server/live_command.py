@@ -15,6 +15,7 @@ from typing import Any, cast
 import click
 import grpc
 import numpy as np
+from click.core import ParameterSource
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -39,11 +40,13 @@ from ..engine import (
 )
 from .client import Client
 from .destination import Destination, destination_options
-from .settings import build, settings
+from .settings import build, flag, settings
 
 _PIECE_S = 0.1
 _MAX_FILE_S = 1e6
 _HZ = 16_000
+_OF_STANDARD_INPUT = ("encoding", "rate", "inputs")
+_NORMAL_END = "the audio has ended"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class _Source:
 )
 @click.option("--interim/--no-interim", default=True, help="Show text before it is final.")
 @settings(EngineConfig)
+@click.pass_context
 def live(
+    context: click.Context,
+    /,
     file: Path | None,
     destination: Destination | None,
     language: str | None,
@@ -94,6 +100,10 @@ def live(
     FILE is read at its own pace. Text that is not final is dim and may change; final text has the
     times of its speech. With a microphone: arecord -q -f S16_LE -r 16000 -t raw | talkmill live
     """
+    if file is not None:
+        _refuse_given(context, _OF_STANDARD_INPUT, "FILE")
+    if destination is not None:
+        _refuse_given(context, given, "--server")
     vad_options = VadOptions(silence_duration_ms=pause_ms)
     transcribe = TranscribeOptions(language=language, prompt=prompt, vad_options=vad_options)
     options = LiveOptions(transcribe, interim=interim)
@@ -110,6 +120,12 @@ def live(
         raise click.ClickException(str(error)) from error
     except grpc.RpcError as error:
         raise click.ClickException(f"{error.code().name}: {error.details()}") from error
+
+
+def _refuse_given(context: click.Context, names: Iterable[str], beside: str) -> None:
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flag(name)} has no effect with {beside}")
 
 
 def _standard_input() -> Iterator[bytes]:
@@ -173,12 +189,14 @@ def _events_there(to: Destination, options: LiveOptions, source: _Source) -> Ite
 
 
 def _show(events: Iterator[Event]) -> None:
-    """Print final text, and on a terminal what comes before it.
+    """Print final text, and on a terminal what comes before it; at last why the session has ended.
 
     Raises:
         TalkmillError: The session ended with an error.
     """
     console = Console(highlight=False)
+    ended: Ended | None = None
+    shown: set[str] = set()  # warnings
     with Live(console=console, transient=True, auto_refresh=False) as screen:
         for event in events:
             if isinstance(event, Interim) and console.is_terminal:
@@ -190,8 +208,19 @@ def _show(events: Iterator[Event]) -> None:
                     times = f"[{event.start_s:.2f} - {event.end_s:.2f}] "
                     console.print(Text(times + event.transcript.text), soft_wrap=True)
                 for warning in event.transcript.warnings:
+                    shown.add(warning)
                     click.echo(f"warning: {warning}", err=True)
             elif isinstance(event, Failed):
                 click.echo(f"error: {event.error}", err=True)
-            elif isinstance(event, Ended) and event.error is not None:
-                raise event.error
+            elif isinstance(event, Ended):
+                ended = event
+    # Only now: where a session has failed on a server, its error follows the last event.
+    if ended is None:
+        return
+    for warning in ended.warnings:
+        if warning not in shown:  # utterances have those of their session, too
+            click.echo(f"warning: {warning}", err=True)
+    if ended.error is not None:
+        raise ended.error
+    if ended.reason != _NORMAL_END:
+        click.echo(f"the session has ended: {ended.reason}", err=True)

@@ -50,10 +50,12 @@ class LiveRequest(NamedTuple):
     Attributes:
         options: The options.
         source: Decodes the audio; None for a container.
+        warnings: One sentence for each field without effect.
     """
 
     options: LiveOptions
     source: PcmDecoder | None
+    warnings: tuple[str, ...] = ()
 
 
 def to_live(config: pb.StreamingConfig) -> LiveRequest:
@@ -75,7 +77,10 @@ def to_live(config: pb.StreamingConfig) -> LiveRequest:
         is_manual=config.manual,
         **given,
     )
-    return LiveRequest(options, _to_source(config))
+    warnings: tuple[str, ...] = ()
+    if "interim_ms" in given and not options.interim:
+        warnings = ("interim_ms has no effect: interim_results is false",)
+    return LiveRequest(options, _to_source(config), warnings)
 
 
 def _to_source(config: pb.StreamingConfig) -> PcmDecoder | None:
@@ -94,6 +99,7 @@ def from_config(
     """Return the first message of a session; the inverse of `to_live`."""
     numbers = {known: number for number, known in _ENCODINGS.items()}
     is_raw = encoding is not None
+    has_interim_ms = options.interim or options.interim_ms != LiveOptions.interim_ms
     return pb.StreamingConfig(
         model=model,
         options=from_options(options.transcribe),
@@ -101,7 +107,7 @@ def from_config(
         sample_rate_hz=rate_hz if is_raw else 0,
         channels=num_channels if is_raw else 0,
         interim_results=options.interim,
-        interim_ms=options.interim_ms,
+        interim_ms=options.interim_ms if has_interim_ms else None,
         max_utterance_s=options.max_utterance_s,
         manual=options.is_manual,
     )
@@ -149,8 +155,11 @@ def _from_final(event: Final, *, timestamps: bool) -> pb.Final:
     )
 
 
-def to_event(message: pb.StreamingTranscribeResponse) -> Event:
-    """Return the event in a message; the inverse of `from_event`, as far as the message tells."""
+def to_event(message: pb.StreamingTranscribeResponse) -> Event | None:
+    """Return the event in a message; the inverse of `from_event`, as far as the message tells.
+
+    None stands for an event that is not in this version of the .proto file: a newer server's.
+    """
     kind = message.WhichOneof("event")
     if kind == "speech_started":
         started = message.speech_started
@@ -165,7 +174,9 @@ def to_event(message: pb.StreamingTranscribeResponse) -> Event:
         return _to_final(message.final)
     if kind == "error":
         return Failed(message.error.utterance, TalkmillError(message.error.message))
-    return Ended(message.ended.reason)
+    if kind == "ended":
+        return Ended(message.ended.reason, warnings=tuple(message.ended.warnings))
+    return None
 
 
 def _to_final(final: pb.Final) -> Final:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
-from ..engine import Ended, InvalidOption, TalkmillError
+from ..engine import Ended, InvalidOption, ModelError, TalkmillError
 from ..proto import transcription_pb2 as pb
 from .call import CallOptions
 from .config import ServerConfig
 from .gateway import Gateway
 from .grpc_messages import Context, Messages
-from .live import LiveCall
+from .live import LiveCall, Mark
 from .live_messages import from_event, to_live
 from .status import MalformedBody, SlowUpload
 
 _AUDIO_FIELD = pb.StreamingTranscribeRequest.AUDIO_FIELD_NUMBER
+
+_log = logging.getLogger(__name__)
 
 LiveMessages = Messages[pb.StreamingTranscribeRequest]
 Write = Callable[[pb.StreamingTranscribeResponse], Awaitable[None]]
@@ -40,16 +43,19 @@ async def stream_session(
     first = await _read_config(messages, config.upload_timeout_s)
     asked = to_live(first)
     live = await gateway.open_live(asked.options, first.model, asked.source, call)
+    live.warnings = (*asked.warnings, *live.warnings)
     listening = asyncio.create_task(_listen(messages, live, config.live_idle_s))
     timestamps = asked.options.transcribe.has_segments
     try:
         async for event in live.events():
+            if isinstance(event, Mark):  # the caller knows what he did
+                continue
             await write(from_event(event, live, timestamps=timestamps))
             if isinstance(event, Ended) and event.error is not None:
                 raise event.error
     finally:
         listening.cancel()
-        live.give_up()
+        await live.give_up()
 
 
 async def _read_config(messages: LiveMessages, wait_s: float) -> pb.StreamingConfig:
@@ -72,6 +78,9 @@ async def _listen(messages: LiveMessages, live: LiveCall, idle_s: float) -> None
         await live.close(f"no audio came for {idle_s:g} s")
     except TalkmillError as error:
         await live.close(str(error), error)
+    except Exception:  # a fault of ours in one session
+        _log.exception("a live session failed")
+        await live.close("internal error", ModelError("internal error"))
 
 
 async def _take(message: pb.StreamingTranscribeRequest, live: LiveCall) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..engine import Engine, Transcript
+from ..engine import Engine
 from .status import OK, status_of
 
 _LAG_INTERVAL_S = 0.05
@@ -81,10 +81,10 @@ class Metrics:
             self._calls.labels(protocol, code_pb2.Code.Name(status.grpc)).inc()
             self._call_s.labels(protocol).observe(time.monotonic() - start_s)
 
-    def count_audio(self, transcript: Transcript) -> None:
-        """Add the seconds of audio and speech of a transcript."""
-        self._audio_s.inc(transcript.duration_s)
-        self._speech_s.inc(transcript.speech_s)
+    def count_audio(self, audio_s: float, speech_s: float) -> None:
+        """Add seconds of audio that were transcribed, and of the speech in it."""
+        self._audio_s.inc(audio_s)
+        self._speech_s.inc(speech_s)
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

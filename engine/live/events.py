@@ -87,10 +87,12 @@ class Ended:
     Attributes:
         reason: Why the session has ended, as a sentence without a capital.
         error: The error that ended it; None if it was closed.
+        warnings: One sentence for each option without effect, from a server.
     """
 
     reason: str
     error: TalkmillError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 Event = SpeechStarted | SpeechStopped | Interim | Final | Failed | Ended

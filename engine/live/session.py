@@ -97,6 +97,11 @@ class Session:
         return len(self._waiting) >= MAX_WAITING and not self._closing
 
     @property
+    def is_open(self) -> bool:
+        """Whether it takes audio."""
+        return not self._closing
+
+    @property
     def has_ended(self) -> bool:
         """Whether the last event was given."""
         return self._has_ended

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from ..config import ServerConfig
 from ..file_limit import file_limit
 from .protocol import Limits, limited
-from .websockets import MAX_MESSAGE_BYTES, RealtimeProtocol
+from .websockets import MAX_MESSAGE_BYTES, realtime
 
 _BACKLOG = 1024
 _MAX_FILES = 2**16  # where the system sets no limit
@@ -57,8 +57,9 @@ class HttpListener:
                 app,
                 http=limited(_limits(config)),
                 lifespan="off",
-                ws=RealtimeProtocol,
+                ws=realtime(config.upload_timeout_s),
                 ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=None,  # a session that is sent nothing ends by itself
                 ws_per_message_deflate=False,  # a kilobyte can become a megabyte
                 log_config=None,
                 log_level="warning",

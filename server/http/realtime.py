@@ -10,31 +10,25 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...engine import Ended, InvalidOption, NotReady, TalkmillError
+from ...engine import Cancelled, Ended, InvalidOption, NotReady, TalkmillError
 from ..auth import wait_if_failed
 from ..call import CallOptions
 from ..config import ServerConfig
 from ..gateway import Gateway
 from ..live import LiveCall
-from ..status import ForbiddenOrigin, MalformedBody
-from .errors import openai_error
+from ..status import MalformedBody
+from .errors import openai_details, openai_error
 from .realtime_config import Json, RealtimeConfig
 from .realtime_events import RealtimeEvents, error_event, new_event
+from .realtime_handshake import check_origin, config_of, headers_of, subprotocol_of
 
-# A browser cannot set headers; OpenAI's own convention for its token among the sub-protocols.
-_TOKEN_PREFIX = "openai-insecure-api-key."
-_SUBPROTOCOL = "realtime"
-_GOING_AWAY, _INTERNAL_ERROR, _POLICY = 1001, 1011, 1008
-_MAX_REASON = 100  # bytes of the reason in a close frame: 123 fit
-_QUERY = {"intent", "model", "token"}
+_NORMAL, _GOING_AWAY, _POLICY, _INTERNAL_ERROR = 1000, 1001, 1008, 1011
+_MAX_REASON = 123  # bytes of the reason in a close frame
 
 _log = logging.getLogger(__name__)
 
@@ -53,23 +47,22 @@ class RealtimeEndpoint:
         """Answer one connection."""
         socket = WebSocket(scope, receive, send)
         try:
-            _check_origin(socket, self._origins)
-            headers, token_protocols = _headers_of(socket)
+            headers = headers_of(socket)
             peer = "" if socket.client is None else socket.client.host
             with self._gateway.admit("http", headers, None, peer) as call:
-                config = _config_of(socket)
+                check_origin(socket, self._origins)
+                config = config_of(socket)
                 await self._gateway.ready(config.model, call)
-                protocol = _SUBPROTOCOL if _SUBPROTOCOL in token_protocols else None
-                await socket.accept(protocol)
+                await socket.accept(subprotocol_of(socket))
                 connection = _Connection(socket, self._gateway, call, self._idle_s, self._write_s)
                 await connection.run(config)
-        except WebSocketDisconnect:
+        except Cancelled:  # the client is gone
             return
         except Exception as error:
             if not isinstance(error, TalkmillError):
                 _log.exception("a realtime session failed")
             await wait_if_failed(error)
-            await _refuse(socket, error)
+            await _refuse(socket, error, self._write_s)
 
 
 class _Connection:
@@ -88,7 +81,7 @@ class _Connection:
         self._telling: asyncio.Task[Ended] | None = None
         self._events = RealtimeEvents(self._config)
         self._has_audio = False  # since the last commit
-        self._handlers: dict[str, Callable[[Json], Any]] = {
+        self._handlers: dict[str, Callable[[Json], Awaitable[None]]] = {
             "session.update": self._update,
             "transcription_session.update": self._update,
             "input_audio_buffer.append": self._append,
@@ -97,63 +90,72 @@ class _Connection:
         }
 
     async def run(self, config: RealtimeConfig) -> None:
-        """Answer until the client goes or the session ends."""
+        """Answer until the client goes or the session ends.
+
+        Raises:
+            Cancelled: The client is gone, without a word or while it was told something.
+            TalkmillError: The session ended with an error, which the client is to be told.
+        """
         self._config = config
         await self._send(new_event("session.created", session=config.to_json()))
         try:
-            with suppress(_SessionEnded):
-                await self._listen()
-            await self._close()
+            reason = await self._listen()
+            if reason is not None:
+                await self._close(reason)
         finally:
             if self._live is not None:
-                self._live.give_up()
+                await self._live.give_up()
             if self._telling is not None:
                 self._telling.cancel()
                 await asyncio.gather(self._telling, return_exceptions=True)
 
-    async def _listen(self) -> None:
-        """Take the client's events until the session has ended.
+    async def _listen(self) -> str | None:
+        """Take the client's events; return why no more are taken, or None if it has closed.
 
         Raises:
-            WebSocketDisconnect: The client is gone.
-            _SessionEnded: The session has ended or is about to; or nothing came for too long.
+            Cancelled: The client is gone without having closed.
         """
-        while True:
-            receiving = asyncio.create_task(self._receive())
-            waiting = {receiving} if self._telling is None else {receiving, self._telling}
-            done, _ = await asyncio.wait(
-                waiting, timeout=self._idle_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if receiving not in done:
-                receiving.cancel()
-                if not done and self._live is not None:
-                    await self._live.close(self._idle_reason)
-                raise _SessionEnded
-            await self._handle(receiving.result())
+        draining = asyncio.create_task(self._gateway.draining.wait())
+        try:
+            while True:
+                # A session hears of the drain itself, and then ends.
+                ending: asyncio.Task[Any] = self._telling or draining
+                receiving = asyncio.create_task(self._socket.receive())
+                done, _ = await asyncio.wait(
+                    {receiving, ending}, timeout=self._idle_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if receiving not in done or ending in done:
+                    receiving.cancel()
+                    return "the engine is draining" if done else self._idle_reason
+                message = receiving.result()
+                if message["type"] != "websocket.receive":
+                    if message.get("code") in (_NORMAL, _GOING_AWAY):
+                        return None
+                    raise Cancelled("the client is gone")
+                if not await self._handle(message.get("text") or ""):
+                    return ""
+        finally:
+            draining.cancel()
 
-    async def _receive(self) -> str:
-        message = await self._socket.receive()
-        if message["type"] != "websocket.receive":
-            raise WebSocketDisconnect
-        return message.get("text") or ""
-
-    async def _handle(self, text: str) -> None:
+    async def _handle(self, text: str) -> bool:
+        """Do what an event asks for; return whether the session goes on."""
         event: Any = {}
         try:
             event = await asyncio.to_thread(_read, text)  # a megabyte takes milliseconds
             kind = event.get("type")
-            if kind not in self._handlers:
+            if not isinstance(kind, str) or kind not in self._handlers:
                 raise InvalidOption(f"type {kind!r} is none of {', '.join(self._handlers)}", "type")
             await self._handlers[kind](event)
-        except (WebSocketDisconnect, _SessionEnded):
+        except Cancelled:
             raise
-        except NotReady:
-            if self._live is None:
-                raise
-            raise _SessionEnded from None  # or is about to be
         except TalkmillError as error:
+            if self._live is not None and not self._live.session.is_open:
+                return False  # its last event says why
+            if isinstance(error, NotReady):
+                raise
             event_id = event.get("event_id")
             await self._send(error_event(error, event_id if isinstance(event_id, str) else None))
+        return True
 
     async def _update(self, event: Json) -> None:
         config = self._config.updated(event.get("session"))
@@ -180,19 +182,18 @@ class _Connection:
         self._has_audio = self._has_audio or bool(data)
         await live.feed(data)
 
-    async def _commit(self, event: Json) -> None:
+    async def _commit(self, _: Json) -> None:
         if not self._has_audio or self._live is None:
             raise InvalidOption("nothing was appended since the last commit", "audio")
         self._has_audio = False
-        if await self._live.commit() is None:
-            for found in self._events.of_empty_commit():
-                await self._send(found)
+        await self._live.commit()
 
-    async def _clear(self, event: Json) -> None:
+    async def _clear(self, _: Json) -> None:
         self._has_audio = False
-        if self._live is not None:
+        if self._live is None:
+            await self._send(new_event("input_audio_buffer.cleared"))
+        else:
             await self._live.clear()
-        await self._send(new_event("input_audio_buffer.cleared"))
 
     async def _open(self) -> LiveCall:
         config = self._config
@@ -216,27 +217,22 @@ class _Connection:
     def _idle_reason(self) -> str:
         return f"no audio came for {self._idle_s:g} s"
 
-    async def _close(self) -> None:
-        """Close the connection once every event was told."""
-        if self._telling is None:
-            await self._socket.close(_GOING_AWAY, self._idle_reason)
-            return
-        ended = await self._telling
-        if ended.error is not None:
-            await self._send(error_event(ended.error))
-        code = _GOING_AWAY if ended.error is None else _POLICY
-        await self._socket.close(code, ended.reason.encode()[:_MAX_REASON].decode(errors="ignore"))
+    async def _close(self, reason: str) -> None:
+        """Close the connection once every event was told.
+
+        Raises:
+            TalkmillError: The session ended with this error.
+        """
+        if self._live is not None and self._telling is not None:
+            await self._live.close(reason)
+            ended = await self._telling
+            if ended.error is not None:
+                raise ended.error
+            reason = ended.reason
+        await _close(self._socket, _GOING_AWAY, reason, self._write_s)
 
     async def _send(self, event: Json) -> None:
-        try:
-            async with asyncio.timeout(self._write_s):
-                await self._socket.send_text(json.dumps(event, ensure_ascii=False))
-        except (TimeoutError, RuntimeError, OSError):  # it does not read, or is gone
-            raise WebSocketDisconnect from None
-
-
-class _SessionEnded(Exception):
-    """The session takes nothing more."""
+        await _send(self._socket, event, self._write_s)
 
 
 def _read(text: str) -> Json:
@@ -246,51 +242,51 @@ def _read(text: str) -> Json:
         raise MalformedBody("the message is not JSON", "message") from None
     if not isinstance(event, dict):
         raise MalformedBody("the message is not a JSON object", "message")
+    if "\\u" in text and not _is_text(json.dumps(event, ensure_ascii=False)):
+        raise MalformedBody("the message has half of a character: \\ud800 to \\udfff", "message")
     return event
 
 
-def _headers_of(socket: WebSocket) -> tuple[dict[str, str], list[str]]:
-    """Return a connection's headers, with its token wherever that is, and its sub-protocols."""
-    headers = dict(socket.headers)
-    protocols = list(socket.scope.get("subprotocols", []))
-    named = [one.removeprefix(_TOKEN_PREFIX) for one in protocols if one.startswith(_TOKEN_PREFIX)]
-    tokens = [*named, *socket.query_params.getlist("token")]
-    if "authorization" not in headers and tokens:
-        headers["authorization"] = f"Bearer {tokens[0]}"
-    return headers, protocols
+def _is_text(text: str) -> bool:
+    """Return whether a text can be written; JSON allows halves of characters (surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _check_origin(socket: WebSocket, allowed: tuple[str, ...]) -> None:
-    """Refuse a browser's page of another site: browsers let any page open a WebSocket.
-
-    Raises:
-        ForbiddenOrigin: The origin is neither the server's own nor allowed.
-    """
-    origin = socket.headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return
-    if urlsplit(origin).netloc != socket.headers.get("host"):
-        raise ForbiddenOrigin(f"origin {origin!r} is not one of cors_origins", "origin")
-
-
-def _config_of(socket: WebSocket) -> RealtimeConfig:
-    for name in socket.query_params.keys() - _QUERY:
-        raise InvalidOption(f"{name} in the query is unknown", name)
-    intent = socket.query_params.get("intent", "transcription")
-    if intent != "transcription":
-        raise InvalidOption(f"intent {intent!r} is not transcription", "intent")
-    return RealtimeConfig(model=socket.query_params.get("model", ""))
-
-
-async def _refuse(socket: WebSocket, error: Exception) -> None:
+async def _refuse(socket: WebSocket, error: Exception, write_s: float) -> None:
     """Answer a connection that is not accepted with a status, else with a last event."""
     try:
         if socket.application_state.name == "CONNECTING":
-            response: JSONResponse = openai_error(error)
-            await socket.send_denial_response(response)
+            async with asyncio.timeout(write_s):
+                await socket.send_denial_response(openai_error(error))
             return
-        await socket.send_text(json.dumps(error_event(error)))
+        await _send(socket, error_event(error), write_s)
         code = _POLICY if isinstance(error, TalkmillError) else _INTERNAL_ERROR
-        await socket.close(code, str(error)[:_MAX_REASON])
-    except (RuntimeError, WebSocketDisconnect):  # it is gone
+        await _close(socket, code, openai_details(error)["message"], write_s)
+    except (Cancelled, TimeoutError, RuntimeError, WebSocketDisconnect):  # it is gone
         return
+
+
+async def _send(socket: WebSocket, event: Json, write_s: float) -> None:
+    """Send an event.
+
+    Raises:
+        Cancelled: The client does not read, or is gone.
+    """
+    try:
+        async with asyncio.timeout(write_s):
+            await socket.send_text(json.dumps(event, ensure_ascii=False))
+    except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+        raise Cancelled("the client does not read, or is gone") from None
+
+
+async def _close(socket: WebSocket, code: int, reason: str, write_s: float) -> None:
+    """Close a connection; see `_send`."""
+    try:
+        async with asyncio.timeout(write_s):
+            await socket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
+    except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+        raise Cancelled("the client does not read, or is gone") from None

@@ -95,6 +95,8 @@ class RealtimeConfig:
     def updated(self, session: Any) -> RealtimeConfig:
         """Return the session after an update, which leaves as it is what it does not name.
 
+        A field that is null has its default again, except `turn_detection`: see `vad`.
+
         Raises:
             InvalidOption: A field is unknown or its value is refused; it is named.
         """
@@ -130,10 +132,10 @@ class RealtimeConfig:
 
     def _with_input(self, given: Json, prefix: str) -> RealtimeConfig:
         new = self
-        if (audio_format := given.pop("format", None)) is not None:
-            new = replace(new, encoding=_encoding(audio_format, prefix + "format"))
-        if (transcription := given.pop("transcription", None)) is not None:
-            new = new._with_transcription(_object(transcription, prefix + "transcription"), prefix)
+        if "format" in given:
+            new = replace(new, encoding=_encoding(given.pop("format"), prefix + "format"))
+        if "transcription" in given:
+            new = new._with_transcription(given.pop("transcription"), prefix + "transcription")
         if "turn_detection" in given:
             new = new._with_vad(given.pop("turn_detection"), prefix + "turn_detection")
         if given.pop("noise_reduction", None) is not None:
@@ -141,14 +143,18 @@ class RealtimeConfig:
         _refuse_unknown(given, prefix)
         return new
 
-    def _with_transcription(self, given: Json, prefix: str) -> RealtimeConfig:
-        texts: Json = {}
-        for name in given.keys() & {"model", "language", "prompt"}:
-            value = given.pop(name)
-            if value is not None and not isinstance(value, str):
-                raise InvalidOption(f"{prefix}transcription.{name} is not text", name)
-            texts[name] = value or ""
-        _refuse_unknown(given, prefix + "transcription.")
+    def _with_transcription(self, given: Any, name: str) -> RealtimeConfig:
+        if given is None:
+            return self._with_warning(
+                f"{name} null has no effect: a transcription session always transcribes"
+            )
+        asked = _object(given, name)
+        texts: Json = {
+            key: _text(asked.pop(key), f"{name}.{key}", key)
+            for key in ("model", "language", "prompt")
+            if key in asked
+        }
+        _refuse_unknown(asked, name + ".")
         return replace(self, **texts)
 
     def _with_vad(self, given: Any, name: str) -> RealtimeConfig:
@@ -161,22 +167,23 @@ class RealtimeConfig:
         values: Json = {}
         for key in asked.keys() & _VAD.keys():
             value = asked.pop(key)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, _VAD[key]):
+            is_number = isinstance(value, _VAD[key]) and not isinstance(value, bool)
+            if value is not None and not is_number:
                 raise InvalidOption(f"{name}.{key} {value!r} is not a number of its kind", key)
             values[key] = value
         for key in sorted(asked.keys() & _OF_ANSWERS):
             if asked.pop(key):
                 new = new._with_warning(f"{name}.{key} has no effect: nobody answers here")
         _refuse_unknown(asked, name + ".")
-        return replace(new, vad=VadOptions(**values))
+        return replace(new, vad=replace(self.vad or VadOptions(), **values))
 
     def _with_warning(self, warning: str) -> RealtimeConfig:
         return replace(self, warnings=(*self.warnings, warning))
 
 
 def _encoding(given: Any, name: str) -> Encoding:
+    if given is None:
+        return Encoding.PCM16
     kind = given.get("type") if isinstance(given, dict) else given
     if not isinstance(kind, str) or kind not in _FORMATS:
         raise InvalidOption(f"{name} {kind!r} is none of {', '.join(_FORMATS)}", name)
@@ -186,6 +193,17 @@ def _encoding(given: Any, name: str) -> Encoding:
     if rate_hz not in (None, expected_hz):
         raise InvalidOption(f"{name}.rate {rate_hz!r} is not {expected_hz}", name)
     return encoding
+
+
+def _text(value: Any, name: str, field: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InvalidOption(f"{name} is not text", field)
+    text = value or ""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON allows lone surrogates
+        raise InvalidOption(f"{name} {text!r} is not valid text", field) from None
+    return text
 
 
 def _object(value: Any, name: str) -> Json:

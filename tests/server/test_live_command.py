@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
 
 from audio_files import decode_file
 from command_line import SAMPLE, run
-from talkmill.server import BackgroundServer
+from talkmill.engine import Ended, Event
+from talkmill.server import BackgroundServer, Client
 from talkmill.server.cli import main
 
 
@@ -65,3 +67,48 @@ def test_a_rate_out_of_range_is_one_line() -> None:
     result = CliRunner().invoke(main, ["live", "--rate", "7"], input=b"")
     assert result.exit_code == 1
     assert "sample_rate_hz 7 is not in 8000 to 192000" in result.output
+
+
+@pytest.mark.parametrize(("name", "value"), [("encoding", "alaw"), ("rate", 8_000), ("inputs", 2)])
+def test_an_option_of_standard_input_is_refused_with_a_file(name: str, value: object) -> None:
+    result = run("live", SAMPLE, f"--{name}", value)
+    assert result.exit_code == 2
+    assert f"--{name} has no effect with FILE" in result.stderr
+
+
+def test_a_file_that_is_no_audio_is_named_as_such_with_a_server(demo: BackgroundServer) -> None:
+    here, there = run("live", __file__), run("live", __file__, "--server", demo.address)
+    assert there.exit_code == 1
+    assert there.stderr == here.stderr
+
+
+@pytest.fixture
+def last(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """What a server that is not there answers."""
+    events: list[Event] = []
+
+    def listen(*args: object, **options: object) -> Iterator[Event]:
+        yield from events
+
+    monkeypatch.setattr(Client, "listen", listen)
+    return events
+
+
+def test_the_normal_end_is_silent(last: list[Event]) -> None:
+    last.append(Ended("the audio has ended"))
+    result = run("live", SAMPLE, "--server", "127.0.0.1:1")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_another_end_is_told_with_its_reason(last: list[Event]) -> None:
+    last.append(Ended("the engine is draining"))
+    result = run("live", SAMPLE, "--server", "127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "the session has ended: the engine is draining\n"
+
+
+def test_the_warnings_of_a_session_are_shown(last: list[Event]) -> None:
+    last.append(Ended("the audio has ended", warnings=("one", "two")))
+    result = run("live", SAMPLE, "--server", "127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "warning: one\nwarning: two\n"

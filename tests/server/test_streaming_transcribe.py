@@ -3,62 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-import jiwer
-import numpy as np
 import pytest
-from google.rpc import code_pb2
 
 from audio_files import decode_file, encode_audio
-from fakes import DEMO_FOLDER, PATIENCE_S, FakeModel, small_config
+from fakes import DEMO_FOLDER, PATIENCE_S
 from live_sessions import blocks
 from served import Serve
+from streaming_calls import FLOAT32, PCM16, converse, messages, pcm16, refusal, text_of
 from talkmill.engine import Ended, Final, Interim, LiveOptions, TranscribeOptions
 from talkmill.engine.types import Samples
 from talkmill.proto import transcription_pb2 as pb
 from talkmill.proto import transcription_pb2_grpc as pb_grpc
-from talkmill.server import BackgroundServer, Client, ServerConfig
+from talkmill.server import BackgroundServer, Client
 from talkmill.server.client import PIECE_BYTES
-from waiting import wait_until
-
-PCM16, FLOAT32 = pb.AUDIO_ENCODING_PCM16, pb.AUDIO_ENCODING_FLOAT32
 
 
 @pytest.fixture(scope="module")
 def sound() -> Samples:
     return decode_file(DEMO_FOLDER / "sample.flac")
-
-
-def pcm16(samples: Samples) -> bytes:
-    return (samples * 32_767).astype("<i2").tobytes()
-
-
-def messages(pieces: Iterable[bytes], **config: Any) -> Iterator[pb.StreamingTranscribeRequest]:
-    given = {"encoding": PCM16, **config}
-    yield pb.StreamingTranscribeRequest(config=pb.StreamingConfig(**given))
-    for piece in pieces:
-        yield pb.StreamingTranscribeRequest(audio=piece)
-
-
-def converse(
-    address: str, sent: Iterable[pb.StreamingTranscribeRequest]
-) -> list[pb.StreamingTranscribeResponse]:
-    with grpc.insecure_channel(address) as channel:
-        stub = pb_grpc.TranscriptionStub(channel)
-        return list(stub.StreamingTranscribe(iter(sent), timeout=PATIENCE_S))
-
-
-def refusal(address: str, sent: Iterable[pb.StreamingTranscribeRequest]) -> tuple[Any, str | None]:
-    with pytest.raises(grpc.RpcError) as refused:
-        converse(address, sent)
-    return refused.value.code(), refused.value.details()
-
-
-def text_of(answers: Iterable[pb.StreamingTranscribeResponse]) -> str:
-    return " ".join(one.final.text for one in answers if one.HasField("final"))
 
 
 @pytest.mark.parametrize(
@@ -97,11 +63,33 @@ def test_a_file_is_transcribed_as_it_is_written(
     assert text_of(answers) == sample_text
 
 
-def test_interim_text_is_sent_where_it_is_asked_for(demo: BackgroundServer, sound: Samples) -> None:
-    sent = messages(map(pcm16, blocks(sound, 1_600)), interim_results=True, interim_ms=100)
-    interims = [one.interim for one in converse(demo.address, sent) if one.HasField("interim")]
-    assert interims
+def held(sound: Samples, has_shown: threading.Event) -> Iterator[bytes]:
+    """Yield two seconds, and the rest once interim text was shown."""
+    for n, block in enumerate(blocks(sound, 1_600)):
+        if n == 20:
+            assert has_shown.wait(PATIENCE_S)
+        yield pcm16(block)
+
+
+def test_interim_text_is_sent_where_it_is_asked_for(serve: Serve, sound: Samples) -> None:
+    served, has_shown = serve(), threading.Event()
+    sent = messages(held(sound, has_shown), interim_results=True, interim_ms=100)
+    interims = []
+    with grpc.insecure_channel(served.address) as channel:
+        for answer in pb_grpc.TranscriptionStub(channel).StreamingTranscribe(sent):
+            if answer.HasField("interim"):
+                has_shown.set()
+                interims.append(answer.interim)
     assert all(one.text.startswith(one.stable_text) for one in interims)
+
+
+def test_interim_text_comes_to_the_client_of_the_package(serve: Serve, sound: Samples) -> None:
+    served, has_shown = serve(), threading.Event()
+    with Client(served.address) as client:
+        for event in client.listen(held(sound, has_shown), LiveOptions(interim_ms=100)):
+            if isinstance(event, Interim):
+                has_shown.set()
+                assert event.text
 
 
 def test_words_have_times_of_the_session(demo: BackgroundServer, sound: Samples) -> None:
@@ -121,7 +109,6 @@ def test_the_client_of_the_package_gives_the_engines_events(
         events = list(client.listen(map(pcm16, blocks(sound, 1_600)), options))
     texts = [event.transcript.text for event in events if isinstance(event, Final)]
     assert " ".join(texts) == sample_text
-    assert any(isinstance(event, Interim) for event in events)
     assert isinstance(events[-1], Ended)
 
 
@@ -208,80 +195,3 @@ def test_a_session_that_nobody_feeds_ends_and_says_so(
 
     [last] = converse(served.address, sent())
     assert last.ended.reason == "no audio came for 0.05 s"
-
-
-def test_a_client_that_vanishes_leaves_nothing_behind(
-    demo: BackgroundServer, sound: Samples, stalled: Callable[..., Iterator[bytes]]
-) -> None:
-    engine = demo.server.engine
-
-    def sent() -> Iterator[pb.StreamingTranscribeRequest]:
-        yield from messages([pcm16(sound[:32_000])])
-        yield from (pb.StreamingTranscribeRequest(audio=one) for one in stalled())
-
-    with grpc.insecure_channel(demo.address) as channel:
-        call = pb_grpc.TranscriptionStub(channel).StreamingTranscribe(sent())
-        assert next(iter(call)).HasField("speech_started")
-        call.cancel()
-    wait_until(lambda: engine.num_requests == 0 and engine.num_sessions == 0)
-
-
-def test_silence_takes_no_model_time(serve: Serve, model: FakeModel) -> None:
-    served = serve()
-    silence = bytes(2 * 16_000 * 60)
-    answers = converse(served.address, messages([silence] * 10))
-    assert [one.WhichOneof("event") for one in answers] == ["ended"]
-    assert model.bands == []
-
-
-def test_who_sends_faster_than_real_time_loses_nothing(
-    demo: BackgroundServer, sound: Samples, sample_text: str
-) -> None:
-    answers = converse(demo.address, messages([pcm16(np.concatenate([sound] * 5))]))
-    finals = [one.final for one in answers if one.HasField("final")]
-    assert [final.utterance for final in finals] == list(range(len(finals)))
-    word_errors = jiwer.wer(" ".join([sample_text] * 5), text_of(answers))
-    assert word_errors < 0.05  # in batches the demo model mishears a word
-
-
-def test_a_model_that_fails_is_told_and_the_session_goes_on(
-    serve: Serve, model: FakeModel, sound: Samples
-) -> None:
-    served = serve()
-    model.poisoned = frozenset(range(80))
-    answers = converse(served.address, messages([pcm16(sound)]))
-    errors = [one.error for one in answers if one.HasField("error")]
-    assert {error.code for error in errors} == {code_pb2.INTERNAL}
-    assert [error.utterance for error in errors] == list(range(len(errors)))
-    assert answers[-1].HasField("ended")
-
-
-def test_a_drain_answers_what_was_said_and_then_ends_the_session(
-    sound: Samples, stalled: Callable[..., Iterator[bytes]]
-) -> None:
-    settings = {**small_config(encoder_windows=(5,)).model_dump(), "port": 0}
-    answers: list[pb.StreamingTranscribeResponse] = []
-    has_started = threading.Event()
-
-    def sent() -> Iterator[pb.StreamingTranscribeRequest]:
-        yield from messages([pcm16(sound[: 16_000 * 2])])
-        yield from (pb.StreamingTranscribeRequest(audio=one) for one in stalled())
-
-    with (
-        BackgroundServer(ServerConfig.model_validate(settings)) as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        call = pb_grpc.TranscriptionStub(channel).StreamingTranscribe(sent())
-
-        def read() -> None:
-            for answer in call:
-                answers.append(answer)
-                has_started.set()
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        assert has_started.wait(PATIENCE_S)
-        server.drain()
-        reader.join(PATIENCE_S)
-    assert [one.WhichOneof("event") for one in answers][-2:] == ["final", "ended"]
-    assert answers[-1].ended.reason == "the engine is draining"
