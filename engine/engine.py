@@ -215,8 +215,7 @@ class Engine(Counters):
             options: What to do with it; what `check_live` returned is not checked again.
             permit: From `admit`, to be released by the caller. Without one, the engine takes one
                 and releases it when the session ends.
-            on_event: Takes the events, in order, from several threads, one at a time; must not
-                block.
+            on_event: See `Session`.
 
         Raises:
             RequestError: An option is refused; the message says why.
@@ -225,10 +224,13 @@ class Engine(Counters):
         if not isinstance(options, CheckedLive):
             options = self.check_live(options or LiveOptions())
         windows = self._ready_pipeline().model.runtime.windows
-        own = NO_PERMIT if permit else self.admit()
-        passes = EnginePasses(self._ready_pipeline, self._active, permit or own)
         most = windows.max_samples(options.final.encoder_window)
-        return self._sessions.open(options, passes, most, on_event, on_end=own.release)
+        with contextlib.ExitStack() as undo:
+            own = NO_PERMIT if permit else undo.enter_context(self.admit())
+            passes = EnginePasses(self._ready_pipeline, self._active, permit or own)
+            session = self._sessions.open(options, passes, most, on_event, on_end=own.release)
+            undo.pop_all()
+            return session
 
     def drain(self) -> Future[None]:
         """Admit no more requests; the future resolves when the last admitted one has ended.

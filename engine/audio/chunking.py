@@ -45,7 +45,18 @@ class LiveSplitter(Splitter, Protocol):
 
     @property
     def pending(self) -> Chunk | None:
-        """The next chunk as far as it has come; None while there is no speech for it."""
+        """The next chunk as far as it has come; None while there is no speech for it.
+
+        It may be longer than the longest chunk: until it is known where that ends.
+        """
+
+    @property
+    def pending_start(self) -> int | None:
+        """The first sample of its speech."""
+
+    @property
+    def rest(self) -> Samples:
+        """The audio at the end that the next speech may need, after the end of all chunks."""
 
 
 def new_splitter(
@@ -115,6 +126,17 @@ class _AtPauses:
         """See `LiveSplitter`."""
         return self._cutter.pending(self._detector.open_speech)
 
+    @property
+    def pending_start(self) -> int | None:
+        """See `LiveSplitter`."""
+        return self._cutter.pending_start(self._detector.open_speech)
+
+    @property
+    def rest(self) -> Samples:
+        """See `LiveSplitter`."""
+        start = self._detector.open_start
+        return self._cutter.rest(self._detector.position if start is None else start)
+
     def feed(self, block: Samples | None) -> list[Chunk]:
         """See `Splitter`."""
         detector, cutter = self._detector, self._cutter
@@ -125,7 +147,7 @@ class _AtPauses:
             cutter.add_speech(span)
         start = detector.open_start
         quiet_until = detector.position if start is None else start
-        return cutter.take(math.inf if block is None else quiet_until)
+        return cutter.take(math.inf if block is None else quiet_until, detector.least_end)
 
 
 class _Cutter:
@@ -153,16 +175,17 @@ class _Cutter:
         """Append a span of speech; the audio has it already."""
         self._speech.append(span)
 
-    def take(self, quiet_until: float) -> list[Chunk]:
+    def take(self, quiet_until: float, least_end: float = 0.0) -> list[Chunk]:
         """Return the chunks whose ends are known, and release audio that is not needed any more.
 
         Args:
             quiet_until: Speech that was not added yet starts here or later, in samples; infinity
                 if there is none.
+            least_end: See `first_cut`.
         """
         chunks = []
-        while num_spans := first_cut(self._speech, quiet_until, self._cuts):
-            chunks.append(self._chunk(num_spans))
+        while num_spans := first_cut(self._speech, quiet_until, self._cuts, least_end):
+            chunks.append(self._chunk(num_spans, quiet_until))
         needed = self._speech[0].start if self._speech else quiet_until
         if needed < math.inf:
             keep = max(self._taken, int(needed) - self._cuts.before)
@@ -170,7 +193,7 @@ class _Cutter:
         return chunks
 
     def pending(self, open_speech: Span | None) -> Chunk | None:
-        """Return all speech that is in no chunk yet, and the audio up to now; None without speech.
+        """Return all speech that is in no chunk yet with the audio around it; None without speech.
 
         Args:
             open_speech: Speech that goes on.
@@ -178,19 +201,33 @@ class _Cutter:
         speech = (*self._speech, *([open_speech] if open_speech else []))
         if not speech:
             return None
-        span = Span(self._start_of(speech[0]), self._audio_start + len(self._audio))
-        samples = self._audio[span.start - self._audio_start :].copy()
+        end = self._audio_start + len(self._audio)
+        if open_speech is None:  # in a pause
+            end = min(end, speech[-1].end + self._cuts.after)
+        span = Span(self._start_of(speech[0]), end)
+        samples = self._audio[span.start - self._audio_start : end - self._audio_start].copy()
         return Chunk(self._index, samples, (span,), speech)
+
+    def pending_start(self, open_speech: Span | None) -> int | None:
+        """Return where speech starts that is in no chunk yet; see `pending`."""
+        first = self._speech[0] if self._speech else open_speech
+        return None if first is None else first.start
+
+    def rest(self, quiet_until: int) -> Samples:
+        """Return the audio at the end that speech from `quiet_until` on may need."""
+        start = max(self._taken, quiet_until - self._cuts.before, self._audio_start)
+        return self._audio[start - self._audio_start :].copy()
 
     def _start_of(self, first: Span) -> int:
         return max(self._taken, first.start - self._cuts.before)
 
-    def _chunk(self, num_spans: int) -> Chunk:
+    def _chunk(self, num_spans: int, quiet_until: float) -> Chunk:
         speech, self._speech = self._speech[:num_spans], self._speech[num_spans:]
         end = speech[-1].end
         limit = self._audio_start + len(self._audio)
-        if self._speech:  # a pause too short for two paddings is halved
-            limit = (end + self._speech[0].start) // 2
+        next_start = self._speech[0].start if self._speech else quiet_until
+        if next_start < math.inf:  # a pause too short for two paddings is halved
+            limit = int(end + next_start) // 2
         span = Span(self._start_of(speech[0]), min(end + self._cuts.after, limit))
         # A copy: a view would keep the audio around it in memory.
         samples = self._audio[span.start - self._audio_start : span.end - self._audio_start].copy()

@@ -63,7 +63,9 @@ class Cuts:
         return next(pause for length, pause in reversed(self.pauses) if num_samples >= length)
 
 
-def first_cut(speech: Sequence[Span], quiet_until: float, cuts: Cuts) -> int:
+def first_cut(
+    speech: Sequence[Span], quiet_until: float, cuts: Cuts, least_end: float = 0.0
+) -> int:
     """Return how many spans the first chunk takes; 0 if that depends on what follows.
 
     The answer does not change with more speech or a later `quiet_until`: the chunks do not depend
@@ -73,6 +75,7 @@ def first_cut(speech: Sequence[Span], quiet_until: float, cuts: Cuts) -> int:
         speech: The spans that are in no chunk yet, in order.
         quiet_until: Where the next one starts at the earliest, in samples.
         cuts: Where chunks are cut.
+        least_end: Where that one ends at the earliest; 0 if it has not started.
     """
     starts = [*(span.start for span in speech[1:]), quiet_until]
     # After each span. The last one is at least this long, the others are exactly this long.
@@ -83,6 +86,8 @@ def first_cut(speech: Sequence[Span], quiet_until: float, cuts: Cuts) -> int:
             return _cut_of_long(speech[: i + 1], pauses, cuts)
         if pause >= cuts.pause(num_samples):
             return i + 1
+    if speech and least_end - speech[0].start > cuts.max_speech:
+        return _cut_of_long([*speech, Span(int(quiet_until), int(least_end))], pauses, cuts)
     return 0
 
 

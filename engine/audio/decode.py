@@ -130,9 +130,10 @@ def stream_blocks(source: BinaryIO, warn: Callable[[str], None]) -> Iterator[Sam
     num_samples = 0
     with open_container(source, is_live=True) as container:
         frames = _decoded(container, _audio_stream(container), warn)
-        for planes in resample(frames, SAMPLE_RATE, Channels.MIX, warn, merged_s=0.0):
+        timed = on_timeline(frames, container.format.name, None, warn)
+        for planes in _finite(resample(timed, SAMPLE_RATE, Channels.MIX, warn, merged_s=0.0), warn):
             num_samples += planes.shape[1]
-            yield next(_finite(iter([planes]), warn))[0]
+            yield planes[0]
     if num_samples == 0:
         raise InvalidAudio("nothing in the audio stream can be decoded")
 
@@ -163,6 +164,7 @@ def _growing_frames(body: GrowingFile, warn: Callable[[str], None]) -> Iterator[
     follower = Follower(body, warn)
     with open_container(cast(BinaryIO, follower), is_live=True) as container:
         yield from _frames_in(container, warn)
+    follower.finish()
     whole = body.whole()
     if _is_cut_off_ogg(whole):
         warn(_CUT_OFF)

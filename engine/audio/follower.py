@@ -19,8 +19,9 @@ HEAD_BYTES = 4096  # that must have come first; in them a WAV's audio must begin
 _WAV = re.compile(rb"RIFF....WAVE", re.DOTALL)
 _ALL = b"\xff\xff\xff\xff"  # as the length of a WAV's audio: up to the end
 _UNKNOWN = range(2**31 - 4096, 2**32)  # lengths that mean that in the file itself; see `lengths`
-# FLAC, Ogg, Matroska and WebM: FFmpeg needs nothing of their ends.
-_PIPED = re.compile(rb"fLaC|OggS|\x1aE\xdf\xa3")
+# FLAC, Ogg, Matroska, WebM and MP3: FFmpeg needs nothing of their ends. Of MP3 it then keeps the
+# encoder's padding after the last sound, up to 0.1 s.
+_PIPED = re.compile(rb"fLaC|OggS|\x1aE\xdf\xa3|ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 
 
 def can_follow(head: bytes) -> bool:
@@ -89,6 +90,15 @@ class Follower(io.RawIOBase):
         if not data and not self.end:
             self._find_end()
         return data
+
+    def finish(self) -> None:
+        """Find the end if it was not read: FFmpeg stops before it at damage.
+
+        Raises:
+            TalkmillError: The rest of the body does not come.
+        """
+        if not self.end:
+            self._find_end()
 
     def _find_end(self) -> None:
         """Wait for all of the body, and look where its first file ends."""

@@ -144,6 +144,11 @@ class Preparation(Iterator[Prepared | None]):
         """Whether a step can be taken without waiting for audio that has not come."""
         return self._source.is_ready
 
+    @property
+    def coming_s(self) -> float:
+        """See `AudioSource`."""
+        return self._source.coming_s
+
     def listen(self, on_ready: Callable[[], None]) -> None:
         """Have `on_ready` called, from any thread, when `is_ready` may have become true."""
         self._source.listen(on_ready)

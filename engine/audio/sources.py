@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 
 from ..types import Channels
 from .decode import decode_channels, decode_growing
+from .duration_guess import HEAD_BYTES, bytes_per_s_of
 from .growing import GrowingFile
 from .resample import Planes
 
@@ -28,6 +29,10 @@ class AudioSource(Protocol):
     """
 
     decode_s: float
+
+    @property
+    def coming_s(self) -> float:
+        """About how much audio of a growing file has come, in seconds; 0 for a whole one."""
 
     @property
     def is_ready(self) -> bool:
@@ -49,7 +54,7 @@ class AudioSource(Protocol):
 class WholeFile:
     """An `AudioSource` that is there."""
 
-    decode_s = 0.0
+    decode_s = coming_s = 0.0
     is_ready = True
 
     def __init__(self, file: BinaryIO) -> None:
@@ -79,14 +84,20 @@ class GrowingSource:
     """An `AudioSource` that is still coming: it is decoded on a thread of its own, as it comes."""
 
     def __init__(self, body: GrowingFile) -> None:
-        """Take the body; see `decode.decode_growing`."""
+        """Take the body, of which `HEAD_BYTES` or all have come; see `decode.decode_growing`."""
         self.decode_s = 0.0
         self._body = body
+        self._bytes_per_s = bytes_per_s_of(body.read_at(0, HEAD_BYTES))
         self._changed = threading.Condition()
         self._waiting: deque[Planes] = deque()
         self._error: Exception | None = None
         self._has_ended = self._is_closed = False
         self._on_ready: Callable[[], None] = lambda: None
+
+    @property
+    def coming_s(self) -> float:
+        """See `AudioSource`."""
+        return self._body.num_bytes / self._bytes_per_s
 
     @property
     def is_ready(self) -> bool:

@@ -93,6 +93,18 @@ class SpeechDetector:
         return None if self._start is None else self._start * WINDOW_SAMPLES
 
     @property
+    def least_end(self) -> int:
+        """The open span ends here or later, in samples; 0 if there is none.
+
+        Where it is split, which may be before the windows that it has now, it keeps two thirds.
+        """
+        if self._start is None:
+            return 0
+        length = len(self._scores) - self._num_silent
+        least = self._start + min(length, self._max_windows * 2 // 3)
+        return least * WINDOW_SAMPLES if length >= _MIN_SPEECH_WINDOWS else 0
+
+    @property
     def open_speech(self) -> Span | None:
         """The open span up to now; None while it may still be a sound too short for speech."""
         length = len(self._scores) - self._num_silent

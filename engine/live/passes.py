@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from ..decoding.effort import effort
-from ..errors import TalkmillError
+from ..errors import ModelError, TalkmillError
 from ..options import CheckedOptions
 from ..scheduling.active_requests import ActiveRequests
 from ..scheduling.admission import NO_PERMIT, Permit
@@ -14,16 +15,14 @@ from ..scheduling.pipeline import Pipeline
 from ..scheduling.request import Request
 from ..types import Chunk
 
+_log = logging.getLogger(__name__)
+
 
 class Passes(Protocol):
     """What a session has the model do."""
 
     def start(self, chunk: Chunk, checked: CheckedOptions) -> Request:
-        """Start a pass over a chunk; the answer is in the request's future.
-
-        Raises:
-            NotReady: The engine is closed or has failed.
-        """
+        """Start a pass over a chunk; the answer, or why there is none, is in the future."""
 
 
 class EnginePasses:
@@ -52,5 +51,9 @@ class EnginePasses:
             self._pipeline().add_chunk(request, chunk)
         except TalkmillError as error:
             request.fail(error)
-            raise
+        except Exception as error:  # a fault of ours in one utterance
+            _log.exception("preparing an utterance failed")
+            failure = ModelError("the utterance could not be prepared")
+            failure.__cause__ = error.with_traceback(None)  # its frames refer to the request
+            request.fail(failure)
         return request

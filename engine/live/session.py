@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..audio.decode import SAMPLE_RATE
 from ..errors import AudioTooLong, Cancelled, NotReady, TalkmillError
 from ..scheduling.request import Request
 from ..types import Samples
-from .agreement import Agreement
-from .events import Ended, Event, Failed, Final, Interim, SpeechStarted, SpeechStopped
+from .events import Ended, Event, Failed, Final, SpeechStarted, SpeechStopped
 from .options import CheckedLive
 from .passes import Passes
+from .previews import Previews
+from .unanswered import Unanswered, Waiting
 from .utterances import Utterance, Utterances
 
 # Utterances without an answer, each at most 30 s of audio: a caller who is faster than the model
 # waits here. At real time there is one.
 MAX_WAITING = 4
+_SLICE_SAMPLES = SAMPLE_RATE  # fed at once; others wait meanwhile
 
 OnEvent = Callable[[Event], None]
 
-
-@dataclass(eq=False)
-class _Waiting:
-    """An utterance without an answer, and its pass once that has started."""
-
-    utterance: Utterance
-    request: Request | None = None
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -38,6 +34,10 @@ class Session:
     with engine.open_session(on_event=print) as session:
         for samples in microphone:
             session.feed(samples)
+
+    Two locks: one for the audio, held while speech is looked for and features are computed, and one
+    for what is known of the utterances, which the engine's threads take, too. The first is never
+    taken by who holds the second.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class Session:
             utterances: Cuts the audio.
             max_audio_s: Longest audio of the session, in seconds.
             on_event: Takes the events, in order, from several threads, one at a time; must not
-                block.
+                block, and may call nothing of the session but `cancel`. If it raises, the session
+                ends.
             on_end: Called once, after the last event.
         """
         self._checked = checked
@@ -65,12 +66,11 @@ class Session:
         self._max_audio_s = max_audio_s
         self._on_event = on_event
         self._on_end = on_end
-        self._changed = threading.Condition(threading.RLock())
+        self._audio = threading.RLock()  # of `_utterances`
         self._utterances = utterances
-        self._waiting: deque[_Waiting] = deque()
-        self._agreement = Agreement()
-        self._preview: Request | None = None
-        self._previewed = 0  # samples of the session at the last preview
+        self._changed = threading.Condition(threading.RLock())  # of all below
+        self._unanswered = Unanswered()
+        self._previews = Previews(checked.given)
         self._closing = ""  # why, once no more audio is taken
         self._error: TalkmillError | None = None
         self._has_ended = False
@@ -94,7 +94,7 @@ class Session:
     @property
     def is_full(self) -> bool:
         """Whether `feed` would wait for the model."""
-        return len(self._waiting) >= MAX_WAITING and not self._closing
+        return len(self._unanswered) >= MAX_WAITING and not self._closing
 
     @property
     def is_open(self) -> bool:
@@ -116,15 +116,19 @@ class Session:
             AudioTooLong: The session is over the limit; it has ended.
             NotReady: The session was closed, or has ended.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: not self.is_full)
-            self._check_open()
-            if self.audio_s + len(samples) / SAMPLE_RATE > self._max_audio_s:
-                error = AudioTooLong(f"audio is longer than the limit of {self._max_audio_s:g} s")
-                self.close(str(error), error)
-                raise error
-            self._take(self._utterances.feed(samples))
-            self._look_ahead()
+        for start in range(0, len(samples), _SLICE_SAMPLES):
+            piece = samples[start : start + _SLICE_SAMPLES]
+            with self._changed:
+                self._changed.wait_for(lambda: not self.is_full)
+            with self._audio:
+                self._check_open()
+                if self.audio_s + len(piece) / SAMPLE_RATE > self._max_audio_s:
+                    limit = f"audio is longer than the limit of {self._max_audio_s:g} s"
+                    error = AudioTooLong(limit)
+                    self.close(str(error), error)
+                    raise error
+                self._take(self._utterances.feed(piece))
+                self._look_ahead()
 
     def commit(self) -> int | None:
         """End the utterance that goes on; return its number, or None if nobody spoke.
@@ -132,12 +136,12 @@ class Session:
         Raises:
             NotReady: The session was closed, or has ended.
         """
-        with self._changed:
+        with self._audio:
             self._check_open()
             changes = self._utterances.commit()
             self._take(changes)
-            numbers = [one.number for one in changes if isinstance(one, Utterance)]
-            return numbers[-1] if numbers else None
+        numbers = [one.number for one in changes if isinstance(one, Utterance)]
+        return numbers[-1] if numbers else None
 
     def clear(self) -> None:
         """Forget the utterance that goes on.
@@ -145,10 +149,11 @@ class Session:
         Raises:
             NotReady: The session was closed, or has ended.
         """
-        with self._changed:
+        with self._audio:
             self._check_open()
-            self._stop_preview()
             self._utterances.clear()
+            with self._changed:
+                self._previews.stop()
 
     def close(
         self, reason: str = "the audio has ended", error: TalkmillError | None = None
@@ -159,24 +164,21 @@ class Session:
             reason: See `Ended`.
             error: See `Ended`.
         """
-        with self._changed:
+        with self._audio:
             if self._closing:
                 return
-            changes = self._utterances.commit()
-            self._closing, self._error = reason, error
-            self._take(changes)
-            self._stop_preview()
-            self._changed.notify_all()
-            self._end_if_done()
+            self._take(self._utterances.commit())
+            with self._changed:
+                if not self._closing:
+                    self._closing, self._error = reason, error
+                self._previews.stop()
+                self._changed.notify_all()
+                self._end_if_done()
 
     def cancel(self) -> None:
         """Give up: no answer is wanted any more. The last event follows at once."""
         with self._changed:
-            self._utterances.clear()
-            self.close("cancelled", Cancelled("the session was cancelled"))
-            for one in list(self._waiting):
-                if one.request is not None:
-                    one.request.cancel()
+            self._end("cancelled", Cancelled("the session was cancelled"))
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the last event was given; return whether it was."""
@@ -188,94 +190,105 @@ class Session:
             raise NotReady(f"the session takes no more audio: {self._closing}")
 
     def _take(self, changes: list[SpeechStarted | Utterance]) -> None:
-        for change in changes:
-            self._stop_preview()
-            if isinstance(change, SpeechStarted):
-                self._agreement = Agreement()
-                self._on_event(change)
-            else:
-                self._on_event(SpeechStopped(change.number, change.end_s))
-                self._waiting.append(_Waiting(change))
-        self._send()
+        """Tell what has changed, and start the passes over complete utterances."""
+        with self._changed:
+            for change in changes if not self._has_ended else ():
+                self._previews.stop()
+                if isinstance(change, SpeechStarted):
+                    self._tell(change)
+                else:
+                    self._tell(SpeechStopped(change.number, change.end_s))
+                    self._unanswered.add(change)
+        self._start_passes()
 
-    def _send(self) -> None:
-        """Start the passes over complete utterances that may start now."""
-        for one in list(self._waiting):
-            if one.request is not None:
-                continue
-            if self._checked.is_serial and one is not self._waiting[0]:
-                return
-            try:
-                request = self._passes.start(one.utterance.chunk, self._checked.final)
-            except TalkmillError as error:  # the engine is closed: the rest has no answer either
-                self._give_up(error)
-                return
-            one.request = request
+    def _start_passes(self) -> None:
+        """Start the passes that may start now; without the lock, as features are computed."""
+        while (one := self._next_to_start()) is not None:
+            request = self._passes.start(one.utterance.chunk, self._checked.final)
+            with self._changed:
+                one.request = request
+                if self._has_ended:
+                    request.cancel()
             request.future.add_done_callback(lambda _: self._answered())
+
+    def _next_to_start(self) -> Waiting | None:
+        with self._changed:
+            return self._unanswered.next_to_start(is_serial=self._checked.is_serial)
 
     def _answered(self) -> None:
         """Report the answers whose turn it is."""
         with self._changed:
-            while self._waiting and (request := self._waiting[0].request) and request.is_done:
-                self._report(self._waiting.popleft().utterance, request)
-            self._send()
+            while (done := self._unanswered.pop_done()) is not None:
+                self._report(*done)
             self._changed.notify_all()
             self._end_if_done()
+        self._start_passes()
 
     def _report(self, utterance: Utterance, request: Request) -> None:
         error = request.future.exception()
-        if error is not None:
-            assert isinstance(error, TalkmillError)
-            self._on_event(Failed(utterance.number, error))
+        if error is None:
+            transcript = request.future.result()
+            language = transcript.language if transcript.text else ""
+            self._checked = self._checked.after(language, request.previous)
+            self._tell(Final(utterance.number, utterance.start_s, utterance.end_s, transcript))
             return
-        transcript = request.future.result()
-        language = transcript.language if transcript.text else ""
-        self._checked = self._checked.after(language, request.previous)
-        self._on_event(Final(utterance.number, utterance.start_s, utterance.end_s, transcript))
+        assert isinstance(error, TalkmillError)
+        self._tell(Failed(utterance.number, error))
+        if isinstance(error, NotReady):  # the engine is closed: the rest has no answer either
+            for one in self._unanswered:
+                self._tell(Failed(one.utterance.number, error))
+            self._end(str(error), error)
 
     def _look_ahead(self) -> None:
         """Start a preview of the utterance that goes on, if it is time for one."""
-        given = self._checked.given
-        num_new = self._utterances.num_samples - self._previewed
-        is_due = num_new >= given.interim_ms * SAMPLE_RATE // 1000
-        if not (given.interim and is_due) or self._preview is not None:
-            return
-        chunk = self._utterances.pending
-        if chunk is None or (self._checked.is_serial and self._waiting):
-            return
-        number, self._previewed = self._utterances.number, self._utterances.num_samples
-        try:
-            request = self._preview = self._passes.start(chunk, self._checked.interim)
-        except TalkmillError:  # the final pass will say so
-            return
-        request.future.add_done_callback(lambda _: self._previewed_now(number, request))
-
-    def _previewed_now(self, number: int, request: Request) -> None:
+        num_samples, number = self._utterances.num_samples, self._utterances.number
         with self._changed:
-            if request is not self._preview:  # the utterance is over
-                return
-            self._preview = None
-            if request.future.exception() is None:
-                text = request.future.result().text
-                stable, text = self._agreement.hear(text)
-                if text:
-                    self._on_event(Interim(number, stable, text))
+            is_held = self._checked.is_serial and len(self._unanswered) > 0
+            is_due = self._previews.is_due(num_samples) and not is_held and not self._closing
+        chunk = self._utterances.pending if is_due else None
+        if chunk is None:
+            return
+        request = self._passes.start(chunk, self._checked.interim)
+        with self._changed:
+            self._previews.started(request, num_samples)
+            if self._closing:
+                self._previews.stop()
+        # The callback must not refer to the request, whose future keeps it.
+        seen = functools.partial(self._seen, request.id, number)
+        request.future.add_done_callback(lambda _: seen())
 
-    def _stop_preview(self) -> None:
-        request, self._preview = self._preview, None
-        if request is not None:
-            request.cancel()
+    def _seen(self, request_id: int, number: int) -> None:
+        with self._changed:
+            if (interim := self._previews.seen(request_id, number)) is not None:
+                self._tell(interim)
 
-    def _give_up(self, error: TalkmillError) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for one in waiting:
-            self._on_event(Failed(one.utterance.number, error))
-        self._closing, self._error = self._closing or str(error), error
-        self._end_if_done()
+    def _tell(self, event: Event) -> None:
+        if self._has_ended:
+            return
+        try:
+            self._on_event(event)
+        except Exception:  # a fault of the caller's must not keep the engine's threads
+            _log.exception("on_event of a live session failed: the session ends")
+            self._end("on_event failed", Cancelled("on_event failed"))
 
     def _end_if_done(self) -> None:
-        if self._closing and not self._waiting and not self._has_ended:
-            self._has_ended = True
-            self._on_event(Ended(self._closing, self._error))
-            self._on_end()
-            self._changed.notify_all()
+        if self._closing and not self._unanswered:
+            self._end(self._closing, self._error)
+
+    def _end(self, reason: str, error: TalkmillError | None) -> None:
+        """Tell the last event, and give up what is left. A second call has no effect."""
+        if self._has_ended:
+            return
+        self._closing, self._error = reason, error
+        self._previews.stop()
+        try:
+            self._on_event(Ended(reason, error))
+        except Exception:
+            _log.exception("on_event of a live session failed at its end")
+        self._has_ended = True
+        on_end, self._on_end = self._on_end, lambda: None  # it refers to the session
+        on_end()
+        self._changed.notify_all()
+        for one in self._unanswered.take_all():
+            if one.request is not None:
+                one.request.cancel()

@@ -57,6 +57,7 @@ class Utterances:
             options: How speech is detected, and the pause that ends an utterance.
             new_detector: Creates the speech detector; see `new_splitter`.
         """
+        self._max_samples = max_samples
         self._new = functools.partial(new_live_splitter, max_samples, options, new_detector)
         self._splitter: LiveSplitter = self._new()
         self._start = 0  # of the splitter's audio in the session
@@ -66,9 +67,14 @@ class Utterances:
 
     @property
     def pending(self) -> Chunk | None:
-        """The utterance that goes on, as far as it has come; None while nobody speaks."""
+        """The utterance that goes on, as far as it has come.
+
+        None while nobody speaks, and while it is too long: it is then about to be cut.
+        """
         chunk = self._splitter.pending
-        return None if chunk is None else self._placed(chunk)
+        if chunk is None or len(chunk.samples) > self._max_samples:
+            return None
+        return self._placed(chunk)
 
     def feed(self, samples: Samples) -> list[SpeechStarted | Utterance]:
         """Take audio, float32 of any length at 16 kHz; return what begins and is complete now."""
@@ -77,8 +83,14 @@ class Utterances:
 
     def commit(self) -> list[SpeechStarted | Utterance]:
         """End the utterance that goes on here."""
+        rest = self._splitter.rest  # a sound that has just begun may become speech
         changes = self._changes(self._splitter.feed(None))
+        if changes and isinstance(last := changes[-1], Utterance):
+            num_after = self.num_samples - last.chunk.spans[0].end
+            rest = rest[max(0, len(rest) - num_after) :]
         self.clear()
+        self._start -= len(rest)
+        self._splitter.feed(rest)
         return changes
 
     def clear(self) -> None:
@@ -90,18 +102,18 @@ class Utterances:
     def _changes(self, chunks: list[Chunk]) -> list[SpeechStarted | Utterance]:
         changes: list[SpeechStarted | Utterance] = []
         for chunk in map(self._placed, chunks):
-            changes += self._started(chunk)
+            changes += self._started(chunk.speech[0].start)
             changes.append(Utterance(self.number, chunk))
             self.number, self._is_open = self.number + 1, False
-        if (pending := self.pending) is not None:
-            changes += self._started(pending)
+        if (start := self._splitter.pending_start) is not None:
+            changes += self._started(self._start + start)
         return changes
 
-    def _started(self, chunk: Chunk) -> list[SpeechStarted]:
+    def _started(self, start: int) -> list[SpeechStarted]:
         if self._is_open:
             return []
         self._is_open = True
-        return [SpeechStarted(self.number, chunk.speech[0].start / SAMPLE_RATE)]
+        return [SpeechStarted(self.number, start / SAMPLE_RATE)]
 
     def _placed(self, chunk: Chunk) -> Chunk:
         """Return a chunk of the splitter with its place in the session."""

@@ -27,7 +27,7 @@ The rules:
    would be long. What it takes counts as its request's turn, so the next chunks come later.
 10. A chunk whose request is answered, failed, cancelled or past its deadline is dropped.
 11. Previews of live sessions come after everything else, in batches of their own of at most a turn,
-    and take no turns.
+    and take no turns. None runs between the steps of the exact lane.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ class Batcher:
         self._credit: dict[int, _Credit] = {}  # of each request that is ahead of it
 
     def __len__(self) -> int:
-        """Return the number of chunks that wait."""
-        return len(self._queue)
+        """Return the number of chunks that wait, previews not counted: they hold nobody up."""
+        return len(self._queue) - self._num_previews()
 
     @property
     def is_exact_first(self) -> bool:
@@ -181,7 +181,8 @@ class Batcher:
         """Take note that a batch does not run any more, and that its chunks have their answers."""
         self._num_slow -= turn.is_slow
         for item in turn.batch:
-            if item.index == 0 and item.request.is_done:
+            is_preview = item.request.checked.is_interim
+            if item.index == 0 and item.request.is_done and not is_preview:
                 self._command_s = max(self._command_s, item.put_s)
 
     def wait_s(self, now_s: float) -> float | None:
@@ -254,6 +255,12 @@ class Batcher:
             return self._queue
         return [entry for entry in self._queue if not self._is_slow(entry, now_s)]
 
+    def _num_previews(self) -> int:
+        # They are the last.
+        return len(self._queue) - bisect.bisect_left(
+            self._queue, _LAST_OF_ALL, key=lambda entry: entry[0].turn
+        )
+
     def _num_kept(self) -> int:
         return sum(item.kept is not None for _, item in self._queue)
 
@@ -261,22 +268,18 @@ class Batcher:
         return queue[0][1].put_s + self._max_wait_s
 
     def _is_full(self, queue: list[_Entry]) -> bool:
-        key = queue[0][1].key
-        return sum(item.key == key for _, item in queue) >= self._limits.of(key)
+        place, key = queue[0][0], queue[0][1].key
+        return len(_alike(queue, place, key)) >= self._limits.of(key)
 
     def _candidates(self, queue: list[_Entry], now_s: float, num_live_rows: int) -> list[_Entry]:
         room = self._limits.exact_rows - num_live_rows
         exact = next((item for _, item in queue if item.key.is_exact), None)
         if num_live_rows and exact is not None and exact.plan.num_rows > room:
             queue = [entry for entry in queue if not entry[1].key.is_exact]
-        if not queue:
+        if not queue or (num_live_rows and queue[0][0].is_preview):
             return []
         place, key = queue[0][0], queue[0][1].key
-        same = [
-            entry
-            for entry in queue
-            if entry[1].key == key and entry[0].is_preview is place.is_preview
-        ]
+        same = _alike(queue, place, key)
         if not key.is_exact:
             most_s = (1 if place.is_preview else _MAX_TURNS) * self._turn_s
             if self._has_commands(now_s):
@@ -288,3 +291,8 @@ class Batcher:
         same = same[: self._limits.size]
         rows = itertools.accumulate(item.plan.num_rows for _, item in same)
         return same[: max(1, sum(num_rows <= room for num_rows in rows))]
+
+
+def _alike(queue: list[_Entry], place: _Place, key: BatchKey) -> list[_Entry]:
+    """Return what may share a batch with the chunk at `place`."""
+    return [one for one in queue if one[1].key == key and one[0].is_preview is place.is_preview]

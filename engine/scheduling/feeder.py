@@ -62,7 +62,8 @@ class _Entry:
     def unread_s(self) -> float:
         """About how much audio is still to be sent; silence is known as such after a chunk."""
         silent_s = self.preparation.report.duration_s - _LONGEST_CHUNK_S
-        return max(0.0, self.expected_s - max(self.sent_s, silent_s))
+        expected_s = max(self.expected_s, self.preparation.coming_s)
+        return max(0.0, expected_s - max(self.sent_s, silent_s))
 
     def is_due(self, max_ahead: int) -> bool:
         """Return whether there is a step to take now."""

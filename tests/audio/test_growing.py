@@ -22,6 +22,7 @@ STEREO = pcm_wav(np.stack([SOUND, SOUND[::-1] / 2]))
 FLAC = encode_audio(SOUND, "flac", "flac")
 OGG = encode_audio(SOUND, "ogg", "libopus")
 WEBM = encode_audio(SOUND, "webm", "libopus")
+MP3 = encode_audio(SOUND, "mp3", "libmp3lame")
 WAV = encode_audio(SOUND, "wav", "pcm_s16le")
 
 
@@ -65,6 +66,8 @@ def growing(file: bytes, size: int) -> tuple[Planes, list[str]]:
         OGG[:-2_000],
         WAV + b"LIST" + struct.pack("<I", 8_000) + bytes(8_000),
         with_length(WAV, len(WAV) + 10**6),
+        OGG + bytes(70_000),
+        OGG[: len(OGG) // 2] + bytes(70_000) + OGG[len(OGG) // 2 :],
     ],
     ids=[
         "flac",
@@ -80,6 +83,8 @@ def growing(file: bytes, size: int) -> tuple[Planes, list[str]]:
         "ogg cut off",
         "chunk at the end",
         "length too large",
+        "zeros at the end",
+        "zeros inside",
     ],
 )
 def test_a_file_that_grows_gives_what_the_whole_file_gives(file: bytes, size: int) -> None:
@@ -87,6 +92,30 @@ def test_a_file_that_grows_gives_what_the_whole_file_gives(file: bytes, size: in
     found, warnings = growing(file, size)
     np.testing.assert_array_equal(found, expected)
     assert sorted(warnings) == sorted(expected_warnings)
+
+
+@pytest.mark.parametrize("size", [1_000, 50_000])
+@pytest.mark.parametrize(
+    "file",
+    [
+        MP3,
+        MP3[MP3.index(b"\xff\xf3") :],
+        MP3 + b"TAG" + bytes(125),
+        MP3[:-5_000],
+        MP3 + MP3,
+        MP3 + WAV,
+    ],
+    ids=["mp3", "no tag before it", "tag after it", "cut off", "two files", "another file"],
+)
+def test_an_mp3_that_grows_gives_the_same_but_for_the_padding_at_its_end(
+    file: bytes, size: int
+) -> None:
+    expected, expected_warnings = decoded_channels(file)
+    found, warnings = growing(file, size)
+    num_samples = expected.shape[1]
+    np.testing.assert_array_equal(found[:, :num_samples], expected)
+    assert found.shape[1] - num_samples < 1_600
+    assert warnings == expected_warnings
 
 
 def test_audio_is_there_before_the_rest_has_come() -> None:
@@ -120,6 +149,8 @@ def test_garbage_behind_the_head_of_a_file_is_refused() -> None:
         (FLAC, True),
         (OGG, True),
         (WEBM, True),
+        (MP3, True),
+        (encode_audio(SOUND, "adts", "aac"), False),
         (WAV, True),
         (with_length(WAV, 0), False),
         (with_length(WAV, 0xFFFF_FFFF), False),

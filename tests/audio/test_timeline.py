@@ -14,7 +14,7 @@ from av.audio.frame import AudioFrame
 
 from audio_files import decoded, tone
 from talkmill.engine import AudioTooLong
-from talkmill.engine.audio.decode import SAMPLE_RATE
+from talkmill.engine.audio.decode import SAMPLE_RATE, stream_blocks
 from talkmill.engine.audio.timeline import MAX_GAP_S, on_timeline
 from talkmill.engine.types import Samples
 
@@ -99,6 +99,17 @@ def test_a_gap_in_the_times_is_silence(container: str, codec: str) -> None:
     [first, second] = stretches(found)
     assert first == pytest.approx((0.0, 1.0), abs=0.16)
     assert second == pytest.approx((11.0, 13.0), abs=0.16)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("matroska", "flac"), ("webm", "libopus")])
+def test_a_gap_is_silence_in_a_file_that_is_being_written(container: str, codec: str) -> None:
+    file = io.BytesIO(timed_file(container, codec, ((1.0, 2.0),)))
+    warnings: list[str] = []
+    found = np.concatenate(list(stream_blocks(file, warnings.append)))
+    assert warnings == []
+    [first, second] = stretches(found)
+    assert first == pytest.approx((0.0, 1.0), abs=0.16)
+    assert second == pytest.approx((3.0, 5.0), abs=0.16)
 
 
 def test_an_edit_list_decides_what_is_heard() -> None:

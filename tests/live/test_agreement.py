@@ -42,6 +42,21 @@ def test_stable_words_stay_where_a_later_pass_contradicts_them() -> None:
     assert agreement.hear("to words there and") == ("two words", "two words there and")
 
 
+def test_words_are_put_apart_where_one_was_the_last_of_its_pass() -> None:
+    agreement = Agreement()
+    agreement.hear("in the")
+    agreement.hear("in the")
+    assert agreement.hear("in the garage") == ("in the", "in the garage")
+    assert agreement.hear("on a garage") == ("in the", "in the garage")
+
+
+def test_characters_are_compared_where_words_are_not_put_apart() -> None:
+    agreement = Agreement()
+    agreement.hear("今日はとて")
+    assert agreement.hear("今日はとても") == ("今日はとて", "今日はとても")
+    assert agreement.hear("今日はとても OK です") == ("今日はとても", "今日はとても OK です")
+
+
 def test_a_shorter_pass_takes_no_stable_word_away() -> None:
     agreement = Agreement()
     agreement.hear("one two three")

@@ -13,6 +13,7 @@ from talkmill.engine import (
     Ended,
     Engine,
     Event,
+    Failed,
     Final,
     Interim,
     LiveOptions,
@@ -21,6 +22,7 @@ from talkmill.engine import (
     TranscribeOptions,
     VadOptions,
 )
+from talkmill.engine.scheduling.pipeline import Pipeline
 from waiting import wait_until
 
 PAUSES = VadOptions(silence_duration_ms=500)
@@ -37,7 +39,7 @@ def listen(engine: Engine, options: LiveOptions) -> list[Event]:
     with engine.open_session(options, on_event=events.append) as session:
         for block in blocks(decode_file(DEMO_FOLDER / "sample.flac"), 1_600):
             session.feed(block)
-            wait_until(lambda: session._preview is None)  # as if it were spoken
+            wait_until(lambda: not session._previews.is_running)  # as if it were spoken
     return events
 
 
@@ -82,6 +84,24 @@ def test_a_session_is_a_request_that_counts_against_the_limit() -> None:
         pytest.raises(Overloaded, match="limit of 1 concurrent"),
     ):
         engine.open_session(on_event=lambda event: None)
+
+
+def test_an_utterance_that_cannot_be_prepared_fails_alone_and_holds_no_permit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[Event] = []
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with Engine(small_config(encoder_windows=(5,))) as engine:
+        monkeypatch.setattr(Pipeline, "add_chunk", fail)
+        with engine.open_session(LiveOptions(interim=False), on_event=events.append) as session:
+            session.feed(decode_file(DEMO_FOLDER / "sample.flac"))
+        assert [type(event) for event in events if not isinstance(event, Ended)][-1] is Failed
+        assert events[-1] == Ended("the audio has ended")
+        assert engine.num_requests == 0
+        engine.drain().result(PATIENCE_S)
 
 
 def test_a_drain_answers_what_was_said_and_ends_the_session() -> None:

@@ -84,6 +84,18 @@ def test_bytes_that_wait_are_bounded_and_room_is_told() -> None:
     assert not source.is_full
 
 
+def test_samples_that_are_no_numbers_are_told_once() -> None:
+    sound = np.full(16_000 * 3, np.nan, np.float32)
+    heard = Heard()
+    source = ContainerInput(heard)  # type: ignore[arg-type]
+    source.feed(encode_audio(sound, "wav", "pcm_f32le"))
+    source.finish()
+    source._thread.join(PATIENCE_S)
+    [(reason, error)] = heard.ended
+    assert error is None
+    assert reason.count("NaN or over") == 1
+
+
 def test_half_a_sample_at_the_end_is_told() -> None:
     one = talk()
     source = PcmInput(one.session, PcmDecoder(Encoding.PCM16))

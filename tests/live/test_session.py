@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,13 +13,14 @@ from live_sessions import PAUSE, SAID, SPEECH, Talk, open_talk, talk
 from talkmill.engine import (
     AudioTooLong,
     Ended,
+    Event,
     Failed,
     Final,
     GenerationParameters,
-    Interim,
     LiveOptions,
     ModelError,
     NotReady,
+    SpeechStarted,
     TranscribeOptions,
 )
 from talkmill.engine.live.session import MAX_WAITING
@@ -85,17 +89,12 @@ def test_an_utterance_that_fails_does_not_end_the_session() -> None:
     assert finals(one) == [(1, "second")]
 
 
-def test_an_engine_that_is_closed_ends_the_session_with_its_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_engine_that_is_closed_ends_the_session_with_its_error() -> None:
     one = talk()
-
-    def refuse(*_: object) -> None:
-        raise NotReady("the engine is not ready: closed")
-
-    monkeypatch.setattr(one.passes, "start", refuse)
-    one.say(*SAID)
-    assert one.kinds == ["SpeechStarted", "SpeechStopped", "Failed", "Ended"]
+    one.say(*SAID, *SAID)
+    one.passes.finals[0].request.fail(NotReady("the engine is not ready: closed"))
+    assert one.kinds[-3:] == ["Failed", "Failed", "Ended"]
+    assert one.passes.finals[1].request.is_done
     assert isinstance(one.events[-1], Ended)
     assert isinstance(one.events[-1].error, NotReady)
 
@@ -107,6 +106,55 @@ def test_cancel_ends_at_once_and_no_pass_is_wanted_any_more() -> None:
     assert one.session.has_ended
     assert all(each.request.is_done for each in one.passes.all)
     assert finals(one) == []
+
+
+def test_cancel_starts_no_utterance_that_waits_for_another(swedish: WhisperTokenizer) -> None:
+    one = open_talk(LiveOptions(interim=False), tokenizer=swedish)
+    one.say(*SAID, *SAID)
+    one.session.cancel()
+    assert len(one.passes.all) == 1
+    assert one.kinds[-1] == "Ended"
+
+
+@pytest.mark.parametrize("kind", [SpeechStarted, Final, Ended])
+def test_an_on_event_that_raises_ends_the_session(kind: type[Event]) -> None:
+    one, has_ended = talk(), threading.Event()
+
+    def tell(event: Event) -> None:
+        one.events.append(event)
+        if isinstance(event, kind):
+            raise RuntimeError("a fault of the caller's")
+
+    one.session._on_event, one.session._on_end = tell, has_ended.set
+    with contextlib.suppress(NotReady):
+        one.say(*SAID)
+    if kind is not SpeechStarted:
+        one.passes.finals[0].answer("hello")
+        one.session.close()
+    assert one.session.wait(PATIENCE_S)
+    assert has_ended.is_set()
+    assert one.kinds[-1] == "Ended"
+    with pytest.raises(NotReady):
+        one.say(*SAID)
+
+
+def test_a_session_that_has_ended_is_freed_at_once() -> None:
+    one = talk(LiveOptions())
+    one.say((SPEECH, 0))
+    one.passes.previews[0].answer("hel")
+    one.say((SPEECH, PAUSE))
+    one.passes.finals[0].answer("hello")
+    one.session.close()
+    passes = [weakref.ref(each.request) for each in one.passes.all]
+    session = weakref.ref(one.session)
+    gc.disable()
+    try:
+        one.passes.all.clear()
+        del one
+        assert session() is None
+        assert [one() for one in passes] == [None] * len(passes)
+    finally:
+        gc.enable()
 
 
 def test_too_much_audio_ends_the_session() -> None:
@@ -137,6 +185,27 @@ def test_who_is_faster_than_the_model_waits_for_it() -> None:
     assert has_fed.wait(PATIENCE_S)
     thread.join()
     assert len(one.passes.finals) == MAX_WAITING + 1
+
+
+def test_one_call_with_much_audio_waits_as_many_calls_do() -> None:
+    one = talk()
+    has_fed = threading.Event()
+
+    def feed() -> None:
+        one.say(*SAID * 3 * MAX_WAITING)
+        has_fed.set()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    wait_until(lambda: one.session.is_full)
+    assert len(one.passes.finals) <= MAX_WAITING + 1
+    answered = 0
+    while not has_fed.wait(0.01):
+        for each in one.passes.finals[answered:]:
+            each.answer("hello")
+            answered += 1
+    thread.join(PATIENCE_S)
+    assert len(one.passes.finals) == 3 * MAX_WAITING
 
 
 def test_close_wakes_who_waits_for_the_model() -> None:
@@ -181,51 +250,6 @@ def test_cleared_speech_is_not_transcribed() -> None:
     one.passes.finals[0].answer("hello")
     assert len(one.passes.finals) == 1
     assert finals(one) == [(1, "hello")]
-
-
-def test_a_preview_shows_what_is_said_so_far() -> None:
-    one = talk(LiveOptions())
-    one.say((SPEECH, 0))
-    one.passes.previews[0].answer("hello wor")
-    one.say((SPEECH, 0))
-    one.passes.previews[1].answer("hello world")
-    assert one.of(Interim) == [Interim(0, "", "hello wor"), Interim(0, "hello", "hello world")]
-
-
-def test_there_is_one_preview_at_a_time() -> None:
-    one = talk(LiveOptions())
-    for _ in range(5):
-        one.say((SPEECH, 0))
-    assert len(one.passes.previews) == 1
-
-
-def test_previews_are_as_far_apart_as_the_options_say() -> None:
-    one = talk(LiveOptions(interim_ms=3_000))
-    for n in range(9):
-        one.say((SPEECH, 0))
-        for each in one.passes.previews:
-            each.answer(str(n))
-    assert len(one.passes.previews) == 3
-
-
-def test_a_preview_is_given_up_when_its_utterance_is_over() -> None:
-    one = talk(LiveOptions())
-    one.say((SPEECH, 0))
-    one.say((0, PAUSE))
-    [preview] = one.passes.previews
-    assert preview.request.is_done
-    one.passes.finals[0].answer("hello")
-    assert one.of(Interim) == []
-
-
-def test_previews_are_greedy_and_have_no_times() -> None:
-    asked = TranscribeOptions(words=True, parameters=GenerationParameters(num_beams=4))
-    one = talk(LiveOptions(asked))
-    one.say((SPEECH, 0))
-    one.say((0, PAUSE))
-    [preview], [final] = one.passes.previews, one.passes.finals
-    assert (preview.checked.plan.num_rows, final.checked.plan.num_rows) == (1, 4)
-    assert (preview.checked.given.words, final.checked.given.words) == (False, True)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from live_sessions import blocks
 from planned_audio import Plan, audio_of, detector, split
 from talkmill.engine import SpeechStarted, VadOptions
+from talkmill.engine.audio.cuts import BEFORE_SAMPLES
 from talkmill.engine.audio.features import CHUNK_SAMPLES
 from talkmill.engine.audio.silero import WINDOW_SAMPLES
 from talkmill.engine.live.utterances import Utterance, Utterances
@@ -77,6 +78,47 @@ def test_commit_ends_an_utterance_and_times_go_on() -> None:
     [second] = complete([*utterances.feed(audio_of([(0, 30), (20, 1)])), *utterances.commit()])
     assert (first.number, second.number) == (0, 1)
     assert second.start_s == pytest.approx((21 + 30) * WINDOW_S)
+
+
+def test_a_sound_that_has_just_begun_at_a_commit_is_in_the_next_utterance() -> None:
+    utterances = new()
+    utterances.feed(audio_of([(0, 40), (2, 0)]))  # two windows are no speech yet
+    assert utterances.commit() == []
+    [one] = complete(utterances.feed(audio_of([(20, 30)])))
+    # Windows are counted anew from the commit on: half a window later here.
+    assert one.start_s == pytest.approx(40 * WINDOW_S, abs=WINDOW_S)
+    assert one.chunk.speech[0].start - one.chunk.spans[0].start == BEFORE_SAMPLES
+
+
+def test_an_utterance_soon_after_a_commit_has_the_audio_before_it() -> None:
+    utterances = new()
+    utterances.feed(audio_of([(20, 10)]))
+    [first] = complete(utterances.commit())
+    [second] = complete([*utterances.feed(audio_of([(0, 5), (20, 30)]))])
+    assert second.start_s == pytest.approx(35 * WINDOW_S, abs=WINDOW_S)
+    assert second.chunk.spans[0].start == first.chunk.spans[0].end  # less than BEFORE_SAMPLES
+
+
+@pytest.mark.parametrize("size", [160, 1_600, 16_000])
+@pytest.mark.parametrize("plan", [TALK, [(600, 10), (900, 30)], [(40, 930), (20, 30)]])
+def test_what_is_pending_fits_the_model(size: int, plan: Plan) -> None:
+    utterances = new()
+    for block in blocks(audio_of(plan), size):
+        utterances.feed(block)
+        pending = utterances.pending
+        assert pending is None or len(pending.samples) <= CHUNK_SAMPLES
+
+
+def test_a_long_utterance_ends_as_soon_as_that_is_known() -> None:
+    utterances = Utterances(5 * 16_000, OPTIONS, lambda: detector(5 * 16_000))
+    num_fed, found = 0, list[Utterance]()
+    for block in blocks(audio_of([(90, 4), (140, 0)]), 512):
+        found = complete(utterances.feed(block))
+        num_fed += 1
+        if found:
+            break
+    assert found[0].end_s == pytest.approx(90 * WINDOW_S)
+    assert num_fed * WINDOW_S < 5.5
 
 
 def test_cleared_audio_is_forgotten_and_its_number_is_not_used_again() -> None:

@@ -36,6 +36,10 @@ class FakePreparation(Preparation):
     def is_ready(self) -> bool:
         return True
 
+    @property
+    def coming_s(self) -> float:
+        return 0.0
+
     def listen(self, on_ready: Callable[[], None]) -> None:
         pass
 

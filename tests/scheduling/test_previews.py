@@ -55,6 +55,27 @@ def test_previews_take_no_turns_of_files() -> None:
     assert order == expected
 
 
+def test_a_preview_that_is_done_is_no_command_for_which_files_make_room() -> None:
+    batcher = Batcher(8, 4, num_workers=2)
+    seen = chunk(preview())
+    batcher.put(seen)
+    turn = batcher.next_batch(0.0)
+    seen.request.cancel()
+    batcher.finished(turn)
+    items = [replace(chunk(new_request(), 100 + n), index=1) for n in range(8)]
+    for item in items:
+        batcher.put(item)
+    assert len(batcher.next_batch(0.0).batch) == 8
+
+
+def test_previews_do_not_count_as_waiting_and_run_beside_no_exact_rows() -> None:
+    batcher = Batcher(4, 2)
+    batcher.put(chunk(preview()))
+    assert len(batcher) == 0
+    assert batcher.next_batch(0.0, num_live_rows=1).batch == []
+    assert len(batcher.next_batch(0.0).batch) == 1
+
+
 def test_the_utterance_of_a_long_session_is_no_later_turn_of_a_file() -> None:
     batcher = Batcher(4, 2, turn_s=60.0, num_workers=2)
     late = replace(chunk(new_request(), 100), index=0)
