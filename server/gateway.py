@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -16,15 +15,17 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..engine import (
+    CheckedLive,
     CheckedOptions,
     DeadlineExceeded,
     Engine,
     GrowingFile,
     LiveOptions,
+    OnEvent,
     OnSegment,
-    PcmDecoder,
     Request,
     Segment,
+    Session,
     State,
     TranscribeOptions,
     Transcript,
@@ -32,7 +33,6 @@ from ..engine import (
 from .auth import Access
 from .call import CallOptions, read_switch
 from .config import ServerConfig
-from .live import LiveCall
 from .loading import LoadingModel
 from .metrics import Metrics
 from .models import ServedModels
@@ -242,28 +242,23 @@ class Gateway:
             del request  # an error has this frame in its traceback, and the request keeps the error
         yield self._counted(done.result(), call)
 
-    async def open_live(
-        self, options: LiveOptions, model: str, source: PcmDecoder | None, call: CallOptions
-    ) -> LiveCall:
-        """Return a live session, to be given up when the call has ended.
+    async def check_live(self, options: LiveOptions, model: str, call: CallOptions) -> CheckedLive:
+        """Return the options of a live session as the model will honour them; see `check`."""
+        await self.ready(model, call)
+        return await asyncio.to_thread(self._engine.check_live, options)
 
-        Args:
-            options: The session's options.
-            model: The model that the caller expects; empty for any.
-            source: Decodes the audio; None for a container.
-            call: The call's options.
+    def open_session(self, checked: CheckedLive, call: CallOptions, on_event: OnEvent) -> Session:
+        """Return a live session, to be given up when the call has ended; see `Engine`.
 
         Raises:
-            TalkmillError: As `check`.
+            NotReady: The engine is closed.
         """
-        await self.ready(model, call)
-        checked = await asyncio.to_thread(self._engine.check_live, options)  # see `check`
-        return LiveCall(
-            lambda put: self._engine.open_session(checked, permit=call.permit, on_event=put),
-            source,
-            checked.final.warnings,
-            functools.partial(self._count, call),
-        )
+        return self._engine.open_session(checked, permit=call.permit, on_event=on_event)
+
+    def count_audio(self, call: CallOptions, audio_s: float, speech_s: float) -> None:
+        """Count seconds of audio that came, and those of speech in it that were answered."""
+        self._access.count_audio(call.client, audio_s)
+        self.metrics.count_audio(audio_s, speech_s)
 
     def compute_headers(self, transcript: Transcript) -> dict[str, str]:
         """Return the headers of an answer: HF's on what it took, and ours on what it covers."""
@@ -295,9 +290,5 @@ class Gateway:
         )
 
     def _counted(self, transcript: Transcript, call: CallOptions) -> Transcript:
-        self._count(call, transcript.duration_s, transcript.speech_s)
+        self.count_audio(call, transcript.duration_s, transcript.speech_s)
         return transcript
-
-    def _count(self, call: CallOptions, audio_s: float, speech_s: float) -> None:
-        self._access.count_audio(call.client, audio_s)
-        self.metrics.count_audio(audio_s, speech_s)

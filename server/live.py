@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from ..engine import (
+    CheckedLive,
     ContainerInput,
     Ended,
     Event,
     Final,
     LiveInput,
-    OnEvent,
     PcmDecoder,
     PcmInput,
-    Session,
     TalkmillError,
 )
+from .call import CallOptions
+from .gateway import Gateway
 
 _PIECE_BYTES = 2**16  # fed at once: 2 s of 16-bit samples at 16 kHz
 
@@ -45,28 +47,30 @@ class LiveCall:
 
     def __init__(
         self,
-        open_session: Callable[[OnEvent], Session],
+        gateway: Gateway,
+        checked: CheckedLive,
         source: PcmDecoder | None,
-        warnings: tuple[str, ...],
-        on_audio: Callable[[float, float], None],
+        call: CallOptions,
     ) -> None:
         """Open the session.
 
         Args:
-            open_session: Returns a session that gives its events to a function.
+            gateway: The way to the engine.
+            checked: The session's options; see `Gateway.check_live`.
             source: Decodes the audio; None for a container.
-            warnings: See the attribute.
-            on_audio: Called with the seconds of audio that have come since the last call, and with
-                those of speech that were answered.
+            call: The call's options.
+
+        Raises:
+            NotReady: The engine is closed.
         """
         self._loop = asyncio.get_running_loop()
         # Some events for each second of audio, whose length is limited.
         self._events: asyncio.Queue[Event | Mark] = asyncio.Queue()
         self._has_changed = asyncio.Event()  # there may be room for audio
-        self._on_audio = on_audio
+        self._count_audio = functools.partial(gateway.count_audio, call)
         self._counted_s = 0.0
-        self.warnings = warnings
-        self.session = open_session(self._put)
+        self.warnings = checked.final.warnings
+        self.session = gateway.open_session(checked, call, self._put)
         self._input: LiveInput = (
             ContainerInput(self.session, on_room=self._wake)
             if source is None
@@ -124,7 +128,7 @@ class LiveCall:
 
     def _count(self, speech_s: float) -> None:
         before_s, self._counted_s = self._counted_s, self.session.audio_s
-        self._on_audio(self._counted_s - before_s, speech_s)
+        self._count_audio(self._counted_s - before_s, speech_s)
 
     async def _room(self) -> None:
         while self._input.is_full:

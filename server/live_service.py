@@ -42,7 +42,8 @@ async def stream_session(
     messages = Messages(context, pb.StreamingTranscribeRequest, _AUDIO_FIELD)
     first = await _read_config(messages, config.upload_timeout_s)
     asked = to_live(first)
-    live = await gateway.open_live(asked.options, first.model, asked.source, call)
+    checked = await gateway.check_live(asked.options, first.model, call)
+    live = LiveCall(gateway, checked, asked.source, call)
     live.warnings = (*asked.warnings, *live.warnings)
     listening = asyncio.create_task(_listen(messages, live, config.live_idle_s))
     timestamps = asked.options.transcribe.has_segments

@@ -6,6 +6,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..audio.decode import SAMPLE_RATE
 from ..errors import AudioTooLong, Cancelled, NotReady, TalkmillError
@@ -36,8 +37,7 @@ class Session:
             session.feed(samples)
 
     Two locks: one for the audio, held while speech is looked for and features are computed, and one
-    for what is known of the utterances, which the engine's threads take, too. The first is never
-    taken by who holds the second.
+    for the rest, which the engine's threads take, too. The first is never taken after the second.
     """
 
     def __init__(
@@ -123,12 +123,19 @@ class Session:
             with self._audio:
                 self._check_open()
                 if self.audio_s + len(piece) / SAMPLE_RATE > self._max_audio_s:
-                    limit = f"audio is longer than the limit of {self._max_audio_s:g} s"
-                    error = AudioTooLong(limit)
+                    error = AudioTooLong(f"audio is over the limit of {self._max_audio_s:g} s")
                     self.close(str(error), error)
                     raise error
                 self._take(self._utterances.feed(piece))
                 self._look_ahead()
+
+    def update(self, checked: CheckedLive) -> None:
+        """Decode what follows, also what is said now, with other options.
+
+        Those that say where utterances end stay as they are, and those of interim text.
+        """
+        with self._changed:
+            self._checked = replace(checked, given=self._checked.given)
 
     def commit(self) -> int | None:
         """End the utterance that goes on; return its number, or None if nobody spoke.

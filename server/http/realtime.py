@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...engine import Cancelled, Ended, InvalidOption, NotReady, TalkmillError
+from ...engine import Cancelled, CheckedLive, Ended, InvalidOption, NotReady, TalkmillError
 from ..auth import wait_if_failed
 from ..call import CallOptions
 from ..config import ServerConfig
@@ -23,7 +23,7 @@ from ..gateway import Gateway
 from ..live import LiveCall
 from ..status import MalformedBody
 from .errors import openai_details, openai_error
-from .realtime_config import Json, RealtimeConfig
+from .realtime_config import FIELDS, Json, RealtimeConfig
 from .realtime_events import RealtimeEvents, error_event, new_event
 from .realtime_handshake import check_origin, config_of, headers_of, subprotocol_of
 
@@ -77,6 +77,7 @@ class _Connection:
         self._idle_s = idle_s
         self._write_s = write_s
         self._config = RealtimeConfig()
+        self._checked: CheckedLive | None = None  # the same, once it was asked for
         self._live: LiveCall | None = None  # from the first audio on
         self._telling: asyncio.Task[Ended] | None = None
         self._events = RealtimeEvents(self._config)
@@ -160,14 +161,21 @@ class _Connection:
     async def _update(self, event: Json) -> None:
         config = self._config.updated(event.get("session"))
         self._gateway.models.check(config.model)
-        if self._live is not None and config.to_json() != self._config.to_json():
-            raise InvalidOption(
-                "session: it cannot change after the first audio; connect anew", "session"
-            )
-        await self._gateway.check(config.options.transcribe, config.model, self._call)
-        self._config = config
+        if self._live is not None:
+            for name in ("encoding", "vad"):
+                if getattr(config, name) != getattr(self._config, name):
+                    raise InvalidOption(
+                        f"{FIELDS[name]} cannot change after the first audio; connect anew",
+                        FIELDS[name],
+                    )
+        checked = await self._gateway.check_live(config.options, config.model, self._call)
+        if self._live is not None:
+            self._live.session.update(checked)
+        self._config = self._events.config = config
+        self._checked = checked
+        warnings = [*config.warnings, *checked.final.warnings]
+        extra = {"warnings": warnings} if warnings else {}
         kind = event["type"] + "d"
-        extra = {"warnings": config.warnings} if config.warnings else {}
         await self._send(new_event(kind, session=config.to_json(), **extra))
 
     async def _append(self, event: Json) -> None:
@@ -197,10 +205,10 @@ class _Connection:
 
     async def _open(self) -> LiveCall:
         config = self._config
-        live = self._live = await self._gateway.open_live(
-            config.options, config.model, config.new_decoder(), self._call
-        )
-        self._events = RealtimeEvents(config)
+        if self._checked is None:
+            self._checked = await self._gateway.check_live(config.options, config.model, self._call)
+        live = LiveCall(self._gateway, self._checked, config.new_decoder(), self._call)
+        self._live, self._events = live, RealtimeEvents(config)
         self._telling = asyncio.create_task(self._tell(live))
         return live
 

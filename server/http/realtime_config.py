@@ -38,6 +38,8 @@ _VAD = {
 # What a conversation does when somebody speaks; here nobody answers.
 _OF_ANSWERS = {"create_response", "interrupt_response", "idle_timeout_ms"}
 
+FIELDS = {"encoding": "audio.input.format", "vad": "audio.input.turn_detection"}  # in session
+
 Json = dict[str, Any]
 
 

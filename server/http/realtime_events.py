@@ -62,11 +62,14 @@ class RealtimeEvents:
 
     Where turns are detected, each utterance is an item; else all utterances up to the client's
     commit are one, which is longer than the longest utterance if he speaks for longer.
+
+    Attributes:
+        config: The session as the client has set it; whether turns are detected never changes.
     """
 
     def __init__(self, config: RealtimeConfig) -> None:
         """Start; `config` is what the session was opened with."""
-        self._config = config
+        self.config = config
         self._is_manual = config.vad is None
         self._prefix = secrets.token_hex(6)
         self._num_items = 0
@@ -148,7 +151,7 @@ class RealtimeEvents:
             "transcript": item.text,
             "usage": {"type": "duration", "seconds": round(seconds, 3)},
         }
-        if self._config.has_logprobs:
+        if self.config.has_logprobs:
             content["logprobs"] = [
                 found for one in transcripts for found in to_logprobs(one.logprobs)
             ]

@@ -195,7 +195,21 @@ def test_what_has_no_effect_comes_back_in_warnings(line: Line) -> None:
     assert ["noise_reduction" in warnings[1], "create_response" in warnings[0]] == [True, True]
 
 
-def test_a_session_does_not_change_after_the_first_audio(line: Line) -> None:
+def test_what_is_not_about_the_audio_may_change_between_utterances(
+    line: Line, sound: Samples
+) -> None:
+    line.send("session.update", session=MANUAL)
+    line.append(at_24_khz(sound[: 16_000 * 2]))
+    line.send("input_audio_buffer.commit")
+    assert "logprobs" not in line.until(ITEM + "completed")
+    line.send("session.update", session={"include": [ITEM[13:-1] + ".logprobs"]})
+    line.until("session.updated")
+    line.append(at_24_khz(sound[: 16_000 * 2]))
+    line.send("input_audio_buffer.commit")
+    assert line.until(ITEM + "completed")["logprobs"]
+
+
+def test_how_turns_are_detected_does_not_change_after_the_first_audio(line: Line) -> None:
     line.append(bytes(4_800))
     line.send("session.update", session=MANUAL)
     assert "after the first audio" in line.until("error")["error"]["message"]
