@@ -34,7 +34,7 @@ from benchmarks.baselines.audio import SAMPLE_RATE
 from benchmarks.corpus import Samples, read
 from benchmarks.metrics import percentile
 from benchmarks.peers import cpu_s
-from benchmarks.real_scores import WordCounts, count_errors, normal_words
+from benchmarks.real_scores import WordCounts, count_errors
 from benchmarks.real_speech import SpokenFile, pauses, read_clips
 from benchmarks.report import finish, print_table, stamp
 from benchmarks.soaking.processes import Running, running
@@ -58,7 +58,7 @@ class Heard:
         latencies_s: Of each final text, from the end of its speech.
         text: All final text.
         num_stable: Words that were shown as stable.
-        num_taken_back: Of these, those that the final text has not in their place.
+        num_taken_back: Of these, those that the final text has not.
         ended: The reason of its end; empty if it broke off.
     """
 
@@ -99,12 +99,9 @@ async def speak(
             final = event.final
             heard.latencies_s.append(time.monotonic() - start_s - final.end_s)
             heard.text += " " + final.text
-            shown = normal_words(stable.pop(final.utterance, ""))
-            kept = normal_words(final.text)
-            heard.num_stable += len(shown)
-            heard.num_taken_back += sum(
-                n >= len(kept) or word != kept[n] for n, word in enumerate(shown)
-            )
+            taken_back = count_errors(stable.pop(final.utterance, ""), final.text)
+            heard.num_stable += taken_back.words
+            heard.num_taken_back += taken_back.substitutions + taken_back.deletions
         elif event.HasField("ended"):
             heard.ended = event.ended.reason
     return heard
