@@ -48,7 +48,7 @@ from .live.session import OnEvent, Session
 from .model.files import public_name
 from .model.languages import language_name
 from .model.loading import LoadedModel
-from .options import CheckedOptions
+from .options import MAX_PADDING_MS, CheckedOptions
 from .scheduling.admission import Permit
 from .scheduling.cache import CacheStats
 from .scheduling.engine_load import EngineLoad
@@ -72,6 +72,7 @@ from .types import (
 
 __all__ = [
     "HEAD_BYTES",
+    "MAX_PADDING_MS",
     "PARAMETERS",
     "AudioTooLong",
     "CacheStats",

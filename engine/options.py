@@ -17,12 +17,12 @@ from .types import Channels, EncoderWindow, Task, TranscribeOptions, VadMode
 # the end of the decoder's positions. CTranslate2 cannot be interrupted meanwhile.
 MAX_ENDLESS_TOKENS = 2_048
 
+MAX_PADDING_MS = 500  # before speech; more leaves no room for speech in a window of 1 s
 _VAD_RANGES = {
     "threshold": Range(float, 0, 1),
     "silence_duration_ms": Range(int, 100, 30_000),  # a shorter pause counts as speech
-    "prefix_padding_ms": Range(int, 0, 500),  # more leaves no room for speech in a window of 1 s
+    "prefix_padding_ms": Range(int, 0, MAX_PADDING_MS),
 }
-
 
 MAX_TEXT = 4096  # characters of a prompt or of all hotwords; at most 223 tokens are used
 MAX_NAME = 64  # characters of a language

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine import (
+    MAX_PADDING_MS,
     Encoding,
     InvalidOption,
     LiveOptions,
@@ -30,10 +31,11 @@ _FORMATS = {
     "g711_alaw": Encoding.ALAW,
 }
 _TYPE_OF = {Encoding.PCM16: "audio/pcm", Encoding.MULAW: "audio/pcmu", Encoding.ALAW: "audio/pcma"}
+_PADDING = "prefix_padding_ms"
 _VAD = {
     "threshold": (int, float),
     "silence_duration_ms": (int,),
-    "prefix_padding_ms": (int,),
+    _PADDING: (int,),
 }
 # What a conversation does when somebody speaks; here nobody answers.
 _OF_ANSWERS = {"create_response", "interrupt_response", "idle_timeout_ms"}
@@ -177,6 +179,11 @@ class RealtimeConfig:
             if asked.pop(key):
                 new = new._with_warning(f"{name}.{key} has no effect: nobody answers here")
         _refuse_unknown(asked, name + ".")
+        if (values.get(_PADDING) or 0) > MAX_PADDING_MS:  # OpenAI takes more, and clients send it
+            new = new._with_warning(
+                f"{name}.{_PADDING} {values[_PADDING]}: {MAX_PADDING_MS} ms are kept at most"
+            )
+            values[_PADDING] = MAX_PADDING_MS
         return replace(new, vad=replace(self.vad or VadOptions(), **values))
 
     def _with_warning(self, warning: str) -> RealtimeConfig:

@@ -88,3 +88,10 @@ def test_a_lone_surrogate_is_refused(name: str) -> None:
     message = f"audio.input.transcription.{name} 'a\\ud800' is not valid text"
     assert str(refused.value) == message
     assert refused.value.field == name
+
+
+def test_more_padding_than_is_kept_is_warned_of() -> None:
+    given = {"turn_detection": {"type": "server_vad", "prefix_padding_ms": 600}}
+    config = RealtimeConfig().updated(given)
+    assert config.vad == VadOptions(prefix_padding_ms=500)
+    assert config.warnings == ("turn_detection.prefix_padding_ms 600: 500 ms are kept at most",)
