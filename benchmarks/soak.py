@@ -10,8 +10,8 @@ broken clients, calls that cannot be answered and attacks go on all the time (`s
 all doors. What is left behind would accumulate: memory, open files and threads must not grow.
 
 Capacity is measured first, in a closed loop of valid calls. Then calls with a file and an answer
-come at `--load` times that rate, all others on top of it. Growth is the median of the last third of
-the samples after warm-up over the median of the first third. Latency counts from when a call was
+come at `--load` times that rate, all others on top of it. Growth is the slope of the lowest sample
+of each minute after warm-up. Latency counts from when a call was
 due, that of a slow one from the end of its upload; its p99 may be `--max-queue-s` of the server and
 the p99 of the closed loop, which is what calls take themselves while the machine is full. The first
 third is no part of the growth: some connections that clients have broken stay until the server ends

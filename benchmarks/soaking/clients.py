@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.soaking.doors import Answer, GrpcDoor, HttpDoor
 from benchmarks.soaking.ledger import Outcome
 from benchmarks.soaking.messages import make_message
-from benchmarks.soaking.plan import GRPC, Call, Kind, Plan
+from benchmarks.soaking.plan import OVER_GRPC, Call, Kind, Plan
 
 _CANCELS = (Kind.CANCELLED,)
 _STALLS = ("stalled", "half a header")
@@ -96,7 +96,7 @@ class Clients:
         audio = self._audio[call.clip]
         message = make_message(call, audio, self._silence, self._job.token)
         answer = Answer()
-        door = self._grpc if call.door in GRPC else self._http
+        door = self._grpc if call.door in OVER_GRPC else self._http
         asking = asyncio.create_task(door.ask(call, message, answer))
         leaves = call.kind in _CANCELS or call.case in _STALLS
         await asyncio.wait({asking}, timeout=call.wait_s if leaves else self._job.patience_s)

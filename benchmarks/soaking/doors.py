@@ -211,6 +211,8 @@ async def _stream(
             await asyncio.sleep(_NEVER_S)
         answer.uploaded_s = asyncio.get_running_loop().time()
 
+    if call.door == "live":
+        return await _speak(channel, send(), given)
     ask = channel.stream_stream(
         _METHOD + "TranscribeStream",
         request_serializer=bytes,
@@ -223,3 +225,15 @@ async def _stream(
         else:
             return joined(pieces, response.result.text)
     raise ValueError("the stream ended without a result")
+
+
+async def _speak(
+    channel: grpc.aio.Channel, messages: AsyncIterator[bytes], given: dict[str, Any]
+) -> str:
+    ask = channel.stream_stream(
+        _METHOD + "StreamingTranscribe",
+        request_serializer=bytes,
+        response_deserializer=pb.StreamingTranscribeResponse.FromString,
+    )
+    finals = [one.final.text async for one in ask(messages, **given) if one.HasField("final")]
+    return " ".join(finals)

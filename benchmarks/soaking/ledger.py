@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from benchmarks.soaking.plan import CASES, GRPC, OVERLOADED, Answers, Call, Kind
+from benchmarks.soaking.plan import CASES, OVER_GRPC, OVERLOADED, Answers, Call, Kind
 
 Texts = Mapping[tuple[int, str], str]
 """The words of a clip and a variant, as a quiet server answered them."""
 
 OK = frozenset({"OK", "200"})
+_MINUTE, _MIN_POINTS = 60, 5
 _FAILURES = ("INTERNAL", "UNKNOWN", "DATA_LOSS")
 _GRPC_NAMES = {
     "200": "OK",
@@ -172,7 +173,7 @@ def compare_counts(ledger: Ledger, counts: Counts) -> list[str]:
     open_ended: Counter[str] = Counter()
     for number, outcome in ledger.outcomes.items():
         call = ledger.calls[number]
-        protocol = "grpc" if call.door in GRPC else "http"
+        protocol = "grpc" if call.door in OVER_GRPC else "http"
         name = _GRPC_NAMES.get(outcome.status, outcome.status)
         if name in ("CUT", "CLOSED", "HUNG", "UNSEEN", "DEADLINE_EXCEEDED") or not name.isupper():
             open_ended[protocol] += 1
@@ -209,8 +210,8 @@ class Growth:
     """How a level changed over a run.
 
     Attributes:
-        first: Median of the first third of the samples after warm-up.
-        last: Median of the last third.
+        first: Start of the line through the lowest sample of each minute after warm-up.
+        last: Its end.
     """
 
     first: float
@@ -227,17 +228,24 @@ class Growth:
 
 
 def growth(samples: Sequence[float], warm_up: float) -> Growth:
-    """Return the growth of a level.
+    """Return the growth of a level: the slope of its floor, by least squares.
+
+    What requests hold for a moment is no growth: on a full server it changes by 5 % from one minute
+    to the next, five times the bar. What is never given back raises the floor.
 
     Args:
-        samples: The level at equal intervals.
+        samples: The level, one a second.
         warm_up: The share of the samples that is left out at the start.
 
     Raises:
-        ValueError: Fewer than three samples remain.
+        ValueError: Fewer than `_MIN_POINTS` samples remain.
     """
     settled = samples[round(len(samples) * warm_up) :]
-    third = len(settled) // 3
-    if not third:
-        raise ValueError(f"{len(settled)} samples after warm-up are too few: 3 are needed")
-    return Growth(statistics.median(settled[:third]), statistics.median(settled[-third:]))
+    if len(settled) < _MIN_POINTS:
+        raise ValueError(
+            f"{len(settled)} samples after warm-up are too few: {_MIN_POINTS} are needed"
+        )
+    size = min(_MINUTE, len(settled) // _MIN_POINTS)
+    floor = [min(settled[at : at + size]) for at in range(0, len(settled) - size + 1, size)]
+    line = statistics.linear_regression(range(len(floor)), floor)
+    return Growth(line.intercept, line.intercept + line.slope * (len(floor) - 1))

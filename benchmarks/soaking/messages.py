@@ -106,6 +106,8 @@ def _endless_wav() -> bytes:
 
 def http_request(call: Call, message: Message) -> tuple[bytes, bytes]:
     """Return the head and the body of an HTTP request."""
+    if call.door == "realtime":
+        return _realtime(call, message)
     target, content_type, body = _BODIES[call.door](message)
     if call.case in _BROKEN_BODIES:
         body = _BROKEN_BODIES[call.case](body)
@@ -125,6 +127,24 @@ def http_request(call: Call, message: Message) -> tuple[bytes, bytes]:
     head = "\r\n".join([*lines, "", ""]).encode()
     rubbish = random.Random(call.number).randbytes(300) + b"\r\n\r\n"
     return (rubbish if call.case == "no http" else head), body
+
+
+def _realtime(call: Call, message: Message) -> tuple[bytes, bytes]:
+    """Return the handshake of a WebSocket, and the frames of one whose client makes noise."""
+    noise = random.Random(call.number).randbytes(2 * 24_000)
+    audio = base64.b64encode(noise).decode()
+    append = json.dumps({"type": "input_audio_buffer.append", "audio": audio}).encode()
+    frame = struct.pack(">BBQ4x", 0x81, 0xFF, len(append)) + append  # masked with zeros
+    headers = {
+        "host": "soak",
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": base64.b64encode(bytes(16)).decode(),
+        **message.headers,
+    }
+    lines = ["GET /v1/realtime HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode(), 8 * frame
 
 
 def _raw_body(message: Message) -> tuple[str, str, bytes]:
@@ -201,6 +221,12 @@ def grpc_messages(call: Call, message: Message, num_pieces: int) -> list[bytes]:
     if call.door == "grpc":
         request = pb.TranscribeRequest(audio=message.audio, model=message.model, options=options)
         return [request.SerializeToString()]
+    if call.door == "live":
+        encoding = pb.AUDIO_ENCODING_CONTAINER
+        live = pb.StreamingConfig(encoding=encoding, options=options, interim_results=True)
+        said = [pb.StreamingTranscribeRequest(config=live)]
+        said += [pb.StreamingTranscribeRequest(audio=one) for one in cut(message.audio, num_pieces)]
+        return [one.SerializeToString() for one in said]
     config = pb.TranscribeStreamConfig(model=message.model, options=options)
     pieces = [pb.TranscribeStreamRequest(config=config)]
     pieces += [pb.TranscribeStreamRequest(audio=one) for one in cut(message.audio, num_pieces)]

@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 GRPC = ("grpc", "grpc stream")
+LIVE = ("live", "realtime")  # of gRPC and of HTTP; they may hear other words than files
+OVER_GRPC = (*GRPC, LIVE[0])
 HUGGINGFACE = ("http raw", "http json")
 OPENAI = ("openai", "openai events")
 HTTP = (*HUGGINGFACE, *OPENAI)
@@ -131,7 +133,7 @@ class Call:
         number: Its place in the plan, which is its name in every report.
         due_s: When it is sent, in seconds from the start.
         kind: How its client behaves.
-        door: One of `DOORS`.
+        door: One of `DOORS` or `LIVE`.
         clip: The number of its audio.
         variant: One of `VARIANTS`.
         case: One of the `CASES` of its kind; empty for other kinds.
@@ -152,7 +154,7 @@ class Call:
     @property
     def statuses(self) -> frozenset[str]:
         """The statuses with which it may end, beside OK with the right words."""
-        refused = OVERLOADED | {"UNSEEN"} if self.door == "grpc stream" else OVERLOADED
+        refused = OVERLOADED | {"UNSEEN"} if self.door in OVER_GRPC[1:] else OVERLOADED
         if self.case:
             return CASES[self.kind][self.case].statuses | refused
         own = {Kind.DEADLINE: _LATE, Kind.CANCELLED: _only("CUT"), Kind.DROPPED: _only("CUT")}
@@ -207,6 +209,7 @@ class Plan:
 
 
 _DOORS_OF: dict[Kind, tuple[str, ...]] = {
+    Kind.DROPPED: (*DOORS, *LIVE),
     Kind.SLOW: ("grpc stream", *HTTP),
     Kind.DEADLINE: GRPC,  # HTTP has none
 }

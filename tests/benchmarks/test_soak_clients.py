@@ -18,7 +18,7 @@ from benchmarks.corpus import Samples, write_flac
 from benchmarks.soaking.clients import Clients, Job, read_job
 from benchmarks.soaking.ledger import End, Ledger, Outcome, compare_counts
 from benchmarks.soaking.messages import http_text, joined
-from benchmarks.soaking.plan import CASES, DOORS, SHARES, VARIANTS, Call, Kind, Plan
+from benchmarks.soaking.plan import CASES, DOORS, LIVE, SHARES, VARIANTS, Call, Kind, Plan
 from benchmarks.soaking.watch import read_counters, take_sample, wait_until_idle
 from served import Serve, Served
 from talkmill.server.auth import new_token
@@ -107,6 +107,7 @@ def test_whoever_breaks_off_or_asks_for_what_cannot_be_ends_as_it_should(
 ) -> None:
     kinds = [Kind.CANCELLED, Kind.DROPPED]
     calls = [Call(0, door=door, kind=kind) for door in DOORS for kind in kinds]
+    calls += [Call(0, door=door, kind=Kind.DROPPED) for door in LIVE]
     calls += [Call(0, door=door, kind=Kind.DEADLINE, wait_s=1e-3) for door in DOORS[:2]]
     calls += [
         Call(0, door=door, kind=kind, case=name, wait_s=WAIT_S)
