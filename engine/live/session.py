@@ -130,10 +130,7 @@ class Session:
                 self._look_ahead()
 
     def update(self, checked: CheckedLive) -> None:
-        """Decode what follows, also what is said now, with other options.
-
-        Those that say where utterances end stay as they are, and those of interim text.
-        """
+        """Decode what follows with other options; where utterances end stays as it is."""
         with self._changed:
             self._checked = replace(checked, given=self._checked.given)
 
