@@ -16,6 +16,7 @@ from talkmill.engine.audio.decode import decode_growing
 from talkmill.engine.audio.follower import HEAD_BYTES, can_follow
 from talkmill.engine.audio.growing import GrowingFile
 from talkmill.engine.audio.resample import Planes
+from talkmill.engine.audio.sources import GrowingSource
 
 SOUND = np.concatenate([tone(hz, 1.0) for hz in (300.0, 500.0, 700.0)])
 STEREO = pcm_wav(np.stack([SOUND, SOUND[::-1] / 2]))
@@ -125,6 +126,15 @@ def test_audio_is_there_before_the_rest_has_come() -> None:
     blocks = decode_growing(body, 60.0, lambda warning: None)
     assert next(blocks).shape[1] >= 16_000
     body.close()
+
+
+def test_the_length_of_what_has_come_is_known_by_its_bytes() -> None:
+    body = GrowingFile(io.BytesIO())
+    body.write(WAV[:40_000])
+    source = GrowingSource(body)
+    assert source.coming_s == pytest.approx(1.25)
+    body.write(WAV[40_000:72_000])
+    assert source.coming_s == pytest.approx(2.25)
 
 
 def test_an_upload_that_fails_fails_for_its_reader() -> None:

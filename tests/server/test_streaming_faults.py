@@ -22,6 +22,8 @@ from talkmill.proto import transcription_pb2_grpc as pb_grpc
 from talkmill.server import BackgroundServer, ServerConfig
 from waiting import wait_until
 
+CLEAR = pb.STREAMING_CONTROL_CLEAR
+
 
 @pytest.fixture(scope="module")
 def sound() -> Samples:
@@ -42,6 +44,17 @@ def test_a_client_that_vanishes_leaves_nothing_behind(
         assert next(iter(call)).HasField("speech_started")
         call.cancel()
     wait_until(lambda: engine.num_requests == 0 and engine.num_sessions == 0)
+
+
+def test_audio_counts_for_its_caller_also_without_an_answer(serve: Serve, sound: Samples) -> None:
+    served = serve()
+    metrics = served.background.server._gateway.metrics
+    answers = converse(
+        served.address,
+        [*messages([pcm16(sound[:32_000])]), pb.StreamingTranscribeRequest(control=CLEAR)],
+    )
+    assert [one.WhichOneof("event") for one in answers] == ["speech_started", "ended"]
+    wait_until(lambda: b"talkmill_audio_seconds_total 2.0" in metrics.render())
 
 
 def test_silence_takes_no_model_time(serve: Serve, model: FakeModel) -> None:
