@@ -40,7 +40,7 @@ from .errors import (
 from .model.files import public_name
 from .model.languages import language_name
 from .model.loading import LoadedModel
-from .options import CheckedOptions
+from .options import CheckedOptions, check_text
 from .scheduling.admission import EngineLoad, Permit
 from .scheduling.cache import CacheStats
 from .scheduling.request import OnSegment, Request
@@ -105,6 +105,7 @@ __all__ = [
     "VadOptions",
     "Word",
     "WorkerStats",
+    "check_text",
     "declared_duration_s",
     "language_name",
     "public_name",

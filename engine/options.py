@@ -65,7 +65,7 @@ def check_sizes(options: TranscribeOptions) -> None:
     """Refuse options so long that to check them would take long. Takes microseconds itself.
 
     Raises:
-        InvalidOption: A text or a list is over its limit, or a text is not valid Unicode.
+        InvalidOption: A text or a list is over its limit.
     """
     _check_length("prompt", len(options.prompt), MAX_TEXT, "characters")
     _check_length("language", len(options.language or ""), MAX_NAME, "characters")
@@ -73,9 +73,6 @@ def check_sizes(options: TranscribeOptions) -> None:
     _check_length("languages", max(map(len, options.languages), default=0), MAX_NAME, "characters")
     _check_length("hotwords", len(options.hotwords), MAX_TEXT, "words")
     _check_length("hotwords", sum(map(len, options.hotwords)), MAX_TEXT, "characters")
-    _check_text("prompt", options.prompt)
-    for word in options.hotwords:
-        _check_text("hotwords", word)
     for name, value in vars(options.parameters).items():
         if isinstance(value, tuple):
             _check_length(name, len(value), MAX_VALUES, "values")
@@ -86,11 +83,16 @@ def _check_length(field: str, length: int, limit: int, unit: str) -> None:
         raise InvalidOption(f"{field} of {length} {unit} is over the limit of {limit}", field)
 
 
-def _check_text(field: str, text: str) -> None:
+def check_text(field: str, text: str) -> None:
+    """Refuse a text with half of a character, a lone surrogate, which no tokenizer takes.
+
+    Raises:
+        InvalidOption: It has one; the message names the field.
+    """
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a character, which no tokenizer takes
-        raise InvalidOption(f"{field} {text[:MAX_NAME]!r} is not valid Unicode", field) from None
+    except UnicodeEncodeError:
+        raise InvalidOption(f"{field} {text!r} is not valid Unicode", field) from None
 
 
 def check_options(model: LoadedModel, options: TranscribeOptions, beams: int = 1) -> CheckedOptions:
@@ -102,10 +104,13 @@ def check_options(model: LoadedModel, options: TranscribeOptions, beams: int = 1
         beams: Those of the search where the request leaves the search open.
 
     Raises:
-        InvalidOption: A value is too long or out of range, contradicts another, or is not in the
-            model.
+        InvalidOption: A value is too long or out of range, contradicts another, is not in the
+            model, or is a text that is not valid Unicode.
     """
     check_sizes(options)
+    check_text("prompt", options.prompt)
+    for word in options.hotwords:
+        check_text("hotwords", word)
     vad_warnings = _check_vad(options)
     model.check_task(options.task)
     languages = _check_languages(model, options)

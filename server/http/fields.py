@@ -18,6 +18,7 @@ from ...engine import (
     TranscribeOptions,
     VadMode,
     VadOptions,
+    check_text,
 )
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -123,10 +124,7 @@ def _read_timestamps(name: str, value: object) -> bool:
 def _read_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidOption(f"{name} {value!r} is not a string", name)
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # JSON allows lone surrogates
-        raise InvalidOption(f"{name} {value!r} is not valid Unicode", name) from None
+    check_text(name, value)  # JSON allows lone surrogates
     return value
 
 
